@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -26,7 +25,7 @@ def write_whole(path):
         yield fresh
         if fresh.is_dir() and path.is_dir():
             path.rename(room / "former")
-        os.replace(fresh, path)
+        fresh.replace(path)
     finally:
         shutil.rmtree(room, ignore_errors=True)
 
@@ -39,7 +38,7 @@ def write_text(path, text):
 
 def sha256(path):
     """The sha256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
