@@ -5,6 +5,7 @@ wrong: `InputError`, every fault in one go) or 2 (the call is wrong: argparse's 
 """
 
 import argparse
+import contextlib
 import sys
 import time
 
@@ -26,6 +27,20 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescrip
 def make_parser(doc):
     """An ArgumentParser whose description is the script's docstring; flags are never abbreviated."""
     return argparse.ArgumentParser(description=doc, formatter_class=_HelpFormatter, allow_abbrev=False)
+
+
+def add_flag(parser, name, default, text):
+    """Adds a switch as absl spells them, which upstream's flags are: --name, --noname, --name=true, --name=false."""
+    words = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+
+    def parse(word):
+        if word.lower() not in words:
+            raise argparse.ArgumentTypeError(f"{word} is neither true nor false")
+        return words[word.lower()]
+
+    parser.add_argument(f"--{name}", type=parse, nargs="?", const=True, default=default, metavar="BOOL", help=text)
+    hidden = argparse.SUPPRESS
+    parser.add_argument(f"--no{name}", dest=name, action="store_false", default=hidden, help=hidden)
 
 
 def run(main):
@@ -52,16 +67,42 @@ def say(text):
     tqdm.write(str(text), file=sys.stderr)
 
 
-def progress(items, what, total=None):
-    """Yields `items`; shows a bar on a terminal, and in a pipe one plain line every ten seconds and at the end."""
-    total = len(items) if total is None else total
-    if sys.stderr.isatty():
-        yield from tqdm(items, desc=what, total=total, file=sys.stderr, leave=False)
-        return
-    last = time.monotonic()
-    for done, item in enumerate(items):
-        if time.monotonic() - last > 10:
-            last = time.monotonic()
-            say(f"{what}: {done} of {total}")
-        yield item
-    say(f"{what}: {total} of {total}")
+@contextlib.contextmanager
+def show_progress(what, total, start=0):
+    """Yields `update(done, text="")`: a bar on a terminal; in a pipe, one plain line every ten seconds."""
+    bar = tqdm(total=total, initial=start, desc=what, file=sys.stderr, leave=False, disable=not sys.stderr.isatty())
+    began = said = time.monotonic()
+
+    def update(done, text=""):
+        nonlocal said
+        now = time.monotonic()
+        if not bar.disable:
+            bar.set_postfix_str(text, refresh=False)
+            bar.update(done - bar.n)
+        elif now - said > 10:
+            said = now
+            left = (now - began) / max(done - start, 1) * (total - done)
+            say(f"{what}: {done} of {total}{text and ', '}{text}, {format_seconds(left)} left")
+
+    try:
+        yield update
+    finally:
+        bar.close()
+
+
+def progress(items, what):
+    """Yields the items of a list, and shows how far it is."""
+    with show_progress(what, len(items)) as update:
+        for done, item in enumerate(items, start=1):
+            yield item
+            update(done)
+
+
+def format_seconds(seconds):
+    """A duration as a person says it: 42 s, 3 min 05 s, 2 h 10 min."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

@@ -64,15 +64,21 @@ def _stamp_path(output):
     return output.parent / f".{output.name}.stamp"
 
 
-def is_current(output, inputs_fingerprint):
-    """True if `output` stands as `mark_current` saw it, made from inputs of the same fingerprint."""
-    stamp = _stamp_path(output)
-    if not Path(output).exists() or not stamp.exists():
-        return False
+def _read_stamp(output):
     try:
-        return json.loads(stamp.read_text()) == {"inputs": inputs_fingerprint, "output": _list_state(output)}
-    except ValueError:  # a stamp that somebody edited says nothing
-        return False
+        return json.loads(_stamp_path(output).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none was written, or somebody edited it: it says nothing
+        return {}
+
+
+def is_untouched(output):
+    """True if `output`, a file or a folder, stands as `mark_current` saw it: nobody edited it since."""
+    return Path(output).exists() and _read_stamp(output).get("output") == _list_state(output)
+
+
+def is_current(output, inputs_fingerprint):
+    """True if `output` is untouched and was made from inputs of the same fingerprint."""
+    return _read_stamp(output).get("inputs") == inputs_fingerprint and is_untouched(output)
 
 
 def mark_current(output, inputs_fingerprint):
