@@ -1,0 +1,159 @@
+"""Middle module: finds the photos of a folder and reads them as the detector is to see them.
+
+Pixels are RGB, upright (the turn that a camera notes in EXIF is applied) and without alpha, which is dropped as
+TensorFlow's decoder drops it.
+"""
+
+import collections
+import concurrent.futures
+import dataclasses
+import io
+import os
+import re
+import warnings
+from pathlib import Path
+
+from PIL import ExifTags, Image, ImageOps
+
+from tfod.console import InputError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")  # in any case
+_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "GIF", "WEBP", "TIFF")  # no others: Pillow hands some to outside programs
+
+# Between Pillow's limit of 89 megapixels and twice that lie the photos of today's phones. Pillow warns there and
+# refuses above; the refusal is what we turn into an error.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredImage:
+    """How a file holds its picture: `format` and `mode` in Pillow's words, `size` (width, height) in pixels as
+    stored, and the EXIF `orientation` (1 to 8, where 1 is upright)."""
+
+    format: str
+    mode: str
+    size: tuple[int, int]
+    orientation: int
+
+    @property
+    def upright_size(self):
+        """(width, height) in pixels after the EXIF turn."""
+        return self.size[::-1] if self.orientation >= 5 else self.size
+
+
+def list_images(folder):
+    """The image files right in `folder`, known by their suffix, sorted; hidden ones are left out.
+
+    Raises InputError if there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is not a folder; give the folder that holds the images")
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def read_image(path):
+    """The picture of a file as a PIL image: RGB, upright, decoded to its last byte.
+
+    Raises InputError if the file can't be decoded.
+    """
+    return decode_image(path, Path(path).read_bytes())[0]
+
+
+def decode_image(path, data):
+    """`data`, the bytes of the file `path`, as (PIL image: RGB, upright, fully decoded; StoredImage).
+
+    Raises InputError, which names `path`.
+    """
+    try:
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        stored = StoredImage(image.format, image.mode, image.size, _read_orientation(image))
+        image.load()
+        image = ImageOps.exif_transpose(image)
+    except Image.DecompressionBombError:
+        limit = 2 * Image.MAX_IMAGE_PIXELS // 10**6
+        raise InputError(f"{path}: has more than {limit} million pixels; save it smaller") from None
+    except Image.UnidentifiedImageError:
+        known = "JPEG, PNG, GIF, BMP, WebP and TIFF"
+        raise InputError(f"{path}: is not an image, or is of a kind other than {known}; save it as JPEG") from None
+    # The decoders meet whatever a broken file holds, and then raise nearly anything.
+    except Exception as error:
+        raise InputError(f"{path}: can't be decoded ({error}); replace it with a sound copy") from error
+    if stored.mode in ("I", "F", "LAB"):
+        raise InputError(f"{path}: has {stored.mode} pixels, which are no common colours; save it as 8-bit RGB")
+    if not _is_complete(stored.format, data):
+        raise InputError(f"{path}: is cut off or damaged near its end; replace it with a sound copy")
+    return _convert_to_rgb(image), stored
+
+
+def _read_orientation(image):
+    """1 to 8; what a file says beyond these is taken as upright, as viewers do."""
+    if image.format == "TIFF":  # Pillow turns these by itself
+        return 1
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _convert_to_rgb(image):
+    if image.mode.startswith("I;16"):
+        import numpy as np
+
+        # As TensorFlow and libpng do: the upper of the two bytes. Pillow would clip all above 255 to white.
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.mode in ("La", "RGBa"):  # colours already multiplied with alpha, which convert() wants undone first
+        image = image.convert(image.mode.upper())
+    elif image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _is_complete(image_format, data):
+    """Whether a JPEG or PNG reaches its end mark: Pillow is content with all pixels, TensorFlow's decoder is not."""
+    if image_format in ("JPEG", "MPO"):
+        return _find_jpeg_end(data) > 0
+    if image_format == "PNG":
+        try:
+            Image.open(io.BytesIO(data), formats=("PNG",)).verify()
+        except (SyntaxError, OSError):
+            return False
+        return b"IEND\xaeB`\x82" in data  # the chunk has no content, so its checksum is always this
+    return True
+
+
+_JPEG_SEGMENT = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # neither a stuffed byte nor a restart mark
+
+
+def _find_jpeg_end(data):
+    """The position after the end mark of the (first) picture in the bytes of a JPEG file, or 0 if there is none."""
+    position = 2
+    while segment := _JPEG_SEGMENT.search(data, position):
+        if segment[1] == b"\xd9":
+            return segment.end()
+        # Every other segment says its own length; what follows is the next one, or the pixels' data.
+        position = segment.end() + int.from_bytes(data[segment.end() : segment.end() + 2])
+    return 0
+
+
+def map_in_threads(function, items):
+    """Yields `function(item)` in the order of `items`, worked out on all cores.
+
+    For what Pillow, hashing and files do, where Python's threads run at the same time. Few results wait at any
+    moment, so that memory does not grow with the number of items.
+    """
+    workers = len(os.sched_getaffinity(0))
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        waiting = collections.deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,87 @@
+"""Middle module: label maps, the .pbtxt files that give every class of objects its id."""
+
+import difflib
+import re
+from pathlib import Path
+
+from tfod.console import InputError
+from tfod.files import write_text
+
+
+def read_label_map(path):
+    """The classes of a label map as a dict name -> id (from 1 up), in the order of the file.
+
+    Where an item has a `display_name`, as in the COCO label maps, that is its name. Raises InputError with every
+    fault of the file.
+    """
+    import tfod.compat  # noqa: F401  (lets object_detection be imported)
+
+    from google.protobuf import text_format
+    from object_detection.protos import string_int_label_map_pb2
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such label map; make one with generate_label_map.py")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        items = text_format.Parse(text, string_int_label_map_pb2.StringIntLabelMap()).item
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not in UTF-8; save it in that encoding") from None
+    except text_format.ParseError as error:
+        place = f"line {error.GetLine()}: " if error.GetLine() else ""
+        what = re.sub(r"^\d+:\d+ : ", "", str(error))
+        raise InputError(f"{path}: {place}{what}; an item looks like: item {{ id: 1 name: 'cat' }}") from None
+    if not items:
+        raise InputError(f"{path}: has no item; make it anew with generate_label_map.py --force")
+
+    names_to_ids, faults = {}, []
+    for item, line in zip(items, _find_lines(text, len(items)), strict=True):
+        name = item.display_name or item.name
+        if not name:
+            faults.append(f"{path}: {line}the item has no name; give it one")
+        elif name in names_to_ids:
+            faults.append(f"{path}: {line}the name {name!r} is there twice; remove one of the items")
+        if item.id < 1:
+            faults.append(f"{path}: {line}{name!r} has the id {item.id}; ids begin at 1, since 0 is the background")
+        elif item.id in names_to_ids.values():
+            faults.append(f"{path}: {line}the id {item.id} is there twice; give every class its own")
+        names_to_ids.setdefault(name, item.id)
+    if faults:
+        raise InputError(*faults)
+    return names_to_ids
+
+
+def _find_lines(text, number):
+    """For each of `number` items the text `line N: `; empty texts where the file writes its items unlike others."""
+    # Strings and comments are matched first, so that an "item" within them does not count.
+    tokens = re.finditer(r""""(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|#[^\n]*|\bitem\b""", text)
+    lines = [f"line {text.count(chr(10), 0, token.start()) + 1}: " for token in tokens if token[0] == "item"]
+    return lines if len(lines) == number else [""] * number
+
+
+def write_label_map(path, names_to_ids):
+    """Writes a label map whole, in the tutorial's syntax and in the order of the dict name -> id."""
+    items = [f"item {{\n    id: {number}\n    name: '{_escape(name)}'\n}}\n" for name, number in names_to_ids.items()]
+    write_text(path, "\n".join(items))
+
+
+def _escape(name):
+    """`name` as it stands between single quotes; letters of every script stay readable."""
+    name = name.replace("\\", "\\\\").replace("'", "\\'")
+    return re.sub(r"[\x00-\x1f\x7f]", lambda match: f"\\{ord(match[0]):03o}", name)
+
+
+def find_unknown_names(path, names_to_ids, places):
+    """Faults for the class names that the label map `path` lacks: a list of texts.
+
+    `places` is a dict: name of a class -> list of the XML paths of its boxes.
+    """
+    faults = []
+    for name in sorted(set(places) - set(names_to_ids)):
+        near = difflib.get_close_matches(name, names_to_ids, 1) or difflib.get_close_matches(name, names_to_ids, 1, 0)
+        boxes = len(places[name])
+        faults.append(
+            f"{path}: lacks the class {name!r} of {boxes} {'box' if boxes == 1 else 'boxes'}, first in"
+            f" {places[name][0]}; did you mean {near[0]!r}? correct the XML, or make the label map anew"
+        )
+    return faults
