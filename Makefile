@@ -1,0 +1,217 @@
+# From labelled photos to a detector. `make` alone prints what there is to make, and the variables.
+
+## the Python that the environment is made with: 3.11, 3.12 or 3.13
+PYTHON ?= python3
+## folder of the environment
+VENV ?= .venv
+## folder of the data and models that a command works on
+WORKSPACE ?= workspace/training_demo
+## name of the model, in WORKSPACE/models and WORKSPACE/exported_models
+MODEL ?= my_model
+## zoo model to start from: a name, an address or a tarball; empty starts from BASE_CONFIG
+PRETRAINED ?= ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8
+## config to start from where PRETRAINED is empty
+BASE_CONFIG ?= scripts/configs/ssd_mobilenet_v2_fpnlite_320.config
+## checkpoint to start from with BASE_CONFIG, without its suffix; empty trains new weights
+FINE_TUNE_CHECKPOINT ?=
+## what to take from it: detection, classification or full
+FINE_TUNE_CHECKPOINT_TYPE ?= detection
+## share of the photos that the test side gets
+RATIO ?= 0.1
+## seed of the split, of new weights and of the shuffling
+SEED ?= 42
+## training steps
+STEPS ?= 2000
+## images a step
+BATCH ?= 8
+## steps between two checkpoints
+CHECKPOINT_EVERY ?= 500
+## draw detections of at least this score
+SCORE ?= 0.5
+## port of TensorBoard
+PORT ?= 6006
+## folder of the raccoon photos and their XML files; empty downloads them
+DATA ?=
+## 1: make test-upstream runs the part that covers what this project calls
+FAST ?=
+## 1: make config writes over a pipeline.config that was edited by hand
+FORCE ?=
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+from_root = $(if $(filter /%,$(1)),$(1),$(CURDIR)/$(1))
+PY := "$(call from_root,$(VENV))/bin/python"
+SCRIPTS := $(CURDIR)/scripts
+IN_WORKSPACE = cd "$(WORKSPACE)" &&
+CONFIG = models/$(MODEL)/pipeline.config
+# a checkpoint that was named comes before the zoo's model
+ZOO_MODEL = $(if $(FINE_TUNE_CHECKPOINT),,$(PRETRAINED))
+# a tarball on this disk is named from the repository's root, like every other file
+ZOO_SOURCE = $(if $(findstring ://,$(ZOO_MODEL)),$(ZOO_MODEL),$(if $(filter %.gz,$(ZOO_MODEL)),$(call from_root,$(ZOO_MODEL)),$(ZOO_MODEL)))
+ZOO_FOLDER = pre_trained_models/$(notdir $(patsubst %.tar.gz,%,$(ZOO_MODEL)))
+BASE = $(if $(ZOO_MODEL),$(ZOO_FOLDER),$(call from_root,$(BASE_CONFIG)))
+# $(call given,NAME,DEFAULT): a variable's value if it was given on the command line or in the environment
+given = $(if $(filter command environment,$(firstword $(origin $(1)))),$($(1)),$(2))
+
+.PHONY: help
+help:
+	@awk '/^## / {text = substr($$0, 4); next} \
+	  text && /^[A-Z_]+ \?=/ {name = $$1; sub(/^[A-Z_]+ \?= ?/, ""); variables = variables sprintf("  %-26s %s [%s]\n", name, text, $$0)} \
+	  text && /^[a-z_-]+:/ {sub(/:.*/, ""); targets = targets sprintf("  make %-21s %s\n", $$0, text)} \
+	  {text = ""} \
+	  END {printf "%s\nVariables, with their defaults; change one as in: make train STEPS=5000\n%s", targets, variables}' Makefile
+
+# ---------------------------------------------------------------- environment
+
+.PHONY: ready install doctor lock
+ready:
+	@scripts/install.sh "$(PYTHON)" "$(VENV)"
+
+## make the environment; does nothing where it stands
+install: ready
+	@echo "$(VENV) holds what requirements.txt names"
+
+## look whether the environment can train and evaluate
+doctor: ready
+	@$(PY) scripts/doctor.py
+
+## make requirements.txt anew from requirements.in (needs uv)
+lock:
+	uv pip compile requirements.in -o requirements.txt --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --custom-compile-command "make lock" $(UV_FLAGS)
+
+# ---------------------------------------------------------------- photos to detector
+
+.PHONY: workspace workspace-there split label_map tfrecord pretrained config train eval export infer tensorboard
+## make the folders of a new workspace, workspace/NAME
+workspace:
+	@test -n "$(NAME)" || { echo "error: NAME is empty; make workspace NAME=my_photos" >&2; exit 2; }
+	@cd "$(CURDIR)" && for folder in annotations exported_models images/train images/test models pre_trained_models; do \
+	  mkdir -p "workspace/$(NAME)/$$folder"; done; \
+	  for script in model_main_tf2 exporter_main_v2 inference_main_v2; do \
+	  ln -sf "../../scripts/$$script.py" "workspace/$(NAME)/$$script.py"; done
+	@echo "workspace/$(NAME) is there; put photos and XML files into workspace/$(NAME)/images, then:"
+	@echo "  make split tfrecord train eval export infer WORKSPACE=workspace/$(NAME)"
+
+workspace-there: ready
+	@test -d "$(WORKSPACE)" || { echo "error: $(WORKSPACE): is not there; make workspace NAME=... makes one" >&2; exit 1; }
+
+## copy images/ into images/train and images/test
+split: workspace-there
+	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/preprocessing/partition_dataset.py" -x -i images -r $(RATIO) --seed $(SEED)
+
+## number the classes of the XML files: annotations/label_map.pbtxt
+label_map: workspace-there
+	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/preprocessing/generate_label_map.py" -x images -o annotations/label_map.pbtxt
+
+## pack photos and boxes: annotations/train.record and annotations/test.record
+tfrecord: label_map
+	@$(IN_WORKSPACE) for side in train test; do $(PY) "$(SCRIPTS)/preprocessing/generate_tfrecord.py" \
+	  -x images/$$side -l annotations/label_map.pbtxt -o annotations/$$side.record || exit; done
+
+## download the model PRETRAINED into pre_trained_models/
+pretrained: workspace-there
+	@$(if $(ZOO_MODEL),$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/download_model.py" "$(ZOO_SOURCE)" -o pre_trained_models,:)
+
+## make models/MODEL/pipeline.config
+config: tfrecord pretrained
+	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/configure_pipeline.py" --base "$(BASE)" -o "$(CONFIG)" --num_steps $(STEPS) \
+	  --batch_size $(BATCH) $(if $(FORCE),--force) $(if $(FINE_TUNE_CHECKPOINT),--fine_tune_checkpoint \
+	  "$(call from_root,$(FINE_TUNE_CHECKPOINT))") --fine_tune_checkpoint_type $(FINE_TUNE_CHECKPOINT_TYPE)
+
+## train the model to STEPS steps, going on where it stopped
+train: config
+	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/model_main_tf2.py" --model_dir="models/$(MODEL)" --pipeline_config_path="$(CONFIG)" \
+	  --seed=$(SEED) --checkpoint_every_n=$(CHECKPOINT_EVERY)
+
+## measure the newest checkpoint on the test photos: models/MODEL/metrics.json
+eval: workspace-there
+	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/model_main_tf2.py" --model_dir="models/$(MODEL)" --pipeline_config_path="$(CONFIG)" \
+	  --checkpoint_dir="models/$(MODEL)"
+
+## export the newest checkpoint: exported_models/MODEL
+export: workspace-there
+	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/exporter_main_v2.py" --input_type image_tensor --pipeline_config_path "$(CONFIG)" \
+	  --trained_checkpoint_dir "models/$(MODEL)" --output_directory "exported_models/$(MODEL)" --overwrite
+
+## draw detections on the test photos: inference_result/
+infer: workspace-there
+	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/inference_main_v2.py" -m "exported_models/$(MODEL)/saved_model" \
+	  -l annotations/label_map.pbtxt -i images/test -o inference_result/ --score $(SCORE)
+
+## show the curves of all models on http://127.0.0.1:PORT
+tensorboard: workspace-there
+	@$(IN_WORKSPACE) $(PY) -m tensorboard.main --logdir models --host 127.0.0.1 --port $(PORT)
+
+# ---------------------------------------------------------------- whole stories
+
+VERBS = split tfrecord train eval export infer
+DEMO = workspace/demo
+
+.PHONY: demo raccoon
+## first success in minutes: draw 300 pictures of cats and dogs, train on them, show what the detector finds
+demo: ready
+	@$(PY) scripts/preprocessing/make_sample_dataset.py -o $(DEMO)/images
+	@$(MAKE) $(VERBS) WORKSPACE=$(DEMO) PRETRAINED= FINE_TUNE_CHECKPOINT= BASE_CONFIG=scripts/configs/demo.config \
+	  STEPS=$(call given,STEPS,500) BATCH=$(call given,BATCH,16)
+	@$(PY) scripts/contact_sheet.py -i $(DEMO)/inference_result -o $(DEMO)/demo_result.png
+	@$(MAKE) eval WORKSPACE=$(DEMO)
+	@echo "the test photos with what was found: $(DEMO)/inference_result, in one picture: $(DEMO)/demo_result.png"
+
+## the tutorial's own case: 200 photos of raccoons, in workspace/raccoon
+raccoon: ready
+	@$(PY) scripts/preprocessing/fetch_raccoon.py -o workspace/raccoon/images $(if $(DATA),--data "$(DATA)")
+	@$(MAKE) $(VERBS) WORKSPACE=workspace/raccoon STEPS=$(call given,STEPS,600)
+
+# ---------------------------------------------------------------- tests
+
+.PHONY: test test-upstream lint format
+## run the project's tests
+test: ready lint
+	@$(PY) -m pytest $(TESTS)
+
+## run the OD API's own tests on this TensorFlow; FAST=1 runs those that cover what this project calls
+test-upstream: ready
+	@$(PY) scripts/test_upstream.py $(if $(FAST),--fast)
+
+## check the style of the code
+lint: ready
+	@$(PY) -m ruff check --quiet . && $(PY) -m ruff format --quiet --check .
+
+## format the code
+format: ready
+	@$(PY) -m ruff check --fix . && $(PY) -m ruff format .
+
+# ---------------------------------------------------------------- cleaning
+
+# $(call remove,FILES): says what it removes, or that there is nothing; FILES is a shell pattern in WORKSPACE
+define remove
+	@cd "$(CURDIR)" && found=; for path in $(1); do if [ -e "$$path" ]; then found=1; echo "removing $$path"; rm -rf "$$path"; fi; done; \
+	  [ -n "$$found" ] || echo "nothing to remove: $(1)"
+endef
+
+.PHONY: clean-split clean-records clean-model clean-results clean-demo clean-venv
+## remove images/train, images/test and what names them; the photos in images/ stay
+clean-split:
+	$(call remove,"$(WORKSPACE)"/images/train "$(WORKSPACE)"/images/test "$(WORKSPACE)"/images/split.json)
+
+## remove the records and the label map
+clean-records:
+	$(call remove,"$(WORKSPACE)"/annotations/*)
+
+## remove models/MODEL: its checkpoints, curves and metrics
+clean-model:
+	$(call remove,"$(WORKSPACE)/models/$(MODEL)")
+
+## remove exported_models/MODEL and inference_result
+clean-results:
+	$(call remove,"$(WORKSPACE)/exported_models/$(MODEL)" "$(WORKSPACE)"/inference_result)
+
+## remove workspace/demo
+clean-demo:
+	$(call remove,$(DEMO))
+
+## remove the environment
+clean-venv:
+	$(call remove,"$(VENV)")

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Makes the environment VENV from the lock, with PYTHON; does nothing where it stands already.
+#     scripts/install.sh PYTHON VENV
+# The lock's copy in VENV is written last: where it is the same as the lock, all that it names is installed.
+set -eu
+python=$1 venv=$2
+cd "$(dirname "$0")/.."
+
+fail() { echo "error: $*" >&2; exit 1; }
+
+command -v "$python" >/dev/null || fail "$python: is not installed; apt install python3 python3-venv, or name one with PYTHON="
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+if cmp -s requirements.txt "$venv/requirements.txt" && "$venv/bin/python" -c "import tfod" 2>/dev/null; then
+    [ "$("$venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')" = "$version" ] && exit 0
+    [ "$python" = python3 ] && exit 0 # nobody asked for another Python than the one that is there
+fi
+case $version in
+3.11 | 3.12 | 3.13) ;;
+*) fail "$python: is Python $version, and TensorFlow 2.21 has wheels for 3.11, 3.12 and 3.13; name one of these with PYTHON=" ;;
+esac
+[ "$(uname -sm)" = "Linux x86_64" ] || fail "$(uname -sm): the lock is for Linux x86_64; use such a machine, WSL 2 or a container"
+"$python" -c "import ensurepip, venv" 2>/dev/null || fail "$python: has no venv module; apt install python$version-venv"
+
+echo "installing into $venv with Python $version: 0.7 GB to download, 2.8 GB on the disk"
+rm -f "$venv/requirements.txt"
+"$python" -m venv --clear "$venv"
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
+# The OD API is published as source: what builds it comes first, from the same lock, so that pip fetches nothing else.
+sed -n '/^setuptools==/,/[^\\]$/p; /^wheel==/,/[^\\]$/p' requirements.txt >"$venv/build.txt"
+pip install --quiet --no-deps --require-hashes -r "$venv/build.txt"
+pip install --no-deps --require-hashes --no-build-isolation --use-pep517 -r requirements.txt
+pip install --quiet --no-deps --no-build-isolation --editable .
+cp requirements.txt "$venv/requirements.txt"
+echo "installed; make doctor looks whether all works"

@@ -1,0 +1,1 @@
+../../scripts/exporter_main_v2.py

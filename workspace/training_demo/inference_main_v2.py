@@ -1,0 +1,1 @@
+../../scripts/inference_main_v2.py

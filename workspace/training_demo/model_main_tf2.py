@@ -1,0 +1,1 @@
+../../scripts/model_main_tf2.py
