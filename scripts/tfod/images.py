@@ -44,16 +44,27 @@ class StoredImage:
 def list_images(folder):
     """The image files right in `folder`, known by their suffix, sorted; hidden ones are left out.
 
-    Raises InputError if there is no such folder.
+    Raises InputError if there is no such folder, or for names that are not in UTF-8.
     """
+    return list_files(folder, IMAGE_SUFFIXES)
+
+
+def list_files(folder, suffixes):
+    """As `list_images`, for the files with one of the lower-case `suffixes`, in any case."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder}: is not a folder; give the folder that holds the images")
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+        raise InputError(f"{folder}: there is no such folder; give the one that holds the {suffixes[0]} files")
+    found, faults = [], []
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file():
+            found.append(path)
+            try:
+                path.name.encode()
+            except UnicodeEncodeError:  # as unpacking an old archive leaves them; neither XML nor JSON can name them
+                faults.append(f"{folder}/{ascii(path.name)}: the name is not in UTF-8; rename the file")
+    if faults:
+        raise InputError(*faults)
+    return found
 
 
 def read_image(path):

@@ -76,12 +76,14 @@ def find_unknown_names(path, names_to_ids, places):
 
     `places` is a dict: name of a class -> list of the XML paths of its boxes.
     """
+    known = {name.casefold(): name for name in names_to_ids}
     faults = []
     for name in sorted(set(places) - set(names_to_ids)):
-        near = difflib.get_close_matches(name, names_to_ids, 1) or difflib.get_close_matches(name, names_to_ids, 1, 0)
         boxes = len(places[name])
+        near = difflib.get_close_matches(name.casefold(), known, 1)
+        hint = f"did you mean {known[near[0]]!r}? " if near else ""
         faults.append(
             f"{path}: lacks the class {name!r} of {boxes} {'box' if boxes == 1 else 'boxes'}, first in"
-            f" {places[name][0]}; did you mean {near[0]!r}? correct the XML, or make the label map anew"
+            f" {places[name][0]}; {hint}correct the XML, or add the class to the label map"
         )
     return faults

@@ -12,7 +12,7 @@ from lxml import etree
 
 from tfod.console import InputError
 from tfod.files import write_whole
-from tfod.images import list_images
+from tfod.images import list_files, list_images
 
 OVERHANG = 1.0  # pixels; labelling tools round a box at the border out of the image by up to this
 
@@ -65,7 +65,7 @@ def _parse(path):
     try:
         root = etree.fromstring(path.read_bytes(), parser)
     except etree.XMLSyntaxError as error:
-        raise InputError(f"{path}: is not XML ({error}); label the image again") from error
+        raise InputError(f"{path}: is not XML ({error.msg}); label the image again") from error
     if root.tag != "annotation":
         raise InputError(f"{path}: is <{root.tag}>, not <annotation>; save it as Pascal VOC in labelImg")
     return root
@@ -80,12 +80,14 @@ def _read_number(element, name, faults, path, default=None):
     text = _read_text(element, name)
     if not text and default is not None:
         return default
+    child = element.find(name)
+    line = (element if child is None else child).sourceline
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        faults.append(f"{path}: line {element.sourceline}: <{name}> is {text!r}, not a number; correct it")
+        faults.append(f"{path}: line {line}: <{name}> is {text!r}, not a number; correct it")
         return math.nan
     return number
 
@@ -183,22 +185,15 @@ def _add(element, **children):
 
 
 def list_annotations(folder):
-    """The XML files right in `folder`, sorted; hidden ones are left out. Raises InputError if there is no folder."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: is not a folder; give the folder that holds the XML files")
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() == ".xml" and not path.name.startswith(".") and path.is_file()
-    )
+    """The XML files right in `folder`, sorted; hidden ones are left out. Raises InputError as `list_images` does."""
+    return list_files(folder, (".xml",))
 
 
 def find_images_of(annotations, images):
-    """Which of the image paths belong to each XML path: a dict XML -> list of images, in the order of `annotations`.
+    """Which of the image paths belong to each XML path: (dict XML -> list of images, list of faults).
 
     An XML file's own stem says so; where no image has it, the XML's <filename>. <path> says nothing: it names a
-    folder of the computer on which somebody labelled. Raises InputError for each XML file without an image.
+    folder of the computer on which somebody labelled. An XML file without an image is a fault.
     """
     by_stem, by_name = collections.defaultdict(list), {}
     for image in images:
@@ -219,26 +214,31 @@ def find_images_of(annotations, images):
         else:
             said = f", nor the one that its <filename> names, {filename!r}" if filename else ""
             faults.append(f"{path}: there is no image of its name{said}; add the image, or take the XML file away")
-    if faults:
-        raise InputError(*faults)
-    return found
+    return found, faults
+
+
+def find_pairs(annotations, images):
+    """The images that have an XML file: (list of (image path, XML path) sorted by image, list of faults).
+
+    Faults are each XML file without an image or with two, and each image with two XML files.
+    """
+    found, faults = find_images_of(annotations, images)
+    pairs = {}
+    for xml, its_images in found.items():
+        image = its_images[0]
+        if len(its_images) > 1:
+            names = ", ".join(image.name for image in its_images)
+            faults.append(f"{xml}: belongs to {len(its_images)} images, {names}; rename or remove all but one")
+        elif image in pairs:
+            faults.append(f"{xml}: {image.name} has another XML file, {pairs[image].name}; keep one of them")
+        else:
+            pairs[image] = xml
+    return sorted(pairs.items()), faults
 
 
 def pair_images_with_annotations(image_dir, xml_dir):
-    """The images that have an XML file, as a list of (image path, XML path) sorted by image.
-
-    Raises InputError for each XML file without an image or with two, and each image with two XML files.
-    """
-    found = find_images_of(list_annotations(xml_dir), list_images(image_dir))
-    pairs, faults = {}, []
-    for xml, images in found.items():
-        if len(images) > 1:
-            names = ", ".join(image.name for image in images)
-            faults.append(f"{xml}: belongs to {len(images)} images, {names}; rename or remove all but one")
-        elif images[0] in pairs:
-            faults.append(f"{xml}: {images[0].name} has another XML file, {pairs[images[0]].name}; keep one of them")
-        else:
-            pairs[images[0]] = xml
+    """`find_pairs` of two folders (or one): the list of (image path, XML path). Raises InputError with every fault."""
+    pairs, faults = find_pairs(list_annotations(xml_dir), list_images(image_dir))
     if faults:
         raise InputError(*faults)
-    return sorted(pairs.items())
+    return pairs

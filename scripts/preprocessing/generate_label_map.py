@@ -1,0 +1,83 @@
+"""Makes the label map, which gives every class an id, from the class names in labelImg's XML files.
+
+    python generate_label_map.py -x images -o annotations/label_map.pbtxt
+
+The ids run from 1 in alphabetical order. A label map that is there already is kept, and checked against the XML files.
+"""
+
+import collections
+from pathlib import Path
+
+from tfod.console import InputError, make_parser, run, say
+from tfod.files import sha256
+from tfod.label_map import find_unknown_names, read_label_map, write_label_map
+from tfod.voc import read_annotation
+
+
+def parse_arguments():
+    parser = make_parser(__doc__)
+    parser.add_argument(
+        "-x", "--xml_dir", type=Path, default=Path("images"), help="folder below which the XML files are"
+    )
+    parser.add_argument(
+        "-o", "--output_path", type=Path, default=Path("annotations/label_map.pbtxt"), help="label map to write"
+    )
+    parser.add_argument("--force", action="store_true", help="write it anew; a model trained before needs the old ids")
+    return parser.parse_args()
+
+
+def find_annotations(folder):
+    """The XML files below `folder`, sorted; of copies, as images/train/ holds them of images/, only the first."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is not a folder; give the one that holds the XML files with -x")
+    found = {}
+    for path in sorted(folder.rglob("*"), key=lambda path: (len(path.parts), path)):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() == ".xml" and not hidden and path.is_file():
+            found.setdefault((path.name, sha256(path)), path)
+    if not found:
+        raise InputError(f"{folder}: there are no XML files in it; label the images in labelImg first")
+    return list(found.values())
+
+
+def find_boxes(paths):
+    """(dict class name -> list of the XML paths of its boxes, list of faults)."""
+    places, faults = collections.defaultdict(list), []
+    for path in paths:
+        try:
+            for box in read_annotation(path).boxes:
+                places[box.name].append(path)
+        except InputError as error:
+            faults.extend(error.faults)
+    return places, faults
+
+
+def main():
+    args = parse_arguments()
+    paths = find_annotations(args.xml_dir)
+    places, faults = find_boxes(paths)
+    new = args.force or not args.output_path.exists()
+    if not new:
+        names_to_ids = read_label_map(args.output_path)
+        faults.extend(find_unknown_names(args.output_path, names_to_ids, places))
+    if not places and not faults:
+        faults.append(f"{args.xml_dir}: none of its {len(paths)} XML files has a box; label the images first")
+    if faults:
+        raise InputError(*faults)
+
+    if new:
+        names = sorted(places, key=lambda name: (name.casefold(), name))
+        names_to_ids = {name: number for number, name in enumerate(names, 1)}
+        write_label_map(args.output_path, names_to_ids)
+    else:
+        say(f"{args.output_path} is up to date (--force writes it anew)")
+    for name, number in names_to_ids.items():
+        print(f"{number:4d}  {name}  {len(places[name])} boxes")
+        if not places[name]:
+            say(f"warning: {args.output_path}: the class {name!r} has no boxes in {args.xml_dir}")
+    if new:
+        print(f"Successfully created the label map: {args.output_path}")
+
+
+if __name__ == "__main__":
+    run(main)
