@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tfod.console import InputError, make_parser, progress, run, say
 from tfod.files import fingerprint, is_current, mark_current, write_whole
-from tfod.images import decode_image, list_images, map_in_threads
+from tfod.images import check_image, list_images, map_in_threads
 from tfod.label_map import find_unknown_names, read_label_map
 from tfod.voc import clip_boxes, find_pairs, list_annotations, read_annotation, turn_box
 
@@ -49,7 +49,7 @@ def check_photo(pair):
     except InputError as error:
         faults.extend(error.faults)
     try:
-        stored = decode_image(path, path.read_bytes())[1]
+        stored = check_image(path)
     except InputError as error:
         faults.extend(error.faults)
     names = [box.name for box in annotation.boxes] if annotation else []

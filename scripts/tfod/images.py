@@ -18,11 +18,11 @@ from PIL import ExifTags, Image, ImageOps
 from tfod.console import InputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")  # in any case
-_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "GIF", "WEBP", "TIFF")  # no others: Pillow hands some to outside programs
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")  # no others: Pillow hands some to outside programs
 
-# Between Pillow's limit of 89 megapixels and twice that lie the photos of today's phones. Pillow warns there and
-# refuses above; the refusal is what we turn into an error.
-warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+# Pillow warns of sizes that today's phones have, and of EXIF data that many web sites cut; beyond twice that size it
+# raises, which becomes an error, and so does a picture that can't be read.
+warnings.filterwarnings("ignore", module=r"PIL\b")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,19 +72,28 @@ def read_image(path):
 
     Raises InputError if the file can't be decoded.
     """
-    return decode_image(path, Path(path).read_bytes())[0]
+    image, _ = _decode(path, Path(path).read_bytes())
+    return image
 
 
-def decode_image(path, data):
-    """`data`, the bytes of the file `path`, as (PIL image: RGB, upright, fully decoded; StoredImage).
+def check_image(path):
+    """The `StoredImage` of a file. Raises InputError where `read_image` does, but takes less time."""
+    _, stored = _decode(path, Path(path).read_bytes(), small=True)
+    return stored
 
-    Raises InputError, which names `path`.
+
+def _decode(path, data, small=False):
+    """`data`, the bytes of the file `path`, as (PIL image: RGB, upright; StoredImage).
+
+    With `small`, a JPEG's image has an eighth of its width and height: every byte is read, few pixels are worked out.
     """
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         stored = StoredImage(image.format, image.mode, image.size, _read_orientation(image))
+        if small:
+            image.draft(None, (1, 1))
         image.load()
-        image = ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
     except Image.DecompressionBombError:
         limit = 2 * Image.MAX_IMAGE_PIXELS // 10**6
         raise InputError(f"{path}: has more than {limit} million pixels; save it smaller") from None
@@ -119,7 +128,7 @@ def _convert_to_rgb(image):
         image = image.convert(image.mode.upper())
     elif image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _is_complete(image_format, data):
@@ -131,7 +140,7 @@ def _is_complete(image_format, data):
             Image.open(io.BytesIO(data), formats=("PNG",)).verify()
         except (SyntaxError, OSError):
             return False
-        return b"IEND\xaeB`\x82" in data  # the chunk has no content, so its checksum is always this
+        return b"\0\0\0\0IEND\xaeB`\x82" in data  # length, name and checksum of the chunk, which has no content
     return True
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tfod.files import write_whole
-from tfod.images import decode_image
+from tfod.images import read_image
 
 
 def encode_image(path, stored):
@@ -28,7 +28,7 @@ def encode_image(path, stored):
             return data, "jpeg"
         if stored.format == "PNG" and not stored.mode.startswith("I;16"):
             return data, "png"
-    image, _ = decode_image(path, data)
+    image = read_image(path)
     lossy = stored.format in ("JPEG", "MPO") or (stored.format == "WEBP" and b"VP8L" not in data)
     image.info.clear()  # nothing but the pixels goes on
     encoded = io.BytesIO()

@@ -1,0 +1,66 @@
+"""What the tests share: scripts called as a person calls them, and small photos that really are ones."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from PIL import Image, ImageDraw
+
+from tfod.voc import Box, write_annotation
+
+ROOT = Path(__file__).parents[1]
+
+settings.register_profile("ours", deadline=None)  # a busy machine is no fault
+settings.load_profile("ours")
+
+
+@pytest.fixture
+def call():
+    """`call(script below scripts/, *arguments, cwd=None)` runs it as a second process; stdout and stderr are texts."""
+
+    def call_script(script, *arguments, cwd=None):
+        command = [sys.executable, ROOT / "scripts" / script, *arguments]
+        return subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, check=False)
+
+    return call_script
+
+
+def draw_photo(number=0, size=(96, 64)):
+    """A small RGB picture, another one for each number: a bright box on a gradient, well inside it."""
+    gradient = Image.linear_gradient("L").resize(size)
+    photo = Image.merge("RGB", (gradient, gradient.transpose(Image.Transpose.ROTATE_180), gradient))
+    left, top = 8 + number * 5 % 40, 8 + number * 3 % 24
+    ImageDraw.Draw(photo).rectangle((left, top, left + 30, top + 20), fill=(250, 40 * number % 256, 10))
+    return photo
+
+
+def label_photo(folder, name, number=0, boxes=None, photo=None, **saving):
+    """Saves a photo as `folder/name` and its XML file beside it; the box is the drawn one unless `boxes` are given."""
+    folder.mkdir(parents=True, exist_ok=True)
+    photo = photo or draw_photo(number)
+    photo.save(folder / name, **saving)
+    left, top = 8 + number * 5 % 40, 8 + number * 3 % 24
+    boxes = [Box("cat" if number % 2 else "dog", left, top, left + 30, top + 20)] if boxes is None else boxes
+    write_annotation((folder / name).with_suffix(".xml"), name, *photo.size, boxes)
+    return folder / name
+
+
+@pytest.fixture
+def labelled_images(tmp_path):
+    """A folder `images` of 12 labelled photos of cats and dogs, with the names that people give."""
+    folder = tmp_path / "images"
+    names = ["a.jpg", "b.PNG", "c d.jpeg", "-dash.jpg", "猫.jpg", "x.y.JPG", *(f"photo_{i}.jpg" for i in range(6))]
+    for number, name in enumerate(names):
+        label_photo(folder, name, number)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def raccoon_images():
+    """The folder of the 200 raccoon photos, beside the repository."""
+    folder = ROOT.parent / "shared" / "raccoon" / "images"
+    if not folder.is_dir():
+        pytest.skip("the raccoon photos are not beside the repository, in ../shared/raccoon/images")
+    return folder
