@@ -71,17 +71,19 @@ def say(text):
 def show_progress(what, total, start=0):
     """Yields `update(done, text="")`: a bar on a terminal; in a pipe, one plain line every ten seconds."""
     bar = tqdm(total=total, initial=start, desc=what, file=sys.stderr, leave=False, disable=not sys.stderr.isatty())
-    began = said = time.monotonic()
+    said = time.monotonic()
+    first = None  # what comes before the first item is done (building, tracing) says nothing of the others
 
     def update(done, text=""):
-        nonlocal said
+        nonlocal said, first
         now = time.monotonic()
+        first = first or (done, now)
         if not bar.disable:
             bar.set_postfix_str(text, refresh=False)
             bar.update(done - bar.n)
-        elif now - said > 10:
+        elif now - said > 10 and done > first[0]:
             said = now
-            left = (now - began) / max(done - start, 1) * (total - done)
+            left = (now - first[1]) / (done - first[0]) * (total - done)
             say(f"{what}: {done} of {total}{text and ', '}{text}, {format_seconds(left)} left")
 
     try:

@@ -1,0 +1,47 @@
+import pytest
+
+from tfod.checkpoints import find_latest_checkpoint, list_checkpoint_files, require_checkpoint
+from tfod.console import InputError
+
+
+def make_checkpoint(folder, name):
+    folder.mkdir(exist_ok=True)
+    for suffix in ("index", "data-00000-of-00001"):
+        (folder / f"{name}.{suffix}").touch()
+
+
+def write_state(folder, newest):
+    (folder / "checkpoint").write_text(f'model_checkpoint_path: "{newest}"\nall_model_checkpoint_paths: "ckpt-1"\n')
+
+
+def test_state_file_says_which_is_newest(tmp_path):
+    for name in ("ckpt-9", "ckpt-10", "ckpt-200"):
+        make_checkpoint(tmp_path, name)
+    write_state(tmp_path, "ckpt-10")
+    assert find_latest_checkpoint(tmp_path) == str(tmp_path / "ckpt-10")
+    assert require_checkpoint(tmp_path) == str(tmp_path / "ckpt-10")
+
+
+def test_folder_that_was_moved_keeps_its_checkpoint(tmp_path):
+    make_checkpoint(tmp_path / "models", "ckpt-5")
+    write_state(tmp_path / "models", "/another/computer/models/ckpt-5")
+    assert find_latest_checkpoint(tmp_path / "models") == str(tmp_path / "models/ckpt-5")
+
+
+@pytest.mark.parametrize("state", [None, "", 'model_checkpoint_path: "ckpt-7"\n'])
+def test_no_checkpoint_is_said(tmp_path, state):
+    make_checkpoint(tmp_path, "ckpt-5")
+    if state is not None:
+        (tmp_path / "checkpoint").write_text(state)
+    assert find_latest_checkpoint(tmp_path) is None
+    with pytest.raises(InputError, match="holds no checkpoint; train first"):
+        require_checkpoint(tmp_path)
+
+
+def test_files_of_one_checkpoint_are_not_those_of_another(tmp_path):
+    for name in ("ckpt-1", "ckpt-10"):
+        make_checkpoint(tmp_path, name)
+    assert [path.name for path in list_checkpoint_files(tmp_path / "ckpt-1")] == [
+        "ckpt-1.index",
+        "ckpt-1.data-00000-of-00001",
+    ]

@@ -1,0 +1,123 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from tfod import pipeline_config
+
+ROOT = Path(__file__).resolve().parents[1]
+BASES = sorted((ROOT / "scripts" / "configs").glob("*.config"))
+
+
+@pytest.fixture
+def configure(call, tmp_path):
+    """Runs the script in a workspace with a label map of two classes and records: returns (code, output, said)."""
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations/label_map.pbtxt").write_text("item { id: 1 name: 'cat' } item { id: 2 name: 'dog' }")
+    for name in ("train", "test"):
+        (tmp_path / f"annotations/{name}.record").touch()
+
+    def configure(*words, base=BASES[0], output="models/m/pipeline.config"):
+        done = call("configure_pipeline.py", "--base", base, "-o", output, *words, cwd=tmp_path)
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stdout, done.stderr
+
+    return configure
+
+
+@pytest.mark.parametrize("base", BASES, ids=lambda path: path.stem)
+def test_every_base_config_is_fitted_to_the_data(configure, tmp_path, base):
+    code, output, _ = configure("--num_steps", 90, "--batch_size", 4, base=base)
+    assert code == 0
+    assert "2 classes, 90 steps of 4 images, anew" in output
+    config = pipeline_config.read_config(tmp_path / "models/m/pipeline.config")
+    assert config.model.ssd.num_classes == 2
+    assert (config.train_config.num_steps, config.train_config.batch_size) == (90, 4)
+    rate = config.train_config.optimizer.momentum_optimizer.learning_rate.cosine_decay_learning_rate
+    assert rate.total_steps == 90
+    assert config.eval_config.metrics_set == ["coco_detection_metrics"]
+    assert list(config.train_input_reader.tf_record_input_reader.input_path) == ["annotations/train.record"]
+    assert list(config.eval_input_reader[0].tf_record_input_reader.input_path) == ["annotations/test.record"]
+
+
+def make_pretrained(folder):
+    """A pretrained model's folder, as the zoo's are: its config was made for a pod of TPUs."""
+    (folder / "checkpoint").mkdir(parents=True)
+    for suffix in ("index", "data-00000-of-00001"):
+        (folder / f"checkpoint/ckpt-0.{suffix}").touch()
+    config = pipeline_config.read_config(BASES[0])
+    config.train_config.use_bfloat16 = config.train_config.sync_replicas = True
+    config.train_config.replicas_to_aggregate = 8
+    config.train_config.fine_tune_checkpoint = "PATH_TO_BE_CONFIGURED"
+    config.train_config.fine_tune_checkpoint_type = "classification"
+    pipeline_config.write_config(folder / "pipeline.config", config)
+
+
+def test_pretrained_model_gives_its_config_and_its_checkpoint(configure, tmp_path):
+    make_pretrained(tmp_path / "pre_trained_models/own")
+    code, output, _ = configure(base="pre_trained_models/own")
+    assert code == 0
+    assert "from pre_trained_models/own/checkpoint/ckpt-0 (detection)" in output
+    train = pipeline_config.read_config(tmp_path / "models/m/pipeline.config").train_config
+    assert train.fine_tune_checkpoint == "pre_trained_models/own/checkpoint/ckpt-0"
+    assert train.fine_tune_checkpoint_type == "detection"
+    assert not train.use_bfloat16
+    assert not train.sync_replicas
+    assert train.replicas_to_aggregate == 1
+
+
+def test_second_run_does_nothing_and_says_so(configure, tmp_path):
+    configure()
+    path = tmp_path / "models/m/pipeline.config"
+    before = path.stat().st_mtime_ns
+    code, output, said = configure()
+    assert (code, output) == (0, "")
+    assert "pipeline.config is up to date" in said
+    assert path.stat().st_mtime_ns == before
+    code, output, _ = configure("--num_steps", 77)
+    assert "77 steps" in output
+
+
+def test_config_edited_by_hand_is_kept_until_forced(configure, tmp_path):
+    configure()
+    path = tmp_path / "models/m/pipeline.config"
+    path.write_text(re.sub("learning_rate_base: [0-9.]+", "learning_rate_base: 0.123", path.read_text()))
+    edited = path.read_text()
+    code, _, said = configure("--num_steps", 77)
+    assert code == 0
+    assert "was edited by hand and is kept" in said
+    assert path.read_text() == edited
+    code, output, _ = configure("--num_steps", 77, "--force")
+    assert "77 steps" in output
+    assert "0.123" not in path.read_text()
+
+
+def test_change_under_a_trained_model_is_said(configure, tmp_path):
+    configure()
+    (tmp_path / "models/m/ckpt-5.index").touch()
+    (tmp_path / "models/m/checkpoint").write_text('model_checkpoint_path: "ckpt-5"\n')
+    _, _, said = configure("--num_steps", 77)
+    assert "training goes on from them under the new config" in said
+
+
+def test_faults_are_named_and_nothing_is_written(configure, tmp_path):
+    (tmp_path / "annotations/train.record").unlink()
+    code, _, said = configure("--fine_tune_checkpoint", "none/ckpt-0")
+    assert code == 1
+    assert "annotations/train.record (relative to" in said
+    assert "make tfrecord" in said
+    assert "fine_tune_checkpoint none/ckpt-0 is not there" in said
+    assert "2 errors" in said
+    assert not (tmp_path / "models").exists()
+
+
+def test_model_folder_without_checkpoint_is_named(configure, tmp_path):
+    (tmp_path / "empty").mkdir()
+    code, _, said = configure(base="empty")
+    assert code == 1
+    assert "empty/checkpoint: holds no ckpt-*.index; download the model anew" in said
+
+
+@pytest.mark.parametrize("words", [["--num_steps", "0"], ["--batch_size", "-1"], ["--fine_tune_checkpoint_type", "x"]])
+def test_wrong_calls_end_with_2(configure, words):
+    assert configure(*words)[0] == 2

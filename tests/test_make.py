@@ -1,0 +1,287 @@
+"""The Makefile's verbs, and the tutorial's commands typed by hand, end to end on a tiny data set."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+import urllib.request
+from pathlib import Path
+
+import tfod.compat  # noqa: F401 - corrects object_detection at import
+
+import pytest
+from PIL import Image
+
+from tfod import pipeline_config
+from tfod.voc import read_annotation, write_annotation
+
+ROOT = Path(__file__).resolve().parents[1]
+VERBS = ["split", "tfrecord", "train", "eval", "export", "infer"]
+IMAGES = 10
+# how one photo of each kind that beginners have is stored: suffix, Pillow mode
+KINDS = [(".jpg", "L"), (".JPG", "RGB"), (".jpeg", "CMYK"), (".png", "RGBA"), (".PNG", "P"), (".png", "L")]
+
+
+def run_make(*words, code=0, **options):
+    """Runs make in the repository's root with this environment, and returns (standard output, standard error)."""
+    return run_command(["make", "-C", ROOT, f"VENV={sys.prefix}", *words], code, **options)
+
+
+def run_command(words, code=0, **options):
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=500, **options)
+    assert done.returncode == code, f"{words} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done.stdout, done.stderr
+
+
+def make_photos(folder):
+    """A few labelled pictures of cats and dogs, in every format and mode of KINDS."""
+    script = ROOT / "scripts" / "preprocessing" / "make_sample_dataset.py"
+    drawn = folder.parent / "drawn"
+    run_command([sys.executable, script, "-o", drawn, "--number", IMAGES, "--size", 160])
+    folder.mkdir(exist_ok=True)
+    for number, path in enumerate(sorted(drawn.glob("*.jpg"))):
+        suffix, mode = KINDS[number % len(KINDS)]
+        photo = folder / f"photo {number}{suffix}"
+        with Image.open(path) as image:
+            image.convert(mode).save(photo)
+            annotation = read_annotation(path.with_suffix(".xml"))
+            write_annotation(photo.with_suffix(".xml"), photo.name, *image.size, annotation.boxes)
+
+
+def make_tiny_config(path):
+    """The demo's config at 96 x 96 pixels and an eighth of the channels."""
+    config = pipeline_config.read_config(ROOT / "scripts" / "configs" / "demo.config")
+    ssd = config.model.ssd
+    resizer = ssd.image_resizer.fixed_shape_resizer
+    resizer.height = resizer.width = 96
+    ssd.feature_extractor.depth_multiplier = 0.25
+    ssd.feature_extractor.fpn.additional_layer_depth = 16
+    ssd.box_predictor.weight_shared_convolutional_box_predictor.depth = 16
+    ssd.box_predictor.weight_shared_convolutional_box_predictor.num_layers_before_predictor = 1
+    pipeline_config.write_config(path, config)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A workspace with a hard name, on which the six verbs were run: (folder, make's variables, its output)."""
+    room = tmp_path_factory.mktemp("make")
+    workspace = room / "workspace" / "-my photos 1-2"
+    workspace.mkdir(parents=True)
+    (room / "scripts").symlink_to(ROOT / "scripts")
+    make_photos(workspace / "images")
+    make_tiny_config(room / "tiny.config")
+    variables = [
+        f"WORKSPACE={workspace}",
+        "PRETRAINED=",
+        f"BASE_CONFIG={room / 'tiny.config'}",
+        "STEPS=3",
+        "BATCH=2",
+        "RATIO=0.3",
+        "SCORE=0",
+    ]
+    output, _ = run_make(*VERBS, *variables)
+    return workspace, variables, output
+
+
+def list_files(folder):
+    return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_six_verbs_take_photos_to_annotated_photos(place):
+    workspace, _, output = place
+    tests = sorted(path.name for path in (workspace / "images/test").iterdir() if path.suffix != ".xml")
+    assert len(tests) == 3
+    assert "Successfully created the TFRecord file: annotations/train.record" in output
+    assert "Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ]" in output
+    metrics = json.loads((workspace / "models/my_model/metrics.json").read_text())
+    assert metrics["step"] == 3
+    assert metrics["checkpoint"] == "models/my_model/ckpt-3"
+    assert {"DetectionBoxes_Precision/mAP@.50IOU", "Loss/total_loss"} <= metrics["metrics"].keys()
+    for name in ("saved_model/saved_model.pb", "checkpoint/ckpt-0.index", "pipeline.config"):
+        assert (workspace / "exported_models/my_model" / name).exists()
+    assert sorted(path.name for path in (workspace / "inference_result").iterdir()) == tests
+    for name in tests:
+        with Image.open(workspace / "inference_result" / name) as image:
+            assert image.size == Image.open(workspace / "images/test" / name).size
+    assert list((workspace / "models/my_model/train").glob("events.*"))
+    assert list((workspace / "models/my_model/eval").glob("events.*"))
+
+
+def test_second_run_does_no_work_twice_and_says_so(place):
+    workspace, variables, _ = place
+    before = list_files(workspace)
+    _, said = run_make(*VERBS, *variables)
+    assert list_files(workspace) == before
+    for text in (
+        "label_map.pbtxt is up to date",
+        "train.record is up to date",
+        "test.record is up to date",
+        "pipeline.config is up to date",
+        "is at step 3 of 3: nothing left to train",
+        "metrics.json is up to date",
+        "exported_models/my_model is up to date",
+        "inference_result is up to date",
+    ):
+        assert text in said
+    assert re.search("up to date.*seed|seed.*\n.*up to date", said)
+
+
+def test_metrics_agree_with_upstreams_evaluation(place):
+    workspace, *_ = place
+    ours = json.loads((workspace / "models/my_model/metrics.json").read_text())["metrics"]
+    printed, _ = run_command([sys.executable, ROOT / "tests/upstream_evaluation.py", "models/my_model"], cwd=workspace)
+    theirs = json.loads(printed.splitlines()[-1])
+    assert theirs.keys() == ours.keys()
+    for name, value in theirs.items():
+        assert ours[name] == pytest.approx(value, abs=1e-6), name
+
+
+def test_tutorials_commands_typed_by_hand(place):
+    """Goes on where the six verbs stopped: in the activated environment, in the workspace, words as in the tutorial."""
+    workspace, *_ = place
+    environment = {**os.environ, "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}"}
+    scripts = "../../scripts/preprocessing"
+    for name in ("model_main_tf2.py", "exporter_main_v2.py", "inference_main_v2.py"):
+        (workspace / name).symlink_to(f"../../scripts/{name}")
+
+    def type_in(line):
+        return run_command(["sh", "-c", line], cwd=workspace, env=environment)
+
+    _, said = type_in(f"python {scripts}/partition_dataset.py -x -i images -r 0.3")
+    assert "up to date" in said
+    output, _ = type_in(
+        f"python {scripts}/generate_tfrecord.py -x images/train -l annotations/label_map.pbtxt "
+        "-o annotations/typed.record -c annotations/typed.csv"
+    )
+    assert "Successfully created the TFRecord file: annotations/typed.record" in output
+    assert (workspace / "annotations/typed.record").read_bytes() == (
+        workspace / "annotations/train.record"
+    ).read_bytes()
+    config = "--pipeline_config_path=models/my_model/pipeline.config"
+    output, said = type_in(f"python model_main_tf2.py --model_dir=models/my_model {config} --num_train_steps=5")
+    assert "resuming my_model at step 3 of 5" in said
+    assert "ckpt-5" in output
+    output, _ = type_in(
+        f"python model_main_tf2.py --model_dir=models/my_model {config} --checkpoint_dir=models/my_model"
+    )
+    assert "models/my_model/ckpt-5 (step 5)" in output
+    type_in(
+        "python exporter_main_v2.py --input_type image_tensor --pipeline_config_path models/my_model/pipeline.config "
+        "--trained_checkpoint_dir models/my_model --output_directory exported_models/typed"
+    )
+    output, _ = type_in(
+        "python inference_main_v2.py -m exported_models/typed/saved_model -l annotations/label_map.pbtxt "
+        "-i images/test -o typed_result/"
+    )
+    assert "Wrote 3 annotated images" in output
+    assert len(list((workspace / "typed_result").iterdir())) == 3
+
+
+def test_pretrained_tarball_of_our_own_export_is_fine_tuned(place, tmp_path):
+    workspace, variables, _ = place
+    tarball = tmp_path / "own_model.tar.gz"
+    with tarfile.open(tarball, "w:gz") as archive:
+        archive.add(workspace / "exported_models/my_model", arcname="own_model")
+    variables = [word for word in variables if not word.startswith(("PRETRAINED", "STEPS"))]
+    _, said = run_make("train", *variables, f"PRETRAINED={tarball}", "MODEL=tuned", "STEPS=2")
+    assert "starting from pre_trained_models/own_model/checkpoint/ckpt-0 (detection)" in said
+    assert (workspace / "models/tuned/ckpt-2.index").exists()
+
+
+def test_tensorboard_serves_the_curves_on_this_machine_only(place):
+    workspace, variables, _ = place
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["make", "-C", str(ROOT), "tensorboard", f"VENV={sys.prefix}", *variables, f"PORT={port}"]
+    server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        runs = []
+        for _ in range(120):
+            time.sleep(0.5)
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/data/runs", timeout=5) as page:
+                    runs = json.load(page)
+            except OSError:
+                continue
+            if {"my_model/train", "my_model/eval"} <= set(runs):
+                break
+        assert {"my_model/train", "my_model/eval"} <= set(runs)
+        listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        assert f"0100007F:{port:04X}" in listening
+        assert f"00000000:{port:04X}" not in listening
+    finally:
+        os.killpg(server.pid, 15)
+        server.wait(30)
+
+
+def test_make_alone_explains_every_target_and_variable():
+    output, _ = run_make()
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z_-]+):", makefile, re.MULTILINE)) - {"help", "ready", "workspace-there"}
+    variables = set(re.findall(r"^([A-Z_]+) \?=", makefile, re.MULTILINE))
+    assert targets == set(re.findall(r"^  make ([a-z_-]+) +\S", output, re.MULTILINE))
+    assert variables == set(re.findall(r"^  ([A-Z_]+) +\S", output, re.MULTILINE))
+
+
+def test_missing_workspace_and_empty_images_are_named(tmp_path):
+    _, said = run_make("split", f"WORKSPACE={tmp_path / 'none'}", code=2)
+    assert f"error: {tmp_path / 'none'}: is not there; make workspace NAME=" in said
+    (tmp_path / "images").mkdir()
+    _, said = run_make("split", f"WORKSPACE={tmp_path}", code=2)
+    assert re.search("error: .*images: .*; ", said)
+
+
+def test_evaluation_without_checkpoint_says_so_before_anything_is_built(tmp_path):
+    began = time.monotonic()
+    _, said = run_make("eval", f"WORKSPACE={tmp_path}", code=2)
+    assert "error: models/my_model: holds no checkpoint; train first" in said
+    assert time.monotonic() - began < 3
+
+
+def test_workspace_is_made_with_the_tutorials_scripts(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "scripts").symlink_to(ROOT / "scripts")
+    run_command(["make", "-C", tmp_path, "workspace", "NAME=a b"])
+    assert (tmp_path / "workspace/a b/images").is_dir()
+    assert (tmp_path / "workspace/a b/model_main_tf2.py").read_text().startswith("#!")
+    _, said = run_command(["make", "-C", tmp_path, "workspace"], code=2)
+    assert "error: NAME is empty" in said
+
+
+def test_cleaning_says_what_it_removes(tmp_path):
+    model = tmp_path / "models/my_model"
+    model.mkdir(parents=True)
+    output, _ = run_make("clean-model", f"WORKSPACE={tmp_path}")
+    assert f"removing {model}" in output
+    assert not model.exists()
+    output, _ = run_make("clean-model", f"WORKSPACE={tmp_path}")
+    assert "nothing to remove" in output
+
+
+def test_python_without_tensorflow_wheels_is_refused_in_one_line(tmp_path):
+    python = tmp_path / "python3.10"
+    python.write_text("#!/bin/sh\necho 3.10\n")  # all that the check asks a Python for is its version
+    python.chmod(0o755)
+    done = subprocess.run(
+        ["sh", ROOT / "scripts/install.sh", python, tmp_path / "venv"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "is Python 3.10, and TensorFlow 2.21 has wheels for 3.11, 3.12 and 3.13" in done.stderr
+    assert not (tmp_path / "venv").exists()
+
+
+def test_install_does_nothing_where_the_lock_is_installed():
+    before = Path(sys.prefix, "requirements.txt").stat().st_mtime_ns
+    began = time.monotonic()
+    output, _ = run_make("install")
+    assert "holds what requirements.txt names" in output
+    assert Path(sys.prefix, "requirements.txt").stat().st_mtime_ns == before
+    assert time.monotonic() - began < 5

@@ -1,0 +1,60 @@
+import time
+
+import pytest
+
+# upstream's own flags, each with a value of its kind
+UPSTREAM = """--pipeline_config_path=x --num_train_steps=5 --eval_on_train_data --noeval_on_train_data
+    --eval_on_train_data=true --sample_1_of_n_eval_examples=1 --sample_1_of_n_eval_on_train_examples=5 --model_dir=m
+    --checkpoint_dir=c --eval_timeout=3600 --use_tpu=false --nouse_tpu --tpu_name=t --num_workers=1
+    --checkpoint_every_n=1000 --record_summaries=False --norecord_summaries"""
+
+
+@pytest.fixture
+def main(call, tmp_path):
+    """Runs the script in an empty folder: returns (code, what it said)."""
+
+    def main(*words):
+        done = call("model_main_tf2.py", *words, cwd=tmp_path)
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stderr
+
+    return main
+
+
+def test_upstreams_flags_are_taken_and_answered_at_once(main):
+    began = time.monotonic()
+    code, said = main(*UPSTREAM.split())
+    assert (code, said) == (
+        1,
+        "error: c: holds no checkpoint; train first (`make train`), or name the folder that has one\n",
+    )
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model_dir=m"], "--pipeline_config_path"),
+        (["--model_dir=m", "--pipeline_config_path=p", "--num_train_steps=0"], "--num_train_steps is 0"),
+        (["--model_dir=m", "--pipeline_config_path=p", "--use_tpu=perhaps"], "perhaps is neither true nor false"),
+        (["--model_dir=m", "--pipeline_config_path=p", "--unknown=1"], "--unknown"),
+    ],
+)
+def test_wrong_calls_end_with_2(main, words, message):
+    code, said = main(*words)
+    assert code == 2
+    assert message in said
+
+
+def test_missing_config_is_named(main):
+    code, said = main("--model_dir=m", "--pipeline_config_path=m/pipeline.config")
+    assert code == 1
+    assert "error: m/pipeline.config: No such file or directory" in said
+
+
+def test_config_without_steps_is_named(main, tmp_path):
+    (tmp_path / "p").write_text("model { ssd { } } train_config { optimizer { adam_optimizer { } } batch_size: 1 }")
+    code, said = main("--model_dir=m", "--pipeline_config_path=p")
+    assert code == 1
+    assert "p: num_steps is not set; set it, or give --num_train_steps" in said
+    assert "p: has no eval_input_reader" in said

@@ -1,0 +1,115 @@
+import pytest
+
+from tfod import pipeline_config
+from tfod.console import InputError
+
+MINIMAL = """
+model { ssd { num_classes: 3 } }
+train_config {
+  batch_size: 16 num_steps: 1000
+  fine_tune_checkpoint: "%s"
+  optimizer { momentum_optimizer { learning_rate { %s } } }
+}
+train_input_reader { label_map_path: "map" tf_record_input_reader { input_path: "train-?" } }
+eval_input_reader { label_map_path: "map" tf_record_input_reader { input_path: "test" } }
+"""
+COSINE = """cosine_decay_learning_rate {
+  learning_rate_base: 0.08 total_steps: 1000 warmup_learning_rate: 0.008 warmup_steps: 100 }"""
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Writes a config made from MINIMAL into an empty current folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(rate=COSINE, checkpoint="", text=MINIMAL):
+        path = tmp_path / "pipeline.config"
+        path.write_text(text % (checkpoint, rate))
+        return pipeline_config.read_config(path)
+
+    return write
+
+
+def test_what_is_written_is_read_back_equal(write, tmp_path):
+    config = write()
+    pipeline_config.write_config(tmp_path / "again", config)
+    assert pipeline_config.read_config(tmp_path / "again") == config
+
+
+def test_rates_follow_the_batch_and_steps_the_training(write):
+    config = write()
+    pipeline_config.scale_schedule(config, batch_size=4, num_steps=500)
+    rate = config.train_config.optimizer.momentum_optimizer.learning_rate.cosine_decay_learning_rate
+    assert (config.train_config.batch_size, config.train_config.num_steps) == (4, 500)
+    assert (rate.total_steps, rate.warmup_steps) == (500, 50)
+    assert rate.learning_rate_base == pytest.approx(0.02)
+    assert rate.warmup_learning_rate == pytest.approx(0.002)
+
+
+def test_every_entry_of_a_manual_schedule_is_scaled(write):
+    config = write(
+        """manual_step_learning_rate { initial_learning_rate: 0.4
+        schedule { step: 600 learning_rate: 0.04 } schedule { step: 900 learning_rate: 0.004 } }"""
+    )
+    pipeline_config.scale_schedule(config, batch_size=8, num_steps=2000)
+    rate = config.train_config.optimizer.momentum_optimizer.learning_rate.manual_step_learning_rate
+    assert rate.initial_learning_rate == pytest.approx(0.2)
+    assert [entry.step for entry in rate.schedule] == [1200, 1800]
+    assert [entry.learning_rate for entry in rate.schedule] == pytest.approx([0.02, 0.002])
+
+
+def test_scaling_there_and_back_changes_nothing(write):
+    config, former = write(), write()
+    pipeline_config.scale_schedule(config, batch_size=2, num_steps=8000)
+    pipeline_config.scale_schedule(config, batch_size=16, num_steps=1000)
+    assert str(config) == str(former)
+
+
+def test_faults_are_found_all_at_once(write, tmp_path):
+    config = write(checkpoint="pre_trained_models/x/checkpoint/ckpt-0")
+    config.eval_input_reader[0].label_map_path = "PATH_TO_BE_CONFIGURED/label_map.txt"
+    config.train_config.batch_size = 0
+    (tmp_path / "test").touch()
+    text = "\n".join(pipeline_config.find_faults(config, "p"))
+    assert "p: eval_input_reader.label_map_path is still PATH_TO_BE_CONFIGURED" in text
+    assert "p: map (relative to" in text
+    assert "p: train-? (relative to" in text
+    assert "p: fine_tune_checkpoint pre_trained_models/x/checkpoint/ckpt-0 is not there" in text
+    assert "p: batch_size is 0" in text
+    assert "p: test " not in text
+
+
+def test_sharded_records_count_as_there(write, tmp_path):
+    config = write()
+    for name in ("map", "test", "train-1", "train-2"):
+        (tmp_path / name).touch()
+    assert pipeline_config.find_faults(config, "p") == []
+
+
+def test_evaluation_needs_no_training_records(write, tmp_path):
+    config = write(checkpoint="gone/ckpt-0")
+    for name in ("map", "test"):
+        (tmp_path / name).touch()
+    assert pipeline_config.find_faults(config, "p", for_training=False) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model { sdd { } }", "is no pipeline.config: .*sdd"),
+        ("model {", "is no pipeline.config"),
+        (None, "No such file or directory; `make config`"),
+    ],
+)
+def test_unreadable_configs_are_named(tmp_path, text, message):
+    path = tmp_path / "pipeline.config"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        pipeline_config.read_config(path)
+
+
+def test_wrong_override_is_named(write, tmp_path):
+    write()
+    with pytest.raises(InputError, match="--config_override: .*give fields"):
+        pipeline_config.read_config(tmp_path / "pipeline.config", "model { nonsense: 1 }")
