@@ -1,0 +1,187 @@
+"""Puts a pretrained detector into pre_trained_models/NAME: checkpoint/, saved_model/ and pipeline.config.
+
+MODEL is a name of the TF2 Detection Zoo, an https address of a .tar.gz, or a .tar.gz on this disk. A download that
+breaks off goes on where it stopped, in a later run too. Its sha256 is noted in pre_trained_models/SHA256SUMS, and
+later downloads of the same name are held to it.
+
+    python scripts/download_model.py ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8
+"""
+
+import argparse
+import difflib
+import gzip
+import re
+import tarfile
+import zlib
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from tfod.console import InputError, make_parser, run, say
+from tfod.download import describe_disk_error, fetch
+from tfod.files import sha256, write_text, write_whole
+from tfod.zoo import MODELS, get_address
+
+ENDING = ".tar.gz"
+MOST_BYTES = 8 * 10**9  # unpacked; the zoo's largest model has about a quarter of that
+MOST_FILES = 10_000
+
+
+def parse_arguments():
+    parser = make_parser(__doc__)
+    parser.add_argument("model", metavar="MODEL", help="name of the zoo, https address or .tar.gz file")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("pre_trained_models"), metavar="DIR", help="folder for NAME/"
+    )
+    parser.add_argument("--sha256", type=parse_sha256, help="what the .tar.gz file's sha256 must be")
+    parser.add_argument("--retries", type=int, default=3, help="how many times to try a broken download again")
+    parser.add_argument("--pause", type=float, default=2.0, help="seconds before the first of these; then it doubles")
+    arguments = parser.parse_args()
+    if arguments.retries < 0:
+        parser.error("--retries must be 0 or more")
+    if arguments.pause < 0:
+        parser.error("--pause must be 0 or more seconds")
+    return arguments
+
+
+def parse_sha256(text):
+    if not re.fullmatch("[0-9a-fA-F]{64}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not 64 hexadecimal digits")
+    return text.lower()
+
+
+def find_source(model):
+    """(name, address or None, path of the file on this disk or None) of what the MODEL argument means."""
+    if "://" in model:
+        file_name = unquote(PurePosixPath(urlsplit(model).path).name)
+        if not model.lower().startswith("https://"):
+            raise InputError(f"{model}: is not an https address; use one, or fetch it by hand and give the file")
+        if not file_name.endswith(ENDING) or not is_name(file_name.removesuffix(ENDING)):
+            raise InputError(f"{model}: does not end with NAME{ENDING}; give the address of a model's {ENDING} file")
+        return file_name.removesuffix(ENDING), model, None
+    path = Path(model)
+    if path.name.endswith(ENDING) and is_name(path.name.removesuffix(ENDING)):
+        if not path.is_file():
+            raise InputError(f"{model}: no such file; give a model's {ENDING} file, or its name in the zoo")
+        return path.name.removesuffix(ENDING), None, path
+    if model in MODELS:
+        return model, get_address(model), None
+    near = [name for name in MODELS if model.lower() in name] or difflib.get_close_matches(model, MODELS, cutoff=0)
+    raise InputError(f"{model}: is no model of the TF2 Detection Zoo; did you mean {', '.join(near[:5])}?")
+
+
+def is_name(name):
+    return bool(name) and not name.startswith(".") and "/" not in name and "\\" not in name and name.isprintable()
+
+
+def find_faults(folder):
+    """What `folder` lacks of a TF2 detection model; empty where it is one."""
+    faults = []
+    if not (folder / "pipeline.config").is_file():
+        faults.append("pipeline.config")
+    for suffix in ("index", "data-*"):
+        if not list(folder.glob(f"checkpoint/ckpt-*.{suffix}")):
+            faults.append(f"checkpoint/ckpt-*.{suffix}")
+    return faults
+
+
+def read_sums(path):
+    """The name -> sha256 pairs of a SHA256SUMS file."""
+    if not path.exists():
+        return {}
+    sums = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        match = re.fullmatch(r"([0-9a-f]{64}) [ *](.+)", line)
+        if not match:
+            raise InputError(f"{path}:{number}: is not `SHA256  NAME`, as sha256sum writes it; mend or delete the line")
+        sums[match[2]] = match[1]
+    return sums
+
+
+def check_sums(digest, name, sums_path, wanted):
+    """Raises InputError unless `digest` is the one that was asked for and the one of the first download."""
+    if wanted and digest != wanted:
+        raise InputError(f"{name}: has sha256 {digest}, not {wanted}; it was damaged or changed: do not use it")
+    noted = read_sums(sums_path).get(name, digest)
+    if noted != digest:
+        advice = "if you trust the new one, delete its line there"
+        raise InputError(f"{name}: has sha256 {digest}, but {sums_path} has {noted} from an earlier download; {advice}")
+
+
+def unpack(tarball, folder):
+    """Unpacks a .tar.gz into the new `folder`. Raises InputError if it is broken, or would touch what is outside."""
+    size = 0
+    try:
+        with gzip.open(tarball) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+            for count, member in enumerate(archive, start=1):
+                path = PurePosixPath(member.name)
+                if not (member.isfile() or member.isdir()):
+                    raise InputError(f"{tarball}: holds a link or device, {member.name!r}; do not use this file")
+                if path.is_absolute() or ".." in path.parts or not member.name.isprintable() or "\\" in member.name:
+                    raise InputError(f"{tarball}: holds the unsafe path {member.name!r}; do not use this file")
+                size += member.size
+                if size > MOST_BYTES or count > MOST_FILES:
+                    most = f"{MOST_BYTES / 1e9:g} GB or {MOST_FILES} files"
+                    raise InputError(f"{tarball}: unpacks to more than {most}, which no model does; do not use it")
+                archive.extract(member, folder, filter="data")
+            while size <= MOST_BYTES and (rest := stream.read(1 << 20)):  # to gzip's checksum, which is at its end
+                size += len(rest)
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{tarball}: is not a whole {ENDING} file ({error}); fetch it anew") from error
+
+
+def install(tarball, name, target):
+    """Makes the folder `target` of what the .tar.gz holds, whatever its own top folder is called."""
+    try:
+        with write_whole(target) as fresh:
+            unpacked = fresh.with_name("unpacked." + fresh.name)
+            unpack(tarball, unpacked)
+            folders = [unpacked, *sorted(path for path in unpacked.iterdir() if path.is_dir())]
+            best = min(folders, key=lambda folder: len(find_faults(folder)))
+            if faults := find_faults(best):
+                raise InputError(
+                    f"{name}: holds no {', no '.join(faults)}; give the {ENDING} file of a TF2 detection model"
+                )
+            best.rename(fresh)
+    except OSError as error:
+        raise InputError(describe_disk_error(target, error)) from error
+
+
+def main():
+    arguments = parse_arguments()
+    name, address, tarball = find_source(arguments.model)
+    folder = arguments.output
+    target = folder / name
+    sums_path = folder / "SHA256SUMS"
+    file_name = name + ENDING
+    if target.exists():
+        if faults := find_faults(target):
+            raise InputError(f"{target}: has no {', no '.join(faults)}; move it away or delete it, and run this again")
+        if arguments.sha256 and file_name in read_sums(sums_path):
+            check_sums(read_sums(sums_path)[file_name], file_name, sums_path, arguments.sha256)
+        say(f"{target} is there already")
+        return
+    if tarball:
+        try:
+            digest = sha256(tarball)
+        except OSError as error:
+            raise InputError(f"{tarball}: can't be read ({error.strerror}); check its rights") from error
+        check_sums(digest, file_name, sums_path, arguments.sha256)
+        install(tarball, file_name, target)
+    else:
+        advice = f"fetch it by hand, then: python scripts/download_model.py {file_name} -o {folder}"
+        fetched = folder / f".{file_name}"
+        try:
+            digest = fetch(address, fetched, arguments.sha256, arguments.retries, arguments.pause, advice)
+            check_sums(digest, file_name, sums_path, None)
+            say(f"unpacking {file_name} ({fetched.stat().st_size / 1e6:.1f} MB)")
+            install(fetched, file_name, target)
+        finally:
+            fetched.unlink(missing_ok=True)
+        sums = read_sums(sums_path) | {file_name: digest}
+        write_text(sums_path, "".join(f"{sums[key]}  {key}\n" for key in sorted(sums)))
+    print(f"sha256 {digest}  {file_name}")
+    print(f"Wrote {target}")
+
+
+if __name__ == "__main__":
+    run(main)

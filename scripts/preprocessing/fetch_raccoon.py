@@ -1,0 +1,98 @@
+"""Gets the tutorial's data set: 200 photos of raccoons with their labelImg XML files, side by side.
+
+They are of github.com/datitran/raccoon_dataset (MIT licence). With --data they are copied from a folder of this disk
+instead. What is there already is left as it is.
+
+    python scripts/preprocessing/fetch_raccoon.py -o images
+"""
+
+import gzip
+import re
+import shutil
+import tarfile
+import zlib
+from pathlib import Path
+
+from tfod.console import InputError, make_parser, run, say
+from tfod.download import describe_disk_error, fetch
+from tfod.files import write_whole
+
+COMMIT = "93938849301895fb73909842ba04af9b602f677a"
+URL = f"https://codeload.github.com/datitran/raccoon_dataset/tar.gz/{COMMIT}"
+NAMES = {f"raccoon-{number}{suffix}" for number in range(1, 201) for suffix in (".jpg", ".xml")}
+MOST_BYTES = 10**7  # of a photo; the largest has a twentieth of that
+
+
+def parse_arguments():
+    parser = make_parser(__doc__)
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder for photos and XML files"
+    )
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="a folder of this disk that holds them side by side"
+    )
+    source.add_argument("--url", default=URL, help="https address of the repository as .tar.gz")
+    return parser.parse_args()
+
+
+def copy_files(folder, output, wanted):
+    """Copies the wanted files from a folder of this disk."""
+    if missing := sorted(name for name in wanted if not (folder / name).is_file()):
+        more = f" and {len(missing) - 1} more" if missing[1:] else ""
+        raise InputError(f"{folder}: has no {missing[0]}{more}; give the folder with raccoon-1.jpg, raccoon-1.xml, ...")
+    for name in wanted:
+        with write_whole(output / name) as fresh:
+            shutil.copyfile(folder / name, fresh)
+
+
+def unpack_files(tarball, output, wanted, url):
+    """Writes the wanted files of the repository's .tar.gz, TOP/images/*.jpg and TOP/annotations/*.xml."""
+    found = {}  # 13 MB in all; nothing is written before the whole archive is known to be sound
+    try:
+        with gzip.open(tarball) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+            for member in archive:
+                # only names that lead nowhere else
+                match = re.fullmatch(r"[^/]+/(?:images/(raccoon-\d+\.jpg)|annotations/(raccoon-\d+\.xml))", member.name)
+                name = match and (match[1] or match[2])
+                if name in wanted and member.isfile() and member.size <= MOST_BYTES:
+                    found[name] = archive.extractfile(member).read()
+            while stream.read(1 << 20):  # to gzip's checksum, which is at its end
+                pass
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{url}: is not a whole .tar.gz file ({error}); run this again") from error
+    if missing := sorted(set(wanted) - set(found)):
+        more = f" and {len(missing) - 1} more" if missing[1:] else ""
+        raise InputError(f"{url}: holds no {missing[0]}{more}; give the address of raccoon_dataset at {COMMIT[:7]}")
+    for name, content in found.items():
+        with write_whole(output / name) as fresh:
+            fresh.write_bytes(content)
+
+
+def main():
+    arguments = parse_arguments()
+    output = arguments.output
+    wanted = sorted(name for name in NAMES if not (output / name).exists())
+    if not wanted:
+        say(f"{output} is up to date ({len(NAMES) // 2} photos)")
+        return
+    if len(wanted) < len(NAMES):
+        say(f"{output} holds {len(NAMES) - len(wanted)} of the {len(NAMES)} files already: these are left as they are")
+    try:
+        if arguments.data:
+            copy_files(arguments.data, output, wanted)
+        else:
+            tarball = output / ".raccoon.tar.gz"
+            advice = "or give --data with a folder that holds the photos and XML files side by side"
+            try:
+                fetch(arguments.url, tarball, advice=f"check your network, {advice}")
+                unpack_files(tarball, output, wanted, arguments.url)
+            finally:
+                tarball.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(describe_disk_error(output, error)) from error
+    print(f"Wrote {len(wanted)} files into {output}: {len(NAMES) // 2} photos and their XML files are there")
+
+
+if __name__ == "__main__":
+    run(main)

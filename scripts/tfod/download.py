@@ -1,0 +1,172 @@
+"""Middle module: files fetched over https, whole, and gone on with where an earlier try broke off."""
+
+import errno
+import json
+import re
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tfod import files
+from tfod.console import InputError, say
+
+CHUNK = 1 << 18  # bytes
+TIMEOUTS = (20, 60)  # seconds: to connect, and between two pieces of the answer
+PASSING = (408, 425, 429, 500, 502, 503, 504)  # HTTP answers that may be others in a moment
+
+
+class _Final(Exception):
+    """A fault that another try would meet again."""
+
+
+class _Passing(Exception):
+    """A fault that the next try may not meet."""
+
+
+def fetch(url, path, sha256=None, retries=3, pause=2.0, advice="try again later, or fetch it by hand"):
+    """Downloads `url` to the file `path`, which appears whole or not at all; returns its sha256 in hexadecimal.
+
+    What a broken try leaves, `.NAME.part` beside `path`, is gone on with by the next one, in a later run too.
+    Proxies and certificates are the environment's (HTTPS_PROXY, REQUESTS_CA_BUNDLE).
+
+    sha256:  what the file's sha256 must be, if it is known
+    retries: how many times to try again, after `pause` seconds, then twice as long, and so on
+    advice:  ends an error of the address or the server: what a person can do instead
+
+    Raises InputError if the address is not https or leads elsewhere, if the server can't be reached or has no such
+    file, if the file can't be written, or if its sha256 is another.
+    """
+    path = Path(path)
+    part, note = (path.with_name(f".{path.name}.part{suffix}") for suffix in ("", ".json"))
+    for tried in range(1, retries + 2):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _fetch_rest(url, part, note)
+            break
+        except _Final as error:
+            raise InputError(f"{url}: {error}; {advice}") from error
+        except _Passing as error:
+            if tried > retries:
+                raise InputError(f"{url}: {error}; tried {tried} times; {advice}") from error
+            wait = pause * 2 ** (tried - 1)
+            say(f"{url}: {error}; trying again in {wait:g} s")
+            time.sleep(wait)
+        except OSError as error:
+            raise InputError(describe_disk_error(path, error)) from error
+    digest = files.sha256(part)
+    if sha256 and digest != sha256.lower():
+        _forget(part, note)
+        raise InputError(f"{url}: has sha256 {digest}, not {sha256.lower()}; it was damaged or changed: do not use it")
+    part.replace(path)
+    note.unlink()
+    return digest
+
+
+def describe_disk_error(path, error):
+    """The line for an OSError in writing `path`: what is wrong and what to do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{path}: the disk is full; free some space and run this again"
+    return f"{path}: can't be written ({error.strerror or error}); check the folder and its rights"
+
+
+def _forget(part, note):
+    part.unlink(missing_ok=True)
+    note.unlink(missing_ok=True)
+
+
+def _read_note(note, url):
+    """What was noted of the file when `part` was begun, or {} where that is nothing, or of another address."""
+    try:
+        known = json.loads(note.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return known if known.get("url") == url else {}
+
+
+def _fetch_rest(url, part, note):
+    """Fetches what is missing of `part`. Raises _Final, _Passing, or the OSError of a disk that can't be written."""
+    import requests  # late: it takes a quarter of a second
+    import urllib3
+
+    known = _read_note(note, url)
+    start = part.stat().st_size if known and part.exists() else 0
+    if start and start == known.get("total"):
+        return
+    headers = {"Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+        if known.get("version"):
+            headers["If-Range"] = known["version"]
+    session = requests.Session()
+    del session.adapters["http://"]  # then every way there is refused: the address itself and each redirect
+    try:
+        with session.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as answer:
+            start, total = _check_answer(answer, start, known, part, note)
+            version = _get_version(answer.headers)
+            files.write_text(note, json.dumps({"url": url, "version": version, "total": total}))
+            # as they are: requests would unpack what a server marks as compressed
+            chunks = answer.raw.stream(CHUNK, decode_content=False)
+            with part.open("ab" if start else "wb") as file:
+                for chunk in _show(chunks, part.name[1:-5], start, total):
+                    file.write(chunk)
+    except requests.exceptions.InvalidSchema as error:
+        if "No connection adapters" not in str(error):
+            raise _Final(str(error)) from error  # a SOCKS proxy, for which requests needs one more package
+        raise _Final("is not, or leads to what is not, an https address; only those are fetched") from error
+    except (
+        requests.exceptions.MissingSchema,
+        requests.exceptions.InvalidURL,
+        requests.exceptions.TooManyRedirects,
+    ) as error:
+        raise _Final(str(error)) from error
+    except requests.exceptions.ProxyError as error:
+        raise _Passing("the proxy does not let it through (see HTTPS_PROXY)") from error
+    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise _Final("the server's certificate is not trusted (see REQUESTS_CA_BUNDLE)") from error
+        if isinstance(error, requests.exceptions.RequestException):
+            late = isinstance(error, requests.exceptions.Timeout)
+            raise _Passing("no answer in time" if late else "the server can't be reached") from error
+        raise _Passing(f"the connection broke off after {part.stat().st_size / 1e6:.1f} MB") from error
+    if total and part.stat().st_size != total:
+        raise _Passing(f"got {part.stat().st_size} of {total} bytes")
+
+
+def _check_answer(answer, start, known, part, note):
+    """(position the answer's bytes begin at, size of the whole file or None)."""
+    if answer.status_code == 200:  # all of it, whatever we have: the server knows no ranges, or the file changed
+        length = answer.headers.get("Content-Length")
+        return 0, int(length) if length else None
+    if answer.status_code == 206 and start:
+        span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
+        if span and int(span[1]) == start and known.get("total") in (None, int(span[2])):
+            return start, int(span[2])
+    if answer.status_code in (206, 416):
+        _forget(part, note)
+        raise _Passing("the server does not go on where the last try stopped")
+    fault = f"the server says {answer.status_code} {answer.reason}"
+    raise (_Passing if answer.status_code in PASSING else _Final)(fault)
+
+
+def _get_version(headers):
+    """What If-Range can name this version of the file by, or None."""
+    etag = headers.get("ETag", "")
+    return etag if etag.startswith('"') else headers.get("Last-Modified")
+
+
+def _show(chunks, name, start, total):
+    """Yields the chunks; a bar with megabytes on a terminal, a line every ten seconds in a pipe."""
+    terminal = sys.stderr.isatty()
+    done, last = start, time.monotonic()
+    with tqdm(
+        desc=name, initial=start, total=total, unit="B", unit_scale=True, leave=False, disable=not terminal
+    ) as bar:
+        for chunk in chunks:
+            yield chunk
+            done += len(chunk)
+            bar.update(len(chunk))
+            if not terminal and time.monotonic() - last > 10:
+                last = time.monotonic()
+                say(f"{name}: {done / 1e6:.1f} of {total / 1e6:.1f} MB" if total else f"{name}: {done / 1e6:.1f} MB")

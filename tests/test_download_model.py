@@ -1,0 +1,355 @@
+"""download_model.py: whole models under their own names, and nothing else, from a real https server or from a file."""
+
+import hashlib
+import io
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from https_site import make_environment, serve_https
+
+from tfod.zoo import MODELS, get_address
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+NAME = "ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8"
+FILES = {
+    "checkpoint/checkpoint": b'model_checkpoint_path: "ckpt-0"\n',
+    "checkpoint/ckpt-0.data-00000-of-00001": bytes(range(256)) * 1000,
+    "checkpoint/ckpt-0.index": b"index",
+    "pipeline.config": b"model { ssd { num_classes: 90 } }\n",
+    "saved_model/saved_model.pb": b"graph",
+}
+
+
+def pack(files, top=NAME, extra=()):
+    """The bytes of a .tar.gz of files (path -> bytes) below the folder `top`; `extra` are TarInfos to add first."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for member in extra:
+            archive.addfile(member, io.BytesIO(b"x" * member.size))
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"{top}/{name}" if top else name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def make_member(name, kind=tarfile.REGTYPE, link="", size=0, mode=0o644):
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname, member.size, member.mode = kind, link, size, mode
+    return member
+
+
+def download(folder, *arguments):
+    command = [sys.executable, SCRIPTS / "download_model.py", "-o", "models", "--pause", "0.01", *arguments]
+    return subprocess.run(
+        [str(part) for part in command], cwd=folder, env=make_environment(), capture_output=True, text=True, check=False
+    )
+
+
+def read_tree(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def list_names(folder):
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+@pytest.fixture(scope="module")
+def server():
+    with serve_https() as site:
+        yield site
+
+
+@pytest.fixture
+def site(server):
+    server.files, server.moved = {f"/{NAME}.tar.gz": pack(FILES)}, {}
+    server.statuses.clear()
+    server.breaks.clear()
+    server.log.clear()
+    return server
+
+
+def test_an_address_becomes_a_folder_of_its_name(site, tmp_path):
+    done = download(tmp_path, f"{site.address}/{NAME}.tar.gz")
+    assert done.returncode == 0, done.stderr
+    digest = hashlib.sha256(site.files[f"/{NAME}.tar.gz"]).hexdigest()
+    assert done.stdout == f"sha256 {digest}  {NAME}.tar.gz\nWrote models/{NAME}\n"
+    assert read_tree(tmp_path / "models" / NAME) == FILES
+    assert list_names(tmp_path / "models") == ["SHA256SUMS", NAME]
+    assert (tmp_path / "models/SHA256SUMS").read_text() == f"{digest}  {NAME}.tar.gz\n"
+
+
+def test_sha256sum_understands_the_sums(site, tmp_path):
+    download(tmp_path, f"{site.address}/{NAME}.tar.gz")
+    (tmp_path / f"models/{NAME}.tar.gz").write_bytes(site.files[f"/{NAME}.tar.gz"])
+    subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=tmp_path / "models", check=True)
+
+
+def test_a_model_that_is_there_is_left_alone(site, tmp_path):
+    download(tmp_path, f"{site.address}/{NAME}.tar.gz")
+    site.log.clear()
+    for model in (f"{site.address}/{NAME}.tar.gz", NAME):
+        done = download(tmp_path, model)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", f"models/{NAME} is there already\n")
+    assert site.log == []
+    done = download(tmp_path, NAME, "--sha256", "0" * 64)
+    assert done.returncode == 1
+    assert f"not {'0' * 64}" in done.stderr
+
+
+def test_a_folder_that_is_no_model_is_neither_used_nor_replaced(site, tmp_path):
+    (tmp_path / "models" / NAME).mkdir(parents=True)
+    (tmp_path / "models" / NAME / "pipeline.config").write_text("mine")
+    done = download(tmp_path, f"{site.address}/{NAME}.tar.gz")
+    assert done.returncode == 1
+    lacking = "checkpoint/ckpt-*.index, no checkpoint/ckpt-*.data-*"
+    assert done.stderr == f"error: models/{NAME}: has no {lacking}; move it away or delete it, and run this again\n"
+    assert read_tree(tmp_path / "models") == {f"{NAME}/pipeline.config": b"mine"}
+
+
+def test_a_broken_download_goes_on(site, tmp_path):
+    whole = len(site.files[f"/{NAME}.tar.gz"])
+    site.breaks[:] = [whole // 3, whole // 3]
+    done = download(tmp_path, f"{site.address}/{NAME}.tar.gz")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("the connection broke off after") == 2
+    assert [span for _, span, _ in site.log] == [None, f"bytes={whole // 3}-", f"bytes={2 * (whole // 3)}-"]
+    assert read_tree(tmp_path / "models" / NAME) == FILES
+
+
+def test_a_download_that_is_given_up_shows_no_model_and_says_what_to_do(site, tmp_path):
+    site.breaks[:] = [100, 100]
+    address = f"{site.address}/{NAME}.tar.gz"
+    done = download(tmp_path, address, "--retries", "1")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"error: {address}: the connection broke off after 0.0 MB; tried 2 times; "
+        f"fetch it by hand, then: python scripts/download_model.py {NAME}.tar.gz -o models"
+    )
+    assert not (tmp_path / "models" / NAME).exists()
+    assert download(tmp_path, address).returncode == 0
+    assert site.log[-1][1] == "bytes=200-"
+    assert list_names(tmp_path / "models") == ["SHA256SUMS", NAME]
+
+
+def test_404_ends_at_once(site, tmp_path):
+    done = download(tmp_path, f"{site.address}/other.tar.gz")
+    assert done.returncode == 1
+    assert "other.tar.gz: the server says 404 Not Found; fetch it by hand, then: " in done.stderr
+    assert len(site.log) == 1
+
+
+def test_plain_http_is_refused_also_behind_a_redirect(site, tmp_path):
+    with serve_https(with_tls=False) as plain:
+        address = plain.address.replace("https:", "http:") + f"/{NAME}.tar.gz"
+        done = download(tmp_path, address)
+        assert done.returncode == 1
+        assert (
+            f"error: {address}: is not an https address; use one, or fetch it by hand and give the file" in done.stderr
+        )
+        site.moved[f"/{NAME}.tar.gz"] = address
+        done = download(tmp_path, f"{site.address}/{NAME}.tar.gz")
+        assert done.returncode == 1
+        assert "leads to what is not, an https address" in done.stderr
+        assert plain.log == []
+    assert list_names(tmp_path / "models") == []
+
+
+@pytest.mark.parametrize("path", ["/", "/model.zip", "/.tar.gz", "/..tar.gz", "/a%2Fb.tar.gz", "/%0A.tar.gz"])
+def test_an_address_must_name_a_model(site, tmp_path, path):
+    done = download(tmp_path, site.address + path)
+    assert done.returncode == 1
+    assert "does not end with NAME.tar.gz; give the address of a model's .tar.gz file" in done.stderr
+    assert site.log == []
+
+
+def test_the_sha256_that_is_given_must_be_the_files(site, tmp_path):
+    digest = hashlib.sha256(site.files[f"/{NAME}.tar.gz"]).hexdigest()
+    done = download(tmp_path, f"{site.address}/{NAME}.tar.gz", "--sha256", "0" * 64)
+    assert done.returncode == 1
+    assert f"has sha256 {digest}, not {'0' * 64}; it was damaged or changed: do not use it" in done.stderr
+    assert list_names(tmp_path / "models") == []
+    assert download(tmp_path, f"{site.address}/{NAME}.tar.gz", "--sha256", digest.upper()).returncode == 0
+
+
+def test_later_downloads_are_held_to_the_first_ones_sha256(site, tmp_path):
+    address = f"{site.address}/{NAME}.tar.gz"
+    assert download(tmp_path, address).returncode == 0
+    sums = (tmp_path / "models/SHA256SUMS").read_text()
+    (tmp_path / "models" / NAME).rename(tmp_path / "old")
+    site.files[f"/{NAME}.tar.gz"] = pack(FILES | {"pipeline.config": b"changed"})
+    (tmp_path / f"{NAME}.tar.gz").write_bytes(site.files[f"/{NAME}.tar.gz"])
+    for model in (address, f"{NAME}.tar.gz"):
+        done = download(tmp_path, model)
+        assert done.returncode == 1
+        assert (
+            f"but models/SHA256SUMS has {sums[:64]} from an earlier download; if you trust the new one" in done.stderr
+        )
+        assert list_names(tmp_path / "models") == ["SHA256SUMS"]
+    assert (tmp_path / "models/SHA256SUMS").read_text() == sums
+    (tmp_path / "models/SHA256SUMS").write_text("")
+    assert download(tmp_path, address).returncode == 0
+
+
+def test_the_sums_of_other_models_are_kept(site, tmp_path):
+    site.files["/a.tar.gz"] = pack(FILES, "a")
+    assert download(tmp_path, f"{site.address}/{NAME}.tar.gz").returncode == 0
+    assert download(tmp_path, f"{site.address}/a.tar.gz").returncode == 0
+    names = [line.split()[1] for line in (tmp_path / "models/SHA256SUMS").read_text().splitlines()]
+    assert names == ["a.tar.gz", f"{NAME}.tar.gz"]
+
+
+def test_sums_that_are_none_are_named_with_their_line(site, tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/SHA256SUMS").write_text("what is this\n")
+    done = download(tmp_path, f"{site.address}/{NAME}.tar.gz")
+    assert done.returncode == 1
+    assert "error: models/SHA256SUMS:1: is not `SHA256  NAME`" in done.stderr
+
+
+@pytest.mark.parametrize("top", [NAME, "another_top", ""])
+def test_a_tarball_of_this_disk_gets_its_own_files_name(tmp_path, top):
+    (tmp_path / "my model.tar.gz").write_bytes(pack(FILES, top))
+    done = download(tmp_path, "my model.tar.gz")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("Wrote models/my model\n")
+    assert read_tree(tmp_path / "models/my model") == FILES
+    assert list_names(tmp_path / "models") == ["my model"]
+    assert (tmp_path / "my model.tar.gz").exists()
+
+
+@pytest.mark.parametrize(
+    "lacking", ["pipeline.config", "checkpoint/ckpt-0.index", "checkpoint/ckpt-0.data-00000-of-00001"]
+)
+def test_what_is_not_a_whole_model_is_refused(tmp_path, lacking):
+    files = {name: content for name, content in FILES.items() if name != lacking}
+    (tmp_path / "m.tar.gz").write_bytes(pack(files))
+    done = download(tmp_path, "m.tar.gz")
+    assert done.returncode == 1
+    named = lacking.replace("ckpt-0", "ckpt-*").replace("data-00000-of-00001", "data-*")
+    assert done.stderr == f"error: m.tar.gz: holds no {named}; give the .tar.gz file of a TF2 detection model\n"
+    assert list_names(tmp_path / "models") == []
+
+
+HOSTILE = {
+    "symlink": (make_member(f"{NAME}/saved_model", tarfile.SYMTYPE, "/etc"), "holds a link or device"),
+    "hard link": (make_member(f"{NAME}/x", tarfile.LNKTYPE, "../../secret"), "holds a link or device"),
+    "device": (make_member(f"{NAME}/x", tarfile.CHRTYPE), "holds a link or device"),
+    "pipe": (make_member(f"{NAME}/x", tarfile.FIFOTYPE), "holds a link or device"),
+    "absolute": (make_member("/tmp/outside_of_the_model", size=1), "holds the unsafe path"),
+    "parent": (make_member("../outside", size=1), "holds the unsafe path"),
+    "hidden parent": (make_member(f"{NAME}/../../outside", size=1), "holds the unsafe path"),
+    "backslash": (make_member("..\\outside", size=1), "holds the unsafe path"),
+    "newline": (make_member("a\nb", size=1), "holds the unsafe path"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_tarball_leaves_nothing(tmp_path, kind):
+    member, message = HOSTILE[kind]
+    (tmp_path / "m.tar.gz").write_bytes(pack(FILES, extra=[member]))
+    done = download(tmp_path, "m.tar.gz")
+    assert done.returncode == 1
+    assert f"error: m.tar.gz: {message}" in done.stderr
+    assert list_names(tmp_path) in (["m.tar.gz"], ["m.tar.gz", "models"])
+    assert list_names(tmp_path / "models") == []
+    assert not Path("/tmp/outside_of_the_model").exists()
+
+
+def test_rights_that_would_surprise_are_dropped(tmp_path):
+    member = make_member(f"{NAME}/program", size=1, mode=0o6777)
+    (tmp_path / "m.tar.gz").write_bytes(pack(FILES, extra=[member]))
+    assert download(tmp_path, "m.tar.gz").returncode == 0
+    assert (tmp_path / "models/m/program").stat().st_mode & 0o7022 == 0
+
+
+def test_a_tarball_that_unpacks_to_too_much_is_refused_before_it_does(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    import download_model
+    from tfod.console import InputError
+
+    (tmp_path / "m.tar.gz").write_bytes(pack(FILES | {"zeros": bytes(10_000_000)}))
+    monkeypatch.setattr(download_model, "MOST_BYTES", 5_000_000)
+    with pytest.raises(InputError, match=r"unpacks to more than 0.005 GB or 10000 files, which no model does"):
+        download_model.unpack(tmp_path / "m.tar.gz", tmp_path / "out")
+    assert sum(path.stat().st_size for path in (tmp_path / "out").rglob("*") if path.is_file()) < 5_000_000
+    monkeypatch.setattr(download_model, "MOST_FILES", 3)
+    with pytest.raises(InputError, match=r"or 3 files"):
+        download_model.unpack(tmp_path / "m.tar.gz", tmp_path / "out2")
+
+
+def spoil(packed, how):
+    if how == "cut off":
+        return packed[: len(packed) // 2]
+    if how == "no archive":
+        return b"<html>Not found</html>"
+    if how == "empty":
+        return b""
+    return packed[:-8] + bytes(8)  # gzip's checksum
+
+
+@pytest.mark.parametrize("how", ["cut off", "no archive", "empty", "checksum"])
+def test_a_damaged_tarball_is_refused(tmp_path, how):
+    (tmp_path / "m.tar.gz").write_bytes(spoil(pack(FILES), how))
+    done = download(tmp_path, "m.tar.gz")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: m.tar.gz: is not a whole .tar.gz file (")
+    assert len(done.stderr.splitlines()) == 1
+    assert list_names(tmp_path / "models") == []
+
+
+def test_a_download_that_is_damaged_on_the_server_is_not_kept(site, tmp_path):
+    site.files[f"/{NAME}.tar.gz"] = b"<html>"
+    assert download(tmp_path, f"{site.address}/{NAME}.tar.gz").returncode == 1
+    assert list_names(tmp_path / "models") == []
+
+
+def test_a_name_that_the_zoo_does_not_have_is_answered_with_near_ones(tmp_path):
+    done = download(tmp_path, "ssd_mobilenet_v2_fpnlite_320")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: ssd_mobilenet_v2_fpnlite_320: is no model of the TF2 Detection Zoo; "
+        "did you mean ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8?\n"
+    )
+    assert "did you mean efficientdet_d" in download(tmp_path, "efficentdet_d0").stderr
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    done = download(tmp_path, "none.tar.gz")
+    assert done.returncode == 1
+    assert done.stderr == "error: none.tar.gz: no such file; give a model's .tar.gz file, or its name in the zoo\n"
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (["--sha256", "12"], "'12' is not 64 hexadecimal digits"),
+        (["--retries", "-1"], "--retries must be 0 or more"),
+        (["--pause", "-1"], "--pause must be 0 or more seconds"),
+    ],
+)
+def test_a_wrong_call_ends_with_2(tmp_path, wrong, message):
+    done = download(tmp_path, NAME, *wrong)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+
+
+def test_the_folder_must_be_writable(tmp_path):
+    (tmp_path / "models").write_text("a file")
+    (tmp_path / "m.tar.gz").write_bytes(pack(FILES))
+    done = download(tmp_path, "m.tar.gz")
+    assert done.returncode == 1
+    assert "error: models/m: can't be written (" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_zoos_addresses_are_https_and_end_with_the_name():
+    assert len(MODELS) == 42
+    for name in MODELS:
+        assert get_address(name).startswith("https://download.tensorflow.org/models/object_detection/tf2/202")
+        assert get_address(name).endswith(f"/{name}.tar.gz")
+    with pytest.raises(KeyError):
+        get_address("none")
