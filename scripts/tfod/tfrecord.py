@@ -89,11 +89,15 @@ def _bytes(values):
 
 
 def _floats(values):
-    return _field(2, _field(1, struct.pack(f"<{len(values)}f", *values)))
+    return _field(2, _packed(struct.pack(f"<{len(values)}f", *values)))
 
 
 def _int64s(values):
-    return _field(3, _field(1, b"".join(_varint(value) for value in values)))
+    return _field(3, _packed(b"".join(map(_varint, values))))
+
+
+def _packed(numbers):
+    return _field(1, numbers) if numbers else b""  # protobuf leaves out a list of none
 
 
 def write_records(path, examples):

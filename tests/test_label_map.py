@@ -1,0 +1,126 @@
+"""Label maps: read as the OD API reads them, written as the tutorial does."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tfod.console import InputError
+from tfod.label_map import find_unknown_names, read_label_map, write_label_map
+
+names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return tmp_path_factory.mktemp("label_map") / "label_map.pbtxt"
+
+
+def expect_faults(path, text, *faults):
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        read_label_map(path)
+    assert list(caught.value.faults) == [f"{path}: {fault}" for fault in faults]
+
+
+def test_the_tutorials_syntax(path):
+    write_label_map(path, {"cat": 1, "dog": 2})
+    assert path.read_text() == "item {\n    id: 1\n    name: 'cat'\n}\n\nitem {\n    id: 2\n    name: 'dog'\n}\n"
+
+
+@given(st.dictionaries(names, st.integers(1, 2**31 - 1)).filter(bool))
+def test_what_is_written_is_read_in_its_order(path, names_to_ids):
+    names_to_ids = {name: number for number, name in {number: name for name, number in names_to_ids.items()}.items()}
+    write_label_map(path, names_to_ids)
+    assert list(read_label_map(path).items()) == list(names_to_ids.items())
+
+
+def test_letters_of_every_script_stay_readable(path):
+    write_label_map(path, {"浣熊's \\": 1})
+    assert "name: '浣熊\\'s \\\\'" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "item {\n  id: 2\n  name: 'cat'\n}\nitem {\n  id: 1\n  name: 'dog'\n}",
+        'item { name: "cat" id: 2 } item { name: "dog", id: 1 }',
+        "item: { name: 'c' 'at'; id: 0x2 }\nitem < name: 'd\\157g' id: 1 >",
+        "# item { id: 9 }\nitem { name: 'cat' id: 2 } # item\nitem{id:1 name:'dog'}",
+        "item [ { name: 'cat' id: 2 }, { name: 'dog' id: 1 } ]",
+        "item { name: '/m/01yrx' display_name: 'cat' id: 2 } item { display_name: 'dog' id: 1 }",
+        "\ufeffitem { name: 'cat' id: 2 }\r\nitem { name: 'dog' id: 1 }\r\n",
+    ],
+)
+def test_every_way_to_write_it(path, text):
+    path.write_bytes(text.encode())
+    assert list(read_label_map(path).items()) == [("cat", 2), ("dog", 1)]
+
+
+def test_every_fault_is_told_with_its_line(path):
+    expect_faults(
+        path,
+        """item { id: 1 name: 'cat' }
+        # item { name: "item" }
+        item { id: 1 name: 'item' }
+        item {
+            id: 2 name: 'cat'
+        }
+        item { id: 0 name: 'background' }
+        item { id: 3 }
+        item { name: 'no id' }""",
+        "line 3: the id 1 is there twice; give every class its own",
+        "line 4: the name 'cat' is there twice; remove one of the items",
+        "line 7: 'background' has the id 0; ids begin at 1, since 0 is the background",
+        "line 8: the item has no name; give it one",
+        "line 9: 'no id' has the id 0; ids begin at 1, since 0 is the background",
+    )
+
+
+def test_a_list_of_items_has_no_lines_to_tell(path):
+    text = "item [ { name: 'cat' id: 1 }, { name: 'cat' id: 2 } ]"
+    expect_faults(path, text, "the name 'cat' is there twice; remove one of the items")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("item {\n  id: 1\n  nme: 'cat'\n}", 3, 'has no field named "nme"'),
+        ("item {\n  id: one\n}", 2, "Couldn't parse integer: one"),
+        ("item {\n  id: 1\n  name: 'cat\n}", 3, "String missing ending quote"),
+        ("item {\n  id: 99999999999\n}", 2, "Value out of range: 99999999999"),
+        ("cat\ndog\n", 1, 'has no field named "cat"'),
+    ],
+)
+def test_what_is_no_label_map_is_told_with_its_line(path, text, line, what):
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_label_map(path)
+    assert str(caught.value).startswith(f"{path}: line {line}: ")
+    assert what in str(caught.value)
+    assert str(caught.value).endswith("; an item looks like: item { id: 1 name: 'cat' }")
+
+
+def test_an_unfinished_item_is_told(path):
+    path.write_text("item {\n  id: 1\n")
+    with pytest.raises(InputError, match=r"an item looks like"):
+        read_label_map(path)
+
+
+def test_empty_missing_and_wrongly_encoded_files_are_named(path, tmp_path):
+    expect_faults(path, "", "has no item; make it anew with generate_label_map.py --force")
+    path.write_bytes("item { id: 1 name: '浣熊' }".encode("gbk"))
+    with pytest.raises(InputError, match="is not in UTF-8; save it in that encoding"):
+        read_label_map(path)
+    with pytest.raises(InputError, match=r"none.pbtxt: there is no such label map; make one with"):
+        read_label_map(tmp_path / "none.pbtxt")
+
+
+def test_unknown_names_get_the_nearest_name_as_a_hint():
+    places = {"raccon": ["a.xml", "b.xml"], "CAT": ["c.xml"], "bus": ["d.xml"], "cat": ["a.xml"]}
+    assert find_unknown_names("l.pbtxt", {"raccoon": 1, "cat": 2, "dog": 3}, places) == [
+        "l.pbtxt: lacks the class 'CAT' of 1 box, first in c.xml; did you mean 'cat'? correct the XML, or add the"
+        " class to the label map",
+        "l.pbtxt: lacks the class 'bus' of 1 box, first in d.xml; correct the XML, or add the class to the label map",
+        "l.pbtxt: lacks the class 'raccon' of 2 boxes, first in a.xml; did you mean 'raccoon'? correct the XML, or add"
+        " the class to the label map",
+    ]

@@ -1,0 +1,264 @@
+"""labelImg's XML files: read without trust, written as labelImg does, matched to their images."""
+
+import dataclasses
+import re
+
+import pytest
+from conftest import draw_photo, label_photo
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from lxml import etree
+from PIL import Image, ImageDraw
+
+from tfod.console import InputError
+from tfod.voc import (
+    Annotation,
+    Box,
+    clip_boxes,
+    find_images_of,
+    pair_images_with_annotations,
+    read_annotation,
+    turn_box,
+    write_annotation,
+)
+
+# What XML can hold, without the white space around a name that reading takes off
+names = st.text(st.characters(exclude_categories=("Cs", "Cc", "Cn", "Zs", "Zl", "Zp")), min_size=1, max_size=20)
+edges = st.floats(0, 10000, allow_subnormal=False)
+
+
+@st.composite
+def boxes(draw, xs=edges, ys=edges):
+    (xmin, xmax), (ymin, ymax) = sorted(draw(st.tuples(xs, xs))), sorted(draw(st.tuples(ys, ys)))
+    assume(xmin < xmax and ymin < ymax)
+    flag = st.integers(0, 1)
+    return Box(
+        draw(names), xmin, ymin, xmax, ymax, draw(flag), draw(flag), draw(st.sampled_from(["Left", "Unspecified"]))
+    )
+
+
+def write_xml(path, text):
+    path.write_text(f"<annotation>{text}</annotation>", encoding="utf-8")
+    return path
+
+
+def expect_faults(path, *texts):
+    with pytest.raises(InputError) as caught:
+        read_annotation(path)
+    assert len(caught.value.faults) == len(texts)
+    for fault, text in zip(caught.value.faults, texts, strict=True):
+        assert fault.startswith(f"{path}: ")
+        assert text in fault
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("voc")
+
+
+@given(names, st.integers(1, 99999), st.integers(1, 99999), st.lists(boxes(), max_size=4))
+def test_what_is_written_is_read(folder, filename, width, height, its_boxes):
+    write_annotation(folder / "a.xml", filename, width, height, its_boxes)
+    assert read_annotation(folder / "a.xml") == Annotation(folder / "a.xml", filename, width, height, tuple(its_boxes))
+
+
+def test_it_is_written_as_labelimg_does(raccoon_images, tmp_path):
+    for theirs in sorted(raccoon_images.glob("*.xml"))[:20]:
+        annotation = read_annotation(theirs)
+        ours = tmp_path / theirs.name
+        write_annotation(ours, annotation.filename, annotation.width, annotation.height, annotation.boxes)
+        # labelImg's own notes of folder, path and review are the only difference
+        text = re.sub(r' verified="\w+"', "", theirs.read_text())
+        text = re.sub(r"<folder>.*</folder>", "<folder/>", text)
+        text = re.sub(r"<path>.*</path>", f"<path>{annotation.filename}</path>", text)
+        assert ours.read_text().strip() == text.strip()
+
+
+def test_other_tools_leave_things_out(tmp_path):
+    xml = write_xml(
+        tmp_path / "a.xml",
+        """<object><bndbox><ymax>40</ymax><xmax>30.5</xmax><ymin>20</ymin><xmin> 1e1 </xmin></bndbox>
+        <name> cat </name><part><name>head</name><bndbox><xmin>1</xmin></bndbox></part>
+        <truncated>Unspecified</truncated><difficult>true</difficult></object>""",
+    )
+    annotation = read_annotation(xml)
+    assert (annotation.filename, annotation.width, annotation.height) == ("", 0, 0)
+    assert annotation.boxes == (Box("cat", 10, 20, 30.5, 40, difficult=1),)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gbk", "utf-16"])
+def test_any_encoding_that_is_declared(tmp_path, encoding):
+    text = "<annotation><filename>猫.jpg</filename></annotation>"
+    declared = "" if "utf-8" in encoding else f'<?xml version="1.0" encoding="{encoding}"?>'
+    (tmp_path / "a.xml").write_bytes((declared + text).encode(encoding))
+    assert read_annotation(tmp_path / "a.xml").filename == "猫.jpg"
+
+
+def test_every_fault_of_a_file_is_told_with_its_line(tmp_path):
+    xml = write_xml(
+        tmp_path / "a.xml",
+        """<size><width>wide</width><height>40</height></size>
+        <object><name>cat</name></object>
+        <object><name> </name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox></object>
+        <object><name>dog</name><bndbox><xmin>1</xmin><ymin>nan</ymin><xmax>3</xmax></bndbox></object>
+        <object><name>dog</name><difficult>2</difficult>
+          <bndbox><xmin>1</xmin><ymin>2</ymin><xmax>1</xmax><ymax>4</ymax></bndbox></object>
+        <object><name>cat</name><bndbox><xmin>1</xmin><ymin>9</ymin><xmax>3</xmax><ymax>4</ymax></bndbox></object>""",
+    )
+    expect_faults(
+        xml,
+        "line 1: <size/width> is 'wide', not a number; correct it",
+        "line 2: 'cat' has no <bndbox>; draw its box in labelImg",
+        "line 3: the box has no <name>; give it its class",
+        "line 4: <bndbox/ymin> is 'nan', not a number",
+        "line 4: <bndbox/ymax> is '', not a number",
+        "line 5: <difficult> is '2'; it must be 0 or 1",
+        "line 5: box 'dog' (1, 2, 1, 4) has no area (xmin, ymin, xmax, ymax); draw it again",
+        "line 7: box 'cat' (1, 9, 3, 4) has no area",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "is not XML (Document is empty, line 1, column 1); label the image again"),
+        ("<annotation><object></annotation>", "is not XML (Opening and ending tag mismatch"),
+        ("<html/>", "is <html>, not <annotation>; save it as Pascal VOC in labelImg"),
+    ],
+)
+def test_what_is_no_annotation_is_named(tmp_path, text, fault):
+    (tmp_path / "a.xml").write_text(text)
+    expect_faults(tmp_path / "a.xml", fault)
+
+
+def test_entities_are_not_read_from_other_files(tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    entity = f"<!DOCTYPE annotation [<!ENTITY e SYSTEM '{tmp_path / 'secret'}'>]>"
+    (tmp_path / "a.xml").write_text(f"{entity}<annotation><filename>&e;</filename></annotation>")
+    assert read_annotation(tmp_path / "a.xml").filename == ""
+
+
+def test_entities_are_not_blown_up(tmp_path):
+    levels = "".join(f"<!ENTITY e{i} '{f'&e{i - 1};' * 10}'>" for i in range(1, 12))
+    document = f"<!DOCTYPE annotation [<!ENTITY e0 'lol'>{levels}]><annotation><filename>&e11;</filename></annotation>"
+    (tmp_path / "a.xml").write_text(document)
+    expect_faults(tmp_path / "a.xml", "is not XML (Maximum entity amplification factor exceeded")
+
+
+@given(st.integers(1, 500), st.integers(1, 500), st.data())
+def test_clipping_keeps_what_lies_inside_and_cuts_a_pixel_at_most(width, height, data):
+    box = data.draw(boxes(st.floats(-3, width + 3), st.floats(-3, height + 3)))
+    inside = min(box.xmax, width) > max(box.xmin, 0) and min(box.ymax, height) > max(box.ymin, 0)
+    near = box.xmin >= -1 and box.ymin >= -1 and box.xmax <= width + 1 and box.ymax <= height + 1
+    annotation = Annotation("a.xml", "a.jpg", width, height, (box,))
+    if not (inside and near):
+        with pytest.raises(InputError, match=re.escape(f"reaches out of the image of {width} x {height} pixels")):
+            clip_boxes(annotation, width, height)
+        return
+    (clipped,) = clip_boxes(annotation, width, height)
+    assert 0 <= clipped.xmin < clipped.xmax <= width and 0 <= clipped.ymin < clipped.ymax <= height
+    for edge in ("xmin", "ymin", "xmax", "ymax"):
+        assert abs(getattr(clipped, edge) - getattr(box, edge)) <= 1
+    if min(box.xmin, box.ymin) >= 0 and box.xmax <= width and box.ymax <= height:
+        assert clipped == box
+
+
+def test_every_box_that_reaches_out_is_named():
+    boxes = (Box("cat", 1, 1, 12, 5), Box("dog", 1, 1, 5, 5), Box("cat", -2, 1, 5, 5))
+    with pytest.raises(InputError) as caught:
+        clip_boxes(Annotation("a.xml", "", 10, 10, boxes), 10, 10)
+    assert [fault[:30] for fault in caught.value.faults] == [
+        "a.xml: box 'cat' (1, 1, 12, 5)",
+        "a.xml: box 'cat' (-2, 1, 5, 5)",
+    ]
+
+
+@given(st.integers(1, 8), st.integers(2, 40), st.integers(2, 40), st.data())
+def test_a_box_turns_as_the_pixels_under_it(orientation, width, height, data):
+    box = data.draw(boxes(st.integers(0, width), st.integers(0, height)))
+    stored = Image.new("L", (width, height))
+    ImageDraw.Draw(stored).rectangle((box.xmin, box.ymin, box.xmax - 1, box.ymax - 1), fill=255)
+    turn = [
+        None,
+        Image.Transpose.FLIP_LEFT_RIGHT,
+        Image.Transpose.ROTATE_180,
+        Image.Transpose.FLIP_TOP_BOTTOM,
+        Image.Transpose.TRANSPOSE,
+        Image.Transpose.ROTATE_270,
+        Image.Transpose.TRANSVERSE,
+        Image.Transpose.ROTATE_90,
+    ][orientation - 1]
+    upright = stored.transpose(turn) if turn is not None else stored
+    turned = turn_box(box, orientation, width, height)
+    assert upright.getbbox() == (turned.xmin, turned.ymin, turned.xmax, turned.ymax)
+    assert dataclasses.replace(turned, xmin=box.xmin, ymin=box.ymin, xmax=box.xmax, ymax=box.ymax) == box
+
+
+def test_images_and_xml_files_are_paired_by_their_own_names(labelled_images):
+    (labelled_images / "a.xml").rename(labelled_images / "a.XML")
+    draw_photo().save(labelled_images / "bare.jpg")
+    (labelled_images / ".hidden.xml").touch()
+    pairs = pair_images_with_annotations(labelled_images, labelled_images)
+    assert len(pairs) == 12
+    assert all(image.stem == xml.stem for image, xml in pairs)
+    assert pairs == sorted(pairs)
+
+
+def test_the_own_stem_wins_over_filename_and_filename_over_nothing(tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        label_photo(tmp_path, name)
+    write_annotation(tmp_path / "a.xml", "b.jpg", 96, 64, [])  # renamed together with its image
+    (tmp_path / "b.xml").rename(tmp_path / "label-7.xml")
+    pairs = pair_images_with_annotations(tmp_path, tmp_path)
+    assert [(image.name, xml.name) for image, xml in pairs] == [("a.jpg", "a.xml"), ("b.jpg", "label-7.xml")]
+
+
+def test_two_folders(tmp_path):
+    label_photo(tmp_path / "images", "a.jpg")
+    (tmp_path / "xml").mkdir()
+    (tmp_path / "images" / "a.xml").rename(tmp_path / "xml" / "a.xml")
+    pairs = pair_images_with_annotations(tmp_path / "images", tmp_path / "xml")
+    assert pairs == [(tmp_path / "images" / "a.jpg", tmp_path / "xml" / "a.xml")]
+
+
+def test_path_never_says_which_image(tmp_path):
+    label_photo(tmp_path, "a.jpg")
+    write_xml(tmp_path / "b.xml", f"<path>{tmp_path / 'a.jpg'}</path>")
+    with pytest.raises(InputError, match=r"b.xml: there is no image of its name; add the image, or take"):
+        pair_images_with_annotations(tmp_path, tmp_path)
+
+
+def test_every_fault_of_the_pairing_is_told(tmp_path):
+    for name in ("a.jpg", "b.jpg", "c.jpg", "two.jpg"):
+        label_photo(tmp_path, name)
+    (tmp_path / "b.jpg").unlink()
+    draw_photo().save(tmp_path / "two.PNG")
+    write_annotation(tmp_path / "other.xml", "c.jpg", 96, 64, [])
+    (tmp_path / "broken.xml").write_text("<annotation>")
+    with pytest.raises(InputError) as caught:
+        pair_images_with_annotations(tmp_path, tmp_path)
+    text = "\n".join(sorted(caught.value.faults))
+    assert len(caught.value.faults) == 4
+    assert "b.xml: there is no image of its name, nor the one that its <filename> names, 'b.jpg'; add" in text
+    assert "broken.xml: is not XML" in text
+    assert "other.xml: c.jpg has another XML file, c.xml; keep one of them" in text
+    assert "two.xml: belongs to 2 images, two.PNG, two.jpg; rename or remove all but one" in text
+
+
+def test_images_of_one_stem_share_an_xml_file(tmp_path):
+    label_photo(tmp_path, "a.jpg")
+    found, faults = find_images_of([tmp_path / "a.xml"], [tmp_path / "a.jpg", tmp_path / "a.png"])
+    assert found == {tmp_path / "a.xml": [tmp_path / "a.jpg", tmp_path / "a.png"]}
+    assert faults == []
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere: there is no such folder; give the one that holds the .xml files"):
+        pair_images_with_annotations(tmp_path, tmp_path / "nowhere")
+
+
+def test_written_files_are_plain_xml(tmp_path):
+    write_annotation(tmp_path / "a.xml", "a & <b>.jpg", 4, 4, [Box('R&D\'s <"猫">', 0, 0, 1.5, 4)])
+    root = etree.parse(tmp_path / "a.xml").getroot()
+    assert root.findtext("object/name") == 'R&D\'s <"猫">'
+    assert [edge.text for edge in root.find("object/bndbox")] == ["0", "0", "1.5", "4"]
