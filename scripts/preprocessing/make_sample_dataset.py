@@ -20,7 +20,7 @@ from tfod.voc import Box, write_annotation
 
 SHAPES = [(1, 1), (1, 0.75), (0.75, 1), (1, 0.625)]  # width and height, as parts of --size
 LENGTHS = {1: (0.4, 0.85), 2: (0.35, 0.65), 3: (0.3, 0.5), 4: (0.27, 0.45)}  # by animals; of the shorter side
-MOST_HIDDEN = 0.25  # of an animal's pixels, behind others or outside of the image
+MOST_HIDDEN = 0.3  # of an animal's pixels, and of its face's, behind others or outside of the image
 OVERHANG = 0.1  # of an animal's width and height may be outside of the image
 MANIFEST = ".sample.json"  # in the folder: what was drawn there
 
@@ -44,10 +44,10 @@ def find_shape(animal):
     return animal.getchannel("A").point(lambda alpha: 255 * (alpha >= 64))
 
 
-def find_visible(layers, size):
-    """Of each (animal, its left upper corner), later ones over earlier ones: the mask of what can be seen of it."""
+def find_visible(placed, size):
+    """Of each animal in `placed`, later ones over earlier ones: the mask of what can be seen of it."""
     masks = []
-    for animal, corner in layers:
+    for _, animal, _, corner in placed:
         mask = Image.new("L", size)
         mask.paste(find_shape(animal), corner)
         masks = [*(ImageChops.subtract(former, mask) for former in masks), mask]
@@ -58,22 +58,29 @@ def count_pixels(mask):
     return mask.histogram()[255]
 
 
+def find_hidden(placed, size):
+    """The part, 0 to 1, that cannot be seen, of each animal in `placed` and of each one's face."""
+    hidden = []
+    for (_, animal, face, corner), mask in zip(placed, find_visible(placed, size), strict=True):
+        there = Image.new("L", size)
+        there.paste(face, corner)
+        seen_face = count_pixels(ImageChops.darker(mask, there)) / count_pixels(face)
+        hidden.append((1 - count_pixels(mask) / count_pixels(find_shape(animal)), 1 - seen_face))
+    return hidden
+
+
 def place_animals(rng, size):
-    """Animals for an image of `size`, none too much hidden: (kind, RGBA image, left upper corner) for each."""
+    """Animals for an image of `size`, none too much hidden: (kind, RGBA image, face, left upper corner) for each."""
     width, height = size
     wanted = rng.choices(list(LENGTHS), [3, 4, 3, 2])[0]
     placed = []
     for _ in range(60):
         kind = rng.choice(["cat", "dog"])
-        animal = draw_animal(rng, kind, rng.uniform(*LENGTHS[wanted]) * min(size))
+        animal, face = draw_animal(rng, kind, rng.uniform(*LENGTHS[wanted]) * min(size))
         x = round(rng.uniform(-OVERHANG * animal.width, width - (1 - OVERHANG) * animal.width))
         y = round(rng.uniform(-OVERHANG * animal.height, height - (1 - OVERHANG) * animal.height))
-        tried = [*placed, (kind, animal, (x, y))]
-        seen = find_visible([layer[1:] for layer in tried], size)
-        if all(
-            count_pixels(mask) >= (1 - MOST_HIDDEN) * count_pixels(find_shape(layer[1]))
-            for mask, layer in zip(seen, tried, strict=True)
-        ):
+        tried = [*placed, (kind, animal, face, (x, y))]
+        if all(max(parts) <= MOST_HIDDEN for parts in find_hidden(tried, size)):
             placed = tried
         if len(placed) == wanted:
             break
@@ -85,10 +92,10 @@ def draw_image(rng, size):
     width, height = size
     image = draw_background(rng, size)
     placed = place_animals(rng, size)
-    for _, animal, corner in placed:
+    for _, animal, _, corner in placed:
         image.paste(animal, corner, animal)
     boxes = []
-    for (kind, *_), mask in zip(placed, find_visible([layer[1:] for layer in placed], size), strict=True):
+    for (kind, *_), mask in zip(placed, find_visible(placed, size), strict=True):
         xmin, ymin, xmax, ymax = mask.getbbox()
         cut = xmin == 0 or ymin == 0 or xmax == width or ymax == height
         boxes.append(Box(kind, xmin, ymin, xmax, ymax, truncated=int(cut)))

@@ -2,9 +2,9 @@
 
 import math
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from sample_shapes import BRIGHT, FURS, INK, PINK, fill, make_canvas, mirror, oval, smooth, stroke
+from sample_shapes import BRIGHT, FURS, INK, PINK, fill, make_canvas, mirror, oval, place, smooth, stroke
 
 FINE = 4  # drawn this many times larger, then reduced: smooth edges
 
@@ -159,7 +159,10 @@ POSES = {"head": (0, -0.1, 1.15, 1.05), "sitting": (0.1, 0.7, 1.35, 1.95), "stan
 
 
 def draw_animal(rng, kind, length):
-    """An RGBA image of one animal, cropped to what is drawn, about `length` pixels long before it is tilted."""
+    """(RGBA image of one animal, mask "L" of its face), cropped to what is drawn.
+
+    It is about `length` pixels long before it is tilted.
+    """
     pose = rng.choices(["head", "sitting", "standing"], [4, 4, 3])[0]
     x, y, width, height = POSES[pose]
     scale = FINE * length / (2 * max(width, height))
@@ -172,5 +175,8 @@ def draw_animal(rng, kind, length):
     if pose != "head":
         draw_body(canvas, rng, kind, pose, fur, pattern)
     {"cat": draw_cat_head, "dog": draw_dog_head}[kind](canvas, rng, fur, pattern)
-    image = image.reduce(FINE)
-    return image.crop(image.getchannel("A").getbbox())
+    face = Image.new("L", image.size)
+    ImageDraw.Draw(face).polygon(place(canvas, oval(0, 0, 0.8, 0.75)), fill=255)
+    image, face = image.reduce(FINE), face.reduce(FINE)
+    box = image.getchannel("A").getbbox()
+    return image.crop(box), face.crop(box)
