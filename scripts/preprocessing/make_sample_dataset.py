@@ -19,9 +19,9 @@ from tfod.files import sha256, write_whole
 from tfod.voc import Box, write_annotation
 
 SHAPES = [(1, 1), (1, 0.75), (0.75, 1), (1, 0.625)]  # width and height, as parts of --size
-LENGTHS = {1: (0.4, 0.85), 2: (0.35, 0.65), 3: (0.3, 0.5), 4: (0.27, 0.45)}  # by animals; of the shorter side
-MOST_HIDDEN = 0.3  # of an animal's pixels, and of its face's, behind others or outside of the image
-OVERHANG = 0.1  # of an animal's width and height may be outside of the image
+LENGTHS = {1: (0.5, 0.9), 2: (0.45, 0.65), 3: (0.38, 0.5), 4: (0.34, 0.44)}  # by animals; of the shorter side
+MOST_HIDDEN = 0.2  # of an animal's pixels, and of its face's, behind others or outside of the image
+OVERHANG = 0.05  # of an animal's width and height may be outside of the image
 MANIFEST = ".sample.json"  # in the folder: what was drawn there
 
 
@@ -72,7 +72,7 @@ def find_hidden(placed, size):
 def place_animals(rng, size):
     """Animals for an image of `size`, none too much hidden: (kind, RGBA image, face, left upper corner) for each."""
     width, height = size
-    wanted = rng.choices(list(LENGTHS), [3, 4, 3, 2])[0]
+    wanted = rng.choices(list(LENGTHS), [3, 4, 2, 1])[0]
     placed = []
     for _ in range(60):
         kind = rng.choice(["cat", "dog"])

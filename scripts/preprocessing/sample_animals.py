@@ -4,7 +4,27 @@ import math
 
 from PIL import Image, ImageDraw
 
-from sample_shapes import BRIGHT, FURS, INK, PINK, fill, make_canvas, mirror, oval, place, smooth, stroke
+from sample_shapes import (
+    BLACK,
+    BLUE,
+    BRIGHT,
+    BROWN,
+    CREAM,
+    GINGER,
+    GOLDEN,
+    GREY,
+    INK,
+    PINK,
+    RED,
+    WHITE,
+    fill,
+    make_canvas,
+    mirror,
+    oval,
+    place,
+    smooth,
+    stroke,
+)
 
 FINE = 4  # drawn this many times larger, then reduced: smooth edges
 
@@ -69,18 +89,17 @@ def draw_body(canvas, rng, kind, pose, fur, pattern):
         for x in (0.45, 2.1):
             foot = [(x - 0.22, 1.2), (x + 0.22, 1.2), (x + 0.2, long), (x, long + 0.12), (x - 0.25, long + 0.05)]
             fill(canvas, smooth(foot), main, marks=[(oval(x, long, 0.4, 0.2), paw)])
-    if kind == "dog" or rng.random() < 0.3:
-        band = rng.choice(BRIGHT)
-        stroke(canvas, smooth([(-0.5, 0.72), (0, 0.98), (0.5, 0.72)], closed=False), 0.2, band)
-        fill(canvas, oval(0, 1.1, 0.13, 0.13), (250, 206, 70), outline=0.04)
+    if kind == "dog":
+        stroke(canvas, smooth([(-0.55, 0.9), (0, 1.22), (0.55, 0.9)], closed=False), 0.22, rng.choice(BRIGHT))
+        fill(canvas, oval(0, 1.36, 0.14, 0.14), (250, 206, 70), outline=0.04)
 
 
 def draw_cat_head(canvas, rng, fur, pattern):
     main, light, dark = fur
-    tall = rng.uniform(1.15, 1.35)
+    tall = rng.uniform(1.25, 1.45)
     for flip in (list, mirror):
         ear = smooth([(0.12, -0.55), (0.5, -0.95), (0.82, -tall), (0.95, -0.75), (0.92, -0.2)], steps=4)
-        fill(canvas, flip(ear), dark if pattern == "patches" and flip is list else main)
+        fill(canvas, flip(ear), main)
         fill(canvas, flip([(0.42, -0.72), (0.76, -tall + 0.2), (0.82, -0.5)]), PINK, outline=0)
     half = [(0, -0.78), (0.5, -0.72), (0.88, -0.35), (0.98, 0.12), (1.06, 0.34), (0.8, 0.5), (0.4, 0.72)]
     head = smooth([*half, (0, 0.76), *mirror(half[:0:-1])])
@@ -111,10 +130,8 @@ def draw_dog_head(canvas, rng, fur, pattern):
     if pattern == "plain" and rng.random() < 0.5:
         marks = [(oval(0, -0.5, 0.16, 0.6), light)]  # a blaze
     fill(canvas, head, main, marks=marks)
-    tongue = rng.random() < 0.75
-    if tongue:
-        fill(canvas, smooth([(-0.2, 0.6), (0.2, 0.6), (0.2, 1.0), (0, 1.14), (-0.2, 1.0)]), (240, 106, 122))
-        stroke(canvas, [(0, 0.7), (0, 0.96)], 0.04, (196, 70, 90))
+    fill(canvas, smooth([(-0.2, 0.6), (0.2, 0.6), (0.2, 1.0), (0, 1.14), (-0.2, 1.0)]), (240, 106, 122))
+    stroke(canvas, [(0, 0.7), (0, 0.96)], 0.04, (196, 70, 90))
     fill(
         canvas,
         smooth(
@@ -142,20 +159,17 @@ def draw_dog_head(canvas, rng, fur, pattern):
         stroke(canvas, [(side * 0.2, -0.5), (side * 0.42, -0.52)], 0.06, dark)
     long = rng.uniform(0.55, 0.85)
     for flip in (list, mirror):
-        ear = [
-            (0.45, -0.84),
-            (0.8, -0.8),
-            (1.1, -0.3),
-            (1.16, long - 0.3),
-            (0.92, long),
-            (0.7, long - 0.25),
-            (0.66, -0.3),
-        ]
+        outer = [(1.14, -0.3), (1.24, long - 0.3), (0.96, long)]
+        ear = [(0.42, -0.86), (0.8, -0.84), *outer, (0.7, long - 0.25), (0.62, -0.3)]
         fill(canvas, flip(smooth(ear)), dark)
 
 
 # An animal's middle and half width and height, in units
-POSES = {"head": (0, -0.1, 1.15, 1.05), "sitting": (0.1, 0.7, 1.35, 1.95), "standing": (1.05, 0.35, 2.2, 1.6)}
+POSES = {"head": (0, -0.1, 1.15, 1.1), "sitting": (0.1, 0.45, 1.5, 2.2), "standing": (0.95, 0.15, 2.4, 1.9)}
+HEAD = 1.3  # on a body, heads are drawn this much larger: they tell cats from dogs
+# Some furs and patterns are of one kind only, as in life, and some of both.
+FURS = {"cat": [GINGER, GREY, BLACK, WHITE, BLUE], "dog": [BROWN, CREAM, GOLDEN, RED, BLACK, WHITE]}
+PATTERNS = {"cat": ["plain", "stripes"], "dog": ["plain", "spots", "patches"]}
 
 
 def draw_animal(rng, kind, length):
@@ -169,11 +183,12 @@ def draw_animal(rng, kind, length):
     tilt = math.radians(rng.uniform(-24, 24))
     flip = rng.choice([-1, 1])
     side = FINE * math.ceil(1.35 * scale * math.hypot(width, height) * 2 / FINE)
-    fur, pattern = rng.choice(FURS), rng.choice(["plain", "plain", "stripes", "spots", "patches"])
+    fur, pattern = rng.choice(FURS[kind]), rng.choice(PATTERNS[kind])
     image = Image.new("RGBA", (side, side))
     canvas = make_canvas(image, scale, tilt, flip, x, y)
     if pose != "head":
         draw_body(canvas, rng, kind, pose, fur, pattern)
+        canvas = canvas._replace(scale=scale * HEAD)
     {"cat": draw_cat_head, "dog": draw_dog_head}[kind](canvas, rng, fur, pattern)
     face = Image.new("L", image.size)
     ImageDraw.Draw(face).polygon(place(canvas, oval(0, 0, 0.8, 0.75)), fill=255)
