@@ -92,7 +92,7 @@ def main():
 
     base, fine_tune_checkpoint = find_base(arguments.base, arguments.fine_tune_checkpoint)
     config = pipeline_config.read_config(base)
-    num_classes = len(read_label_map(arguments.label_map))
+    num_classes = max(read_label_map(arguments.label_map).values())
     fit_config(config, arguments, fine_tune_checkpoint, num_classes)
     output = Path(arguments.output)
     former = pipeline_config.read_config(output) if output.exists() and not arguments.force else None
