@@ -1,5 +1,6 @@
 """What the tests share: scripts called as a person calls them, and small photos that really are ones."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,15 @@ def call():
         return subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, check=False)
 
     return call_script
+
+
+def load_script(script):
+    """A script below scripts/ as a module, for tests of its functions."""
+    path = ROOT / "scripts" / script
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def draw_photo(number=0, size=(96, 64)):

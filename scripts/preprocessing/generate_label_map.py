@@ -72,8 +72,9 @@ def main():
     else:
         say(f"{args.output_path} is up to date (--force writes it anew)")
     for name, number in names_to_ids.items():
-        print(f"{number:4d}  {name}  {len(places[name])} boxes")
-        if not places[name]:
+        boxes = len(places[name])
+        print(f"{number:4d}  {name}  {boxes} {'box' if boxes == 1 else 'boxes'}")
+        if not boxes:
             say(f"warning: {args.output_path}: the class {name!r} has no boxes in {args.xml_dir}")
     if new:
         print(f"Successfully created the label map: {args.output_path}")

@@ -1,0 +1,289 @@
+"""The split: the right number, the same everywhere, no photo on both sides, nobody's files lost."""
+
+import json
+import math
+import shutil
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from conftest import draw_photo, label_photo, load_script
+from hypothesis import given
+from hypothesis import strategies as st
+
+SCRIPT = "preprocessing/partition_dataset.py"
+partition = load_script(SCRIPT)
+
+
+def list_names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def read_split(folder):
+    return {side: list_names(folder / side) for side in ("train", "test")}
+
+
+def draw_photos(folder, number):
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(number):
+        draw_photo(i, (24 + i, 16)).save(folder / f"{i:03d}.jpg")
+    return folder
+
+
+def test_the_tutorials_command(call, labelled_images):
+    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in labelled_images.iterdir()}
+    done = call(SCRIPT, "-x", "-i", "images", "-r", "0.1", cwd=labelled_images.parent)
+    assert (done.returncode, done.stderr) == (0, "seed 42\n")
+    split = read_split(labelled_images)
+    assert done.stdout == (
+        f"train: 10 images in {labelled_images / 'train'}\ntest: 2 images in {labelled_images / 'test'}\n"
+    )
+    assert len(split["train"]) == 20 and len(split["test"]) == 4  # with the XML files
+    assert sorted(split["train"] + split["test"]) == sorted(before)
+    for side, names in split.items():
+        assert {Path(name).stem for name in names if name.endswith(".xml")} == {
+            Path(name).stem for name in names if not name.endswith(".xml")
+        }
+        for name in names:
+            assert (labelled_images / side / name).read_bytes() == before[name][0]
+    # the images themselves stay where and as they are
+    assert {
+        name: ((labelled_images / name).read_bytes(), (labelled_images / name).stat().st_mtime_ns) for name in before
+    } == before
+    assert json.loads((labelled_images / "split.json").read_text()) == {"seed": 42, "ratio": 0.1, **split}
+
+
+def test_without_x_only_images_and_into_another_folder(call, labelled_images, tmp_path):
+    done = call(SCRIPT, "--imageDir", labelled_images, "--outputDir", tmp_path / "new" / "out", "--ratio", "0.5")
+    assert done.returncode == 0, done.stderr
+    split = read_split(tmp_path / "new" / "out")
+    assert len(split["train"]) == len(split["test"]) == 6
+    assert not any(name.endswith(".xml") for name in split["train"] + split["test"])
+    assert not (labelled_images / "train").exists()
+
+
+def test_a_second_run_does_nothing_and_says_so(call, labelled_images):
+    call(SCRIPT, "-x", "-i", labelled_images)
+    inodes = {path: path.stat().st_ino for path in labelled_images.rglob("*")}
+    done = call(SCRIPT, "-x", "-i", labelled_images)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "train/ and test/ are up to date" in done.stderr
+    assert {path: path.stat().st_ino for path in labelled_images.rglob("*")} == inodes
+
+
+def test_a_lost_copy_is_made_again(call, labelled_images):
+    call(SCRIPT, "-x", "-i", labelled_images)
+    before = read_split(labelled_images)
+    (labelled_images / "test" / before["test"][0]).unlink()
+    assert call(SCRIPT, "-x", "-i", labelled_images).returncode == 0
+    assert read_split(labelled_images) == before
+
+
+@pytest.mark.parametrize("arguments", [("-r", "0.5"), ("--seed", "7"), ("-x", "-r", "0.3")])
+def test_another_split_leaves_no_stale_file(call, labelled_images, arguments):
+    call(SCRIPT, "-x", "-i", labelled_images)
+    (labelled_images / "a.jpg").unlink()  # known from split.json
+    (labelled_images / "a.xml").unlink()
+    done = call(SCRIPT, "-i", labelled_images, *arguments)
+    assert done.returncode == 0, done.stderr
+    split = read_split(labelled_images)
+    suffixes = (".jpg", ".jpeg", ".png", *((".xml",) if "-x" in arguments else ()))
+    wanted = [path.name for path in labelled_images.iterdir() if path.suffix.lower() in suffixes]
+    assert sorted(split["train"] + split["test"]) == sorted(wanted)
+
+
+def test_files_from_elsewhere_are_not_deleted(call, labelled_images):
+    call(SCRIPT, "-i", labelled_images)
+    for side, name in (("train", "new.jpg"), ("test", "new.xml")):
+        (labelled_images / side / name).write_text("mine")
+    (labelled_images / "train" / "deeper").mkdir()
+    (labelled_images / "train" / "deeper" / "a.jpg").write_text("mine")
+    (labelled_images / "train" / ".DS_Store").touch()
+    before = read_split(labelled_images)
+    done = call(SCRIPT, "-i", labelled_images, "-r", "0.5")
+    assert done.returncode == 1
+    for place in ("train/new.jpg", "test/new.xml", "train/deeper/a.jpg"):
+        assert (
+            f"error: {labelled_images / place}: is not from {labelled_images} and would be lost; move it" in done.stderr
+        )
+    assert done.stderr.count("error:") == 3
+    assert read_split(labelled_images) == before
+
+
+def test_work_done_after_the_split_is_not_deleted(call, labelled_images):
+    call(SCRIPT, "-x", "-i", labelled_images)
+    corrected = next((labelled_images / "train").glob("*.xml"))
+    corrected.write_text("<annotation/>")
+    done = call(SCRIPT, "-x", "-i", labelled_images, "--seed", "1")
+    source = labelled_images / corrected.name
+    assert done.returncode == 1
+    assert done.stderr.endswith(
+        f"error: {corrected}: was changed after the split and would be lost; copy it to {source} first\n"
+    )
+    shutil.copy(corrected, source)
+    assert call(SCRIPT, "-x", "-i", labelled_images, "--seed", "1").returncode == 0
+
+
+def test_a_correction_in_the_source_reaches_the_split(call, labelled_images):
+    call(SCRIPT, "-x", "-i", labelled_images)
+    (labelled_images / "a.xml").write_text("<annotation/>")
+    assert call(SCRIPT, "-x", "-i", labelled_images).returncode == 0
+    (copy,) = labelled_images.glob("t*/a.xml")
+    assert copy.read_text() == "<annotation/>"
+
+
+def test_copies_and_images_of_one_xml_file_stay_together(call, tmp_path):
+    images = draw_photos(tmp_path, 20)
+    for name in ("copy of 000.jpg", "000 (1).jpg"):
+        shutil.copy(images / "000.jpg", images / name)
+    for name in ("001.png", "001.bmp"):
+        draw_photo(40).save(images / name)
+    label_photo(images, "named.jpg", 60)
+    (images / "named.xml").rename(images / "002.xml")  # its stem is 002.jpg's, so it does not bind named.jpg
+    label_photo(images, "far.jpg", 61)
+    (images / "far.xml").rename(images / "label.xml")  # its <filename> binds far.jpg
+    groups = [
+        {"000.jpg", "copy of 000.jpg", "000 (1).jpg"},
+        {"001.jpg", "001.png", "001.bmp"},
+        {"far.jpg", "label.xml"},
+    ]
+    sides = set()
+    for seed in range(6):
+        assert call(SCRIPT, "-x", "-i", images, "-r", "0.5", "--seed", seed).returncode == 0
+        split = read_split(images)
+        assert sum(not name.endswith(".xml") for name in split["test"]) == 13
+        for group in groups:
+            (side,) = [side for side in split if group & set(split[side])]
+            assert group <= set(split[side])
+            sides.add((groups.index(group), side))
+    assert len(sides) == 6  # each group came to either side under some seed
+
+
+def test_images_without_xml_files_are_copied_and_counted(call, labelled_images):
+    draw_photo().save(labelled_images / "bare.jpg")
+    done = call(SCRIPT, "-x", "-i", labelled_images)
+    assert "1 of 13 images have no XML file; they are copied without one\n" in done.stderr
+    assert sum("bare.jpg" in names for names in read_split(labelled_images).values()) == 1
+
+
+def test_xml_files_without_images_are_named_all(call, labelled_images):
+    for name in ("a.jpg", "猫.jpg"):
+        (labelled_images / name).unlink()
+    done = call(SCRIPT, "-x", "-i", labelled_images)
+    assert done.returncode == 1
+    for name in ("a.xml", "猫.xml"):
+        assert f"error: {labelled_images / name}: there is no image of its name, nor the one" in done.stderr
+    assert not (labelled_images / "train").exists()
+
+
+def test_the_folder_with_the_images_may_not_be_the_one_to_replace(call, labelled_images):
+    train = labelled_images.parent / "train"
+    labelled_images.rename(train)
+    shutil.copytree(train, train / "deeper")
+    for folder in (train, train / "deeper"):
+        done = call(SCRIPT, "-i", folder, "-o", train.parent)
+        assert done.returncode == 1
+        assert f"error: {folder}: lies in the output folder train/; give the folder of all images" in done.stderr
+        assert len(list(train.glob("*.xml"))) == len(list(train.glob("deeper/*.xml"))) == 12
+
+
+@pytest.mark.parametrize("ratio", ["0", "1", "-0.1", "10", "much", "1/0", "nan"])
+def test_a_ratio_that_is_none_is_a_wrong_call(call, labelled_images, ratio):
+    done = call(SCRIPT, "-i", labelled_images, f"-r={ratio}")
+    assert done.returncode == 2
+    assert f"{ratio} is not between 0 and 1" in done.stderr or f"'{ratio}' is not a number" in done.stderr
+
+
+def test_too_few_images(call, tmp_path):
+    (tmp_path / "none").mkdir()
+    for folder, text in (
+        (tmp_path / "none", "there are no images; give the folder that holds them with -i"),
+        (tmp_path / "nowhere", "there is no such folder; give the one that holds the .jpg files"),
+        (draw_photos(tmp_path / "one", 1), "two images are needed at least for two sets; add images"),
+    ):
+        done = call(SCRIPT, "-i", folder)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"error: {folder}: {text}\n" in done.stderr
+    for i in range(5):
+        draw_photo().save(tmp_path / "none" / f"{i}.jpg")
+    done = call(SCRIPT, "-i", tmp_path / "none")
+    assert done.returncode == 1
+    assert "two images that are no copies of each other are needed" in done.stderr
+
+
+def test_help_shows_defaults_and_answers_at_once(call):
+    done = call(SCRIPT, "--help")
+    assert done.returncode == 0
+    for text in ("(default: 0.1)", "(default: 42)", "(default: .)", "default: imageDir"):
+        assert text in done.stdout
+
+
+sizes = st.lists(st.integers(1, 4), min_size=2, max_size=30)
+ratios = st.fractions(0, 1, max_denominator=1000).filter(lambda ratio: 0 < ratio < 1)
+
+
+def make_groups(sizes):
+    return [[Path(f"{number}-{i}.jpg") for i in range(size)] for number, size in enumerate(sizes)]
+
+
+@given(sizes, ratios, st.integers())
+def test_the_test_side_has_the_number_that_groups_allow(sizes, ratio, seed):
+    groups = make_groups(sizes)
+    chosen = partition.choose_test_groups(groups, ratio, seed)
+    number = sum(map(len, chosen))
+    sums = {0}
+    for size in sizes:
+        sums |= {total + size for total in sums}
+    possible = sums - {0, sum(sizes)}
+    wanted = math.ceil(ratio * sum(sizes))
+    assert abs(number - wanted) == min(abs(total - wanted) for total in possible)
+    assert all(group in groups for group in chosen) and len({id(group) for group in chosen}) == len(chosen)
+
+
+@given(st.permutations(range(12)), st.integers())
+def test_the_order_of_the_folder_does_not_matter(order, seed):
+    groups = make_groups([1] * 12)
+    shuffled = [groups[i] for i in order]
+    chosen = partition.choose_test_groups(groups, Fraction(1, 3), seed)
+    assert sorted(chosen) == sorted(partition.choose_test_groups(shuffled, Fraction(1, 3), seed))
+
+
+def test_adding_a_photo_moves_few_others():
+    groups = make_groups([1] * 100)
+    before = partition.choose_test_groups(groups, Fraction(1, 10), 42)
+    after = partition.choose_test_groups([*groups, [Path("new.jpg")]], Fraction(1, 10), 42)
+    assert len([group for group in before if group not in after]) <= 1
+
+
+def test_the_split_does_not_depend_on_how_a_file_system_writes_umlauts():
+    composed, decomposed = [Path("\u00e4.jpg")], [Path("a\u0308.jpg")]
+    others = make_groups([1] * 9)
+    for seed in range(20):
+        one = partition.choose_test_groups([composed, *others], Fraction(1, 2), seed)
+        two = partition.choose_test_groups([decomposed, *others], Fraction(1, 2), seed)
+        assert (composed in one) == (decomposed in two)
+
+
+def test_the_split_of_seed_42_stays_what_it_was():
+    """A change here would give everybody another test set, and metrics that can't be compared."""
+    groups = [[Path(f"raccoon-{i}.jpg")] for i in range(1, 21)]
+    chosen = partition.choose_test_groups(groups, Fraction("0.1"), 42)
+    assert [group[0].name for group in chosen] == ["raccoon-5.jpg", "raccoon-17.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "number", "wanted"), [("0.07", 100, 7), ("0.1", 30, 3), ("0.1", 181, 19), ("0.9", 2, 1)]
+)
+def test_ratios_are_exact(ratio, number, wanted):
+    groups = make_groups([1] * number)
+    assert len(partition.choose_test_groups(groups, partition.read_ratio(ratio), 42)) == wanted
+
+
+def test_the_raccoon_photos(call, raccoon_images, tmp_path):
+    done = call(SCRIPT, "-x", "-i", raccoon_images, "-o", tmp_path, "-r", "0.1")
+    assert done.returncode == 0, done.stderr
+    split = read_split(tmp_path)
+    assert len(split["train"]) == 360 and len(split["test"]) == 40
+    for twins in ((65, 98), (83, 120), (11, 116), (52, 74)):  # byte for byte the same photos
+        names = {f"raccoon-{number}.jpg" for number in twins}
+        assert names <= set(split["train"]) or names <= set(split["test"])
