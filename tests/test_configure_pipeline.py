@@ -33,7 +33,8 @@ def test_every_base_config_is_fitted_to_the_data(configure, tmp_path, base):
     config = pipeline_config.read_config(tmp_path / "models/m/pipeline.config")
     assert config.model.ssd.num_classes == 2
     assert (config.train_config.num_steps, config.train_config.batch_size) == (90, 4)
-    rate = config.train_config.optimizer.momentum_optimizer.learning_rate.cosine_decay_learning_rate
+    optimizer = config.train_config.optimizer
+    rate = getattr(optimizer, optimizer.WhichOneof("optimizer")).learning_rate.cosine_decay_learning_rate
     assert rate.total_steps == 90
     assert config.eval_config.metrics_set == ["coco_detection_metrics"]
     assert list(config.train_input_reader.tf_record_input_reader.input_path) == ["annotations/train.record"]
