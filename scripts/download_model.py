@@ -11,6 +11,7 @@ import argparse
 import difflib
 import gzip
 import re
+import shutil
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -24,8 +25,6 @@ from tfod.zoo import MODELS, get_address
 ENDING = ".tar.gz"
 MOST_BYTES = 8 * 10**9  # unpacked; the zoo's largest model has about a quarter of that
 MOST_FILES = 10_000
-# Python 3.11.4 brought the filter, and Debian 12 has 3.11.2; what it refuses is refused by `unpack` before
-EXTRACT = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 
 
 def parse_arguments():
@@ -124,7 +123,12 @@ def unpack(tarball, folder):
                 if size > MOST_BYTES or count > MOST_FILES:
                     most = f"{MOST_BYTES / 1e9:g} GB or {MOST_FILES} files"
                     raise InputError(f"{tarball}: unpacks to more than {most}, which no model does; do not use it")
-                archive.extract(member, folder, **EXTRACT)
+                # Not archive.extract(): on Python before 3.11.4 it gives owners and rights that the archive says.
+                target = folder / path
+                (target if member.isdir() else target.parent).mkdir(parents=True, exist_ok=True)
+                if member.isfile():
+                    with target.open("wb") as file:
+                        shutil.copyfileobj(archive.extractfile(member), file)
             while size <= MOST_BYTES and (rest := stream.read(1 << 20)):  # to gzip's checksum, which is at its end
                 size += len(rest)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:

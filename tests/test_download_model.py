@@ -263,7 +263,7 @@ def test_rights_that_would_surprise_are_dropped(tmp_path):
     member = make_member(f"{NAME}/program", size=1, mode=0o6777)
     (tmp_path / "m.tar.gz").write_bytes(pack(FILES, extra=[member]))
     assert download(tmp_path, "m.tar.gz").returncode == 0
-    assert (tmp_path / "models/m/program").stat().st_mode & 0o7022 == 0
+    assert (tmp_path / "models/m/program").stat().st_mode & 0o7133 == 0
 
 
 def test_a_tarball_that_unpacks_to_too_much_is_refused_before_it_does(tmp_path, monkeypatch):
