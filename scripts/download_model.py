@@ -111,6 +111,7 @@ def check_sums(digest, name, sums_path, wanted):
 def unpack(tarball, folder):
     """Unpacks a .tar.gz into the new `folder`. Raises InputError if it is broken, or would touch what is outside."""
     size = 0
+    folder.mkdir()
     try:
         with gzip.open(tarball) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
             for count, member in enumerate(archive, start=1):

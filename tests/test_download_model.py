@@ -234,6 +234,13 @@ def test_what_is_not_a_whole_model_is_refused(tmp_path, lacking):
     assert list_names(tmp_path / "models") == []
 
 
+def test_an_archive_of_nothing_is_refused(tmp_path):
+    (tmp_path / "m.tar.gz").write_bytes(pack({}))
+    done = download(tmp_path, "m.tar.gz")
+    assert done.returncode == 1
+    assert "error: m.tar.gz: holds no pipeline.config, no checkpoint/ckpt-*.index, no checkpoint/" in done.stderr
+
+
 HOSTILE = {
     "symlink": (make_member(f"{NAME}/saved_model", tarfile.SYMTYPE, "/etc"), "holds a link or device"),
     "hard link": (make_member(f"{NAME}/x", tarfile.LNKTYPE, "../../secret"), "holds a link or device"),
