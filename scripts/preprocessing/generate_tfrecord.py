@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tfod.console import InputError, make_parser, progress, run, say
 from tfod.files import fingerprint, is_current, mark_current, write_whole
-from tfod.images import check_image, list_images, map_in_threads
+from tfod.images import StoredImage, check_image, list_images, map_in_threads
 from tfod.label_map import find_unknown_names, read_label_map
 from tfod.voc import clip_boxes, find_pairs, list_annotations, read_annotation, turn_box
 
@@ -33,7 +33,7 @@ class Photo:
     """A checked image: its file, how that stores it, its size upright and its boxes in that, in pixels."""
 
     path: Path
-    stored: object
+    stored: StoredImage
     width: int
     height: int
     boxes: list

@@ -194,7 +194,7 @@ def main():
     for path in made:
         mark_current(path, state)
     for side in SIDES:
-        number = sum(path in set(images) for path in files[side])
+        number = len(set(images).intersection(files[side]))
         print(f"{side}: {number} images in {output / side}")
 
 
