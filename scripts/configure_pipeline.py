@@ -85,10 +85,9 @@ def fit_config(config, arguments, fine_tune_checkpoint, num_classes):
 
 def main():
     arguments = parse_arguments()
-    from tfod.label_map import read_label_map
-
     from tfod import pipeline_config
     from tfod.checkpoints import find_latest_checkpoint
+    from tfod.label_map import read_label_map
 
     base, fine_tune_checkpoint = find_base(arguments.base, arguments.fine_tune_checkpoint)
     config = pipeline_config.read_config(base)

@@ -80,6 +80,7 @@ def load_detector(saved_model_path):
 def annotate(path, output, detect, names, score_threshold):
     """Detects in the photo `path`, writes it annotated to `output`, and returns how many detections were drawn."""
     import numpy as np
+
     from tfod.drawing import draw_detections
     from tfod.images import read_image
 

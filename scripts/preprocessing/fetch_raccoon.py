@@ -7,6 +7,7 @@ instead. What is there already is left as it is.
 """
 
 import gzip
+import hashlib
 import re
 import shutil
 import tarfile
@@ -20,6 +21,8 @@ from tfod.files import write_whole
 COMMIT = "93938849301895fb73909842ba04af9b602f677a"
 URL = f"https://codeload.github.com/datitran/raccoon_dataset/tar.gz/{COMMIT}"
 NAMES = {f"raccoon-{number}{suffix}" for number in range(1, 201) for suffix in (".jpg", ".xml")}
+# of the 400 files at that commit, whatever the archive around them is: see hash_files
+SHA256 = "105bf86e304fd66a0f8e14c03c4fe4a8d09867ff7eae298712ed80851b6b4d4b"
 MOST_BYTES = 10**7  # of a photo; the largest has a twentieth of that
 
 
@@ -33,7 +36,14 @@ def parse_arguments():
         "--data", type=Path, metavar="FOLDER", help="a folder of this disk that holds them side by side"
     )
     source.add_argument("--url", default=URL, help="https address of the repository as .tar.gz")
+    parser.add_argument("--sha256", default=SHA256, help="what the downloaded files' sha256 together must be")
     return parser.parse_args()
+
+
+def hash_files(files):
+    """The sha256 of the sha256 sums, in the order of the names, of a dict name -> bytes."""
+    sums = (hashlib.sha256(files[name]).digest() for name in sorted(files))
+    return hashlib.sha256(b"".join(sums)).hexdigest()
 
 
 def copy_files(folder, output, wanted):
@@ -46,7 +56,7 @@ def copy_files(folder, output, wanted):
             shutil.copyfile(folder / name, fresh)
 
 
-def unpack_files(tarball, output, wanted, url):
+def unpack_files(tarball, output, wanted, url, digest):
     """Writes the wanted files of the repository's .tar.gz, TOP/images/*.jpg and TOP/annotations/*.xml."""
     found = {}  # 13 MB in all; nothing is written before the whole archive is known to be sound
     try:
@@ -55,18 +65,22 @@ def unpack_files(tarball, output, wanted, url):
                 # only names that lead nowhere else
                 match = re.fullmatch(r"[^/]+/(?:images/(raccoon-\d+\.jpg)|annotations/(raccoon-\d+\.xml))", member.name)
                 name = match and (match[1] or match[2])
-                if name in wanted and member.isfile() and member.size <= MOST_BYTES:
+                if name in NAMES and member.isfile() and member.size <= MOST_BYTES:
                     found[name] = archive.extractfile(member).read()
             while stream.read(1 << 20):  # to gzip's checksum, which is at its end
                 pass
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{url}: is not a whole .tar.gz file ({error}); run this again") from error
-    if missing := sorted(set(wanted) - set(found)):
+    if missing := sorted(NAMES - set(found)):
         more = f" and {len(missing) - 1} more" if missing[1:] else ""
         raise InputError(f"{url}: holds no {missing[0]}{more}; give the address of raccoon_dataset at {COMMIT[:7]}")
-    for name, content in found.items():
+    if hash_files(found) != digest:
+        raise InputError(
+            f"{url}: its files have sha256 {hash_files(found)}, not {digest}; they were changed: don't use it"
+        )
+    for name in wanted:
         with write_whole(output / name) as fresh:
-            fresh.write_bytes(content)
+            fresh.write_bytes(found[name])
 
 
 def main():
@@ -86,7 +100,7 @@ def main():
             advice = "or give --data with a folder that holds the photos and XML files side by side"
             try:
                 fetch(arguments.url, tarball, advice=f"check your network, {advice}")
-                unpack_files(tarball, output, wanted, arguments.url)
+                unpack_files(tarball, output, wanted, arguments.url, arguments.sha256)
             finally:
                 tarball.unlink(missing_ok=True)
     except OSError as error:

@@ -21,7 +21,10 @@ class InputError(Exception):
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows the defaults, and the script's own docstring with its line breaks."""
+    """Shows the defaults where there are some, and the script's own docstring with its line breaks."""
+
+    def _get_help_string(self, action):
+        return action.help if action.default in (None, "") else super()._get_help_string(action)
 
 
 def make_parser(doc):

@@ -1,5 +1,6 @@
 """fetch_raccoon.py: the 200 photos and XML files side by side, from a folder or from an https server."""
 
+import hashlib
 import io
 import subprocess
 import sys
@@ -9,8 +10,11 @@ from pathlib import Path
 import pytest
 from https_site import make_environment, serve_https
 
+from fetch_raccoon import SHA256, hash_files
+
 SCRIPT = Path(__file__).parents[2] / "scripts" / "preprocessing" / "fetch_raccoon.py"
 FILES = {f"raccoon-{n}{suffix}": f"{n}{suffix}".encode() for n in range(1, 201) for suffix in (".jpg", ".xml")}
+DIGEST = hashlib.sha256(b"".join(hashlib.sha256(FILES[name]).digest() for name in sorted(FILES))).hexdigest()
 
 
 def fetch(*arguments):
@@ -44,11 +48,11 @@ def write_folder(folder, files):
 def test_the_files_of_the_repository_land_side_by_side(tmp_path):
     with serve_https() as site:
         site.files["/raccoon"] = pack_repository(FILES)
-        done = fetch("-o", tmp_path / "images", "--url", site.address + "/raccoon")
+        done = fetch("-o", tmp_path / "images", "--url", site.address + "/raccoon", "--sha256", DIGEST)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("Wrote 400 files into ")
         assert read_folder(tmp_path / "images") == FILES
-        again = fetch("-o", tmp_path / "images", "--url", site.address + "/raccoon")
+        again = fetch("-o", tmp_path / "images", "--url", site.address + "/raccoon", "--sha256", DIGEST)
         assert (again.returncode, again.stderr) == (0, f"{tmp_path / 'images'} is up to date (200 photos)\n")
         assert len(site.log) == 1
 
@@ -64,6 +68,7 @@ def test_the_files_of_a_folder_are_copied_and_what_is_there_is_left(tmp_path):
 
 
 def test_the_real_photos(raccoon_images, tmp_path):
+    assert hash_files({path.name: path.read_bytes() for path in raccoon_images.iterdir()}) == SHA256
     assert fetch("-o", tmp_path / "images", "--data", raccoon_images).returncode == 0
     assert read_folder(tmp_path / "images") == read_folder(raccoon_images)
 
@@ -84,6 +89,7 @@ def test_a_folder_without_the_files_is_named(tmp_path):
         (pack_repository(FILES)[:2000], "is not a whole .tar.gz file ("),
         (pack_repository(FILES)[:-8] + bytes(8), "is not a whole .tar.gz file ("),
         (pack_repository({"raccoon-1.jpg": b"1"}), "holds no raccoon-1.xml and 398 more; give the address of"),
+        (pack_repository(FILES | {"raccoon-1.jpg": b"another"}), "its files have sha256 "),
         (None, "the server says 404 Not Found; check your network, or give --data with a folder"),
     ],
 )
@@ -91,7 +97,7 @@ def test_a_wrong_archive_is_named(tmp_path, content, message):
     with serve_https() as site:
         if content is not None:
             site.files["/raccoon"] = content
-        done = fetch("-o", tmp_path / "images", "--url", site.address + "/raccoon")
+        done = fetch("-o", tmp_path / "images", "--url", site.address + "/raccoon", "--sha256", DIGEST)
         assert done.returncode == 1
         assert done.stderr.splitlines()[-1].startswith(f"error: {site.address}/raccoon: {message}")
         assert list((tmp_path / "images").iterdir()) == []
