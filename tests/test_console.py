@@ -29,6 +29,11 @@ def run_program(text, *arguments):
         ("raise InputError('a.jpg: is empty; replace it')", 1, "error: a.jpg: is empty; replace it\n"),
         ("raise InputError('a: b; c', '猫: d; e')", 1, "error: a: b; c\nerror: 猫: d; e\n2 errors\n"),
         ("raise KeyboardInterrupt", 130, "interrupted\n"),
+        (
+            "open('/none/x')",
+            1,
+            "error: /none/x: No such file or directory; check the name and your rights there\n",
+        ),
     ],
 )
 def test_how_a_script_ends(result, code, stderr):

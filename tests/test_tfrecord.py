@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from tfod.images import check_image, read_image
 from tfod.label_map import write_label_map
-from tfod.tfrecord import crc32c, encode_image, make_example, write_records
+from tfod.tfrecord import encode_image, make_example, write_records
 from tfod.voc import Box
 
 TURNED = Image.Exif()
@@ -69,35 +69,6 @@ def test_bytes_are_copied_or_encoded_anew_from_the_upright_pixels(tmp_path, name
     copy.write_bytes(encoded)
     difference = np.abs(np.asarray(read_image(copy), int) - np.asarray(read_image(path), int))
     assert difference.mean() < (4 if FILES[name][2] == "jpeg" else 1e-9)
-
-
-def slow_crc32c(data):
-    """The textbook's, a bit at a time."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
-
-
-def test_crc32c_of_the_standard():
-    """The examples of RFC 3720, appendix B.4."""
-    assert crc32c(bytes(32)) == 0x8A9136AA
-    assert crc32c(b"\xff" * 32) == 0x62A8AB43
-    assert crc32c(bytes(range(32))) == 0x46DD794E
-    assert crc32c(bytes(range(31, -1, -1))) == 0x113FDB5C
-
-
-@given(st.binary(min_size=4, max_size=300))
-def test_crc32c_is_the_textbooks(data):
-    assert crc32c(data) == slow_crc32c(data)
-
-
-@pytest.mark.parametrize("size", [2**14 - 1, 2**14, 2**14 + 1, 2**14 + 4, 50001])
-def test_crc32c_of_longer_data(size):
-    data = np.random.default_rng(size).bytes(size)
-    assert crc32c(data) == slow_crc32c(data)
 
 
 names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8)

@@ -18,14 +18,19 @@ def write_whole(path):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # A folder of our own, so that the temporary name is nobody else's and keeps the suffix that libraries look at.
-    # It is opened to the umask's rights, since what is renamed out of it keeps its own.
     room = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
         fresh = room / path.name
         yield fresh
+        former = room / "former"
         if fresh.is_dir() and path.is_dir():
-            path.rename(room / "former")
-        fresh.replace(path)
+            path.rename(former)
+        try:
+            fresh.replace(path)
+        except OSError:
+            if former.exists():
+                former.rename(path)
+            raise
     finally:
         shutil.rmtree(room, ignore_errors=True)
 
@@ -66,9 +71,10 @@ def _stamp_path(output):
 
 def _read_stamp(output):
     try:
-        return json.loads(_stamp_path(output).read_text(encoding="utf-8"))
+        stamp = json.loads(_stamp_path(output).read_text(encoding="utf-8"))
     except (OSError, ValueError):  # none was written, or somebody edited it: it says nothing
         return {}
+    return stamp if isinstance(stamp, dict) else {}
 
 
 def is_untouched(output):

@@ -4,13 +4,12 @@ They are written without TensorFlow, whose import takes longer than the work its
 possible: protobuf's wire format of a `tf.train.Example`, and the TFRecord frame of a length and two checksums.
 """
 
-import functools
 import hashlib
 import io
 import struct
 from pathlib import Path
 
-import numpy as np
+import google_crc32c
 
 from tfod.files import write_whole
 from tfod.images import read_image
@@ -111,46 +110,5 @@ def write_records(path, examples):
 
 
 def _masked_crc(data):
-    crc = crc32c(data)
+    crc = google_crc32c.value(data)
     return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
-
-
-def crc32c(data):
-    """The CRC-32C (Castagnoli) of at least 4 bytes, as an int.
-
-    A CRC is linear: the state after a stretch of zeros follows from the state before it by a fixed matrix over
-    GF(2). So the front half of the data, moved forward over the length of the back half, can be added (xor) to the
-    back half, and so on until one word is left; numpy does each halving at once.
-    """
-    words = np.zeros(-(-len(data) // 4), "<u4")
-    content = words.view(np.uint8)[-len(data) :]  # zeros in front of the data change nothing
-    content[:] = np.frombuffer(data, np.uint8)
-    content[:4] ^= 0xFF  # the state before the first byte is all ones
-    while len(words) > 1:
-        power = (len(words) - 1).bit_length() - 1
-        front = len(words) - 2**power
-        moved = _advance(words[:front], power)
-        words = words[front:].copy()
-        words[2**power - front :] ^= moved
-    return int(_advance(words, 0)[0]) ^ 0xFFFFFFFF
-
-
-def _advance(states, power):
-    """CRC states (uint32) after another 2**power words of zeros."""
-    low, high = _tables(power)
-    return low[states & 0xFFFF] ^ high[states >> 16]
-
-
-@functools.cache
-def _tables(power):
-    """For `_advance`: where every value of the lower and of the upper 16 bits of a state goes, [65536] uint32 each."""
-    bits = np.uint32(1) << np.arange(32, dtype=np.uint32)
-    if power == 0:
-        for _ in range(32):  # one word of zeros, bit by bit
-            bits = (bits >> 1) ^ np.where(bits & 1, np.uint32(0x82F63B78), np.uint32(0))
-    else:
-        bits = _advance(_advance(bits, power - 1), power - 1)
-    tables = np.zeros((2, 65536), np.uint32)
-    for i in range(16):
-        tables[:, 2**i : 2 ** (i + 1)] = tables[:, : 2**i] ^ bits[[i, 16 + i], None]
-    return tables
