@@ -9,6 +9,7 @@ are scaled from the batch and the steps it was made for to those asked for here.
         --base ../../scripts/configs/ssd_mobilenet_v2_fpnlite_320.config --num_steps 2000 --batch_size 8
 """
 
+import glob
 from pathlib import Path
 
 from tfod import files
@@ -81,6 +82,7 @@ def fit_config(config, arguments, fine_tune_checkpoint, num_classes):
     for reader, record in records:
         reader.label_map_path = arguments.label_map
         reader.tf_record_input_reader.input_path[:] = [record]
+        reader.num_readers = max(len(glob.glob(record)), 1)
 
 
 def main():
@@ -97,6 +99,14 @@ def main():
     former = pipeline_config.read_config(output) if output.exists() and not arguments.force else None
     edited = former is not None and former != config and not files.is_untouched(output)
     faults = pipeline_config.find_faults(former if edited else config, output)
+    trained = find_latest_checkpoint(output.parent)
+    if former is not None and trained:
+        classes = pipeline_config.get_model(former).num_classes
+        if classes != num_classes:
+            faults.append(
+                f"{output}: {trained} is of a model with {classes} classes, the label map has {num_classes}; give the "
+                "new model another name (MODEL=), or remove the old one (make clean-model)"
+            )
     if faults:
         raise InputError(*faults)
     if edited:
@@ -105,7 +115,7 @@ def main():
     if former == config:
         say(f"{output} is up to date")
         return
-    if find_latest_checkpoint(output.parent):
+    if trained:
         say(f"{output}: changes, and its folder holds checkpoints: training goes on from them under the new config")
     pipeline_config.write_config(output, config)
     files.mark_current(output, None)

@@ -101,6 +101,19 @@ def test_change_under_a_trained_model_is_said(configure, tmp_path):
     assert "training goes on from them under the new config" in said
 
 
+def test_trained_model_of_other_classes_is_not_gone_on_with(configure, tmp_path):
+    configure()
+    (tmp_path / "models/m/ckpt-5.index").touch()
+    (tmp_path / "models/m/checkpoint").write_text('model_checkpoint_path: "ckpt-5"\n')
+    with (tmp_path / "annotations/label_map.pbtxt").open("a") as file:
+        file.write("item { id: 3 name: 'fox' }")
+    before = (tmp_path / "models/m/pipeline.config").read_text()
+    code, _, said = configure()
+    assert code == 1
+    assert "models/m/ckpt-5 is of a model with 2 classes, the label map has 3; give the new model another name" in said
+    assert (tmp_path / "models/m/pipeline.config").read_text() == before
+
+
 def test_faults_are_named_and_nothing_is_written(configure, tmp_path):
     (tmp_path / "annotations/train.record").unlink()
     code, _, said = configure("--fine_tune_checkpoint", "none/ckpt-0")

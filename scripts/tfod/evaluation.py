@@ -42,7 +42,7 @@ def build_evaluation(config, summary_dir, on_train_data=False):
     reader = copy.deepcopy(config.train_input_reader if on_train_data else config.eval_input_reader[0])
     reader.num_epochs, reader.shuffle = 1, False
     # upstream's evaluation builds the training model and switches it over, so that the losses can be computed
-    model = model_builder.build(config.model, is_training=True)
+    model = model_builder.build(config.model, is_training=True, add_summaries=False)
     dataset = inputs.eval_input(
         eval_config=eval_config, eval_input_config=reader, model_config=config.model, model=model
     )

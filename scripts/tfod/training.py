@@ -41,7 +41,7 @@ def train(config, model_dir, strategy, checkpoint_every_n=1000, record_summaries
     Writes model_dir/ckpt-STEP every `checkpoint_every_n` steps and at the last step, and TensorBoard's curves to
     model_dir/train. Returns the last checkpoint's prefix.
 
-    Raises InputError where a loss is not finite, and where the newest checkpoint is not this model's.
+    Raises InputError where a loss is not finite.
     """
     import tensorflow as tf
     from object_detection import inputs
@@ -74,6 +74,7 @@ def train(config, model_dir, strategy, checkpoint_every_n=1000, record_summaries
         manager = _restore(config, model_dir, strategy, model, optimizer, global_step, dataset)
         writer_dir = _own_folder(strategy, Path(model_dir) / "train")
         with tf.summary.create_file_writer(str(writer_dir)).as_default():
+            tf.summary.experimental.set_step(global_step)  # for the summaries that the model itself writes
             run_step = _build_step(train_config, strategy, model, optimizer, global_step, record_summaries)
             _loop(run_step, iter(dataset), train_config, global_step, learning_rate, manager, checkpoint_every_n)
     return manager.latest_checkpoint
