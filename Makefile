@@ -78,6 +78,7 @@ doctor: ready
 
 ## make requirements.txt anew from requirements.in (needs uv)
 lock:
+	@command -v uv >/dev/null || { echo "error: uv: is not installed; python3 -m pip install uv" >&2; exit 1; }
 	uv pip compile requirements.in -o requirements.txt --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --custom-compile-command "make lock" $(UV_FLAGS)
 

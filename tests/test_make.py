@@ -183,15 +183,24 @@ def test_tutorials_commands_typed_by_hand(place):
     assert len(list((workspace / "typed_result").iterdir())) == 3
 
 
-def test_pretrained_tarball_of_our_own_export_is_fine_tuned(place, tmp_path):
+def test_pretrained_tarball_of_our_own_export_is_fine_tuned_and_watched(place, tmp_path):
     workspace, variables, _ = place
     tarball = tmp_path / "own_model.tar.gz"
     with tarfile.open(tarball, "w:gz") as archive:
         archive.add(workspace / "exported_models/my_model", arcname="own_model")
     variables = [word for word in variables if not word.startswith(("PRETRAINED", "STEPS"))]
-    _, said = run_make("train", *variables, f"PRETRAINED={tarball}", "MODEL=tuned", "STEPS=2")
+    variables += [f"PRETRAINED={tarball}", "MODEL=tuned", "STEPS=2"]
+    run_make("config", *variables)
+    # an evaluation that was started first waits for the checkpoint, and ends with the last step's
+    watch = [sys.executable, ROOT / "scripts/model_main_tf2.py", "--model_dir=models/tuned", "--watch"]
+    watch += ["--pipeline_config_path=models/tuned/pipeline.config", "--checkpoint_dir=models/tuned"]
+    with subprocess.Popen(watch, cwd=workspace, stdout=subprocess.PIPE, text=True) as watching:
+        _, said = run_make("train", *variables)
+        output, _ = watching.communicate(timeout=200)
     assert "starting from pre_trained_models/own_model/checkpoint/ckpt-0 (detection)" in said
     assert (workspace / "models/tuned/ckpt-2.index").exists()
+    assert watching.returncode == 0
+    assert output.startswith("models/tuned/ckpt-2 (step 2):\n Average Precision")
 
 
 def test_tensorboard_serves_the_curves_on_this_machine_only(place):
