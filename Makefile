@@ -32,6 +32,11 @@ SCORE ?= 0.5
 PORT ?= 6006
 ## folder of the raccoon photos and their XML files; empty downloads them
 DATA ?=
+# not ?=, since WSL has a NAME of its own in the environment
+## name of the workspace that make workspace makes
+NAME =
+## test files that make test runs; empty runs all
+TESTS ?=
 ## 1: make test-upstream runs the part that covers what this project calls
 FAST ?=
 ## 1: make config writes over a pipeline.config that was edited by hand
@@ -57,7 +62,7 @@ given = $(if $(filter command environment,$(firstword $(origin $(1)))),$($(1)),$
 .PHONY: help
 help:
 	@awk '/^## / {text = substr($$0, 4); next} \
-	  text && /^[A-Z_]+ \?=/ {name = $$1; sub(/^[A-Z_]+ \?= ?/, ""); variables = variables sprintf("  %-26s %s [%s]\n", name, text, $$0)} \
+	  text && /^[A-Z_]+ \??=/ {name = $$1; sub(/^[A-Z_]+ \??= ?/, ""); variables = variables sprintf("  %-26s %s [%s]\n", name, text, $$0)} \
 	  text && /^[a-z_-]+:/ {sub(/:.*/, ""); targets = targets sprintf("  make %-21s %s\n", $$0, text)} \
 	  {text = ""} \
 	  END {printf "%s\nVariables, with their defaults; change one as in: make train STEPS=5000\n%s", targets, variables}' Makefile
