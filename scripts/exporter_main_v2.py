@@ -59,9 +59,10 @@ def main():
     if files.is_current(output, fingerprint):
         say(f"{output} is up to date")
         return
-    if output.exists() and any(output.iterdir()) and not arguments.overwrite:
+    filled = output.exists() and any(output.iterdir())
+    if filled and not arguments.overwrite:
         raise InputError(f"{output}: is there and holds another export; name another folder, or give --overwrite")
-    if output.exists() and any(output.iterdir()) and not (output / "saved_model").is_dir():
+    if filled and not (output / "saved_model").is_dir():
         raise InputError(f"{output}: is there and holds no export, so it is not overwritten; name another folder")
     say(f"exporting {checkpoint} to {output}")
     with files.write_whole(output) as fresh:
