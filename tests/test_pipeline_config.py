@@ -113,3 +113,17 @@ def test_wrong_override_is_named(write, tmp_path):
     write()
     with pytest.raises(InputError, match="--config_override: .*give fields"):
         pipeline_config.read_config(tmp_path / "pipeline.config", "model { nonsense: 1 }")
+
+
+def test_input_scale_is_what_the_resizer_does():
+    fixed, keeping = (pipeline_config.pipeline_pb2.TrainEvalPipelineConfig() for _ in range(2))
+    resizer = fixed.model.ssd.image_resizer.fixed_shape_resizer
+    resizer.width, resizer.height = 320, 160
+    assert pipeline_config.get_input_scale(fixed, 640, 480) == (0.5, 1 / 3)
+    resizer = keeping.model.faster_rcnn.image_resizer.keep_aspect_ratio_resizer
+    resizer.min_dimension, resizer.max_dimension = 600, 1024
+    assert pipeline_config.get_input_scale(keeping, 400, 300) == (2, 2)
+    assert pipeline_config.get_input_scale(keeping, 2048, 1000) == (0.5, 0.5)
+    keeping.model.faster_rcnn.image_resizer.identity_resizer.SetInParent()
+    with pytest.raises(ValueError, match="identity_resizer"):
+        pipeline_config.get_input_scale(keeping, 400, 300)

@@ -56,6 +56,22 @@ def get_model(config):
     return getattr(config.model, config.model.WhichOneof("model"))
 
 
+def get_input_scale(config, width, height):
+    """(x scale, y scale) by which the model's resizer changes a photo of `width` x `height` pixels.
+
+    Raises ValueError for a resizer that is neither fixed nor keeps the aspect ratio.
+    """
+    resizer = get_model(config).image_resizer
+    kind = resizer.WhichOneof("image_resizer_oneof")
+    size = getattr(resizer, kind) if kind else None
+    if kind == "fixed_shape_resizer":
+        return size.width / width, size.height / height
+    if kind == "keep_aspect_ratio_resizer":
+        scale = min(size.min_dimension / min(width, height), size.max_dimension / max(width, height))
+        return scale, scale
+    raise ValueError(f"image_resizer is {kind}; only fixed_shape_resizer and keep_aspect_ratio_resizer are known here")
+
+
 def scale_schedule(config, batch_size, num_steps):
     """Sets batch size and steps, and scales the learning rate and its schedule from those `config` was made for."""
     train = config.train_config
