@@ -31,8 +31,8 @@ def parse_arguments():
 def check_photos(pairs, labels_path, faults):
     """The list of Photo and the dict class name -> id. Raises InputError with `faults` and those of every file."""
     photos, places = [], collections.defaultdict(list)
-    checked = map_in_threads(check_photo, progress(pairs, "checking"))
-    for (_, xml), (photo, names, its_faults) in zip(pairs, checked, strict=True):
+    checked = map_in_threads(lambda pair: check_photo(*pair), progress(pairs, "checking"))
+    for (_, xml), (photo, names, its_faults, _) in zip(pairs, checked, strict=True):
         photos.append(photo)
         faults.extend(its_faults)
         for name in names:

@@ -12,12 +12,30 @@ import time
 from tqdm import tqdm
 
 
+class Fault(str):
+    """One fault of a file, as the text `FILE: what is wrong; what to do`, that a report can group and count.
+
+    `kind` is a short name that stays, as "box-outside", `file` the path as text, `severity` "error" or "warning".
+    """
+
+    def __new__(cls, kind, file, text, severity="error"):
+        fault = super().__new__(cls, f"{file}: {text}")
+        fault.kind, fault.file, fault.severity = kind, str(file), severity
+        return fault
+
+    def __getnewargs__(self):  # what another process needs to make it again
+        return self.kind, self.file, self.removeprefix(f"{self.file}: "), self.severity
+
+
 class InputError(Exception):
-    """The input is wrong. Holds one text per fault, each `FILE: what is wrong; what to do`."""
+    """The input is wrong. Holds one text (or `Fault`) per fault, each `FILE: what is wrong; what to do`."""
 
     def __init__(self, *faults):
-        super().__init__("\n".join(faults))
+        super().__init__(*faults)
         self.faults = faults
+
+    def __str__(self):
+        return "\n".join(self.faults)
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

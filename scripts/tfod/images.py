@@ -6,6 +6,7 @@ TensorFlow's decoder drops it.
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import io
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from PIL import ExifTags, Image, ImageOps
 
-from tfod.console import InputError
+from tfod.console import Fault, InputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")  # in any case
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")  # no others: Pillow hands some to outside programs
@@ -76,8 +77,14 @@ def read_image(path):
     return image
 
 
-def check_image(path):
-    """The `StoredImage` of a file. Raises InputError where `read_image` does, but takes less time."""
+def check_image(path, decode=True):
+    """The `StoredImage` of a file. Raises InputError where `read_image` does, but takes less time.
+
+    With `decode=False` only the header is read, and only what is wrong there is found.
+    """
+    if not decode:
+        with _name_faults(path), Image.open(path, formats=_FORMATS) as image:
+            return _describe(path, image)
     _, stored = _decode(path, Path(path).read_bytes(), small=True)
     return stored
 
@@ -87,27 +94,47 @@ def _decode(path, data, small=False):
 
     With `small`, a JPEG's image has an eighth of its width and height: every byte is read, few pixels are worked out.
     """
-    try:
+    with _name_faults(path):
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
-        stored = StoredImage(image.format, image.mode, image.size, _read_orientation(image))
+        stored = _describe(path, image)
         if small:
             image.draft(None, (1, 1))
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
+    if not _is_complete(stored.format, data):
+        raise InputError(
+            Fault("image-damaged", path, "is cut off or damaged near its end; replace it with a sound copy")
+        )
+    return _convert_to_rgb(image), stored
+
+
+def _describe(path, image):
+    if image.mode in ("I", "F", "LAB"):
+        what = f"has {image.mode} pixels, which are no common colours; save it as 8-bit RGB"
+        raise InputError(Fault("image-not-read", path, what))
+    return StoredImage(image.format, image.mode, image.size, _read_orientation(image))
+
+
+@contextlib.contextmanager
+def _name_faults(path):
+    """Makes an InputError of whatever Pillow raises at the file `path`."""
+    try:
+        yield
+    except InputError:
+        raise
     except Image.DecompressionBombError:
         limit = 2 * Image.MAX_IMAGE_PIXELS // 10**6
-        raise InputError(f"{path}: has more than {limit} million pixels; save it smaller") from None
+        raise InputError(
+            Fault("image-too-large", path, f"has more than {limit} million pixels; save it smaller")
+        ) from None
     except Image.UnidentifiedImageError:
         known = "JPEG, PNG, GIF, BMP, WebP and TIFF"
-        raise InputError(f"{path}: is not an image, or is of a kind other than {known}; save it as JPEG") from None
+        what = f"is not an image, or is of a kind other than {known}; save it as JPEG"
+        raise InputError(Fault("image-not-read", path, what)) from None
     # The decoders meet whatever a broken file holds, and then raise nearly anything.
     except Exception as error:
-        raise InputError(f"{path}: can't be decoded ({error}); replace it with a sound copy") from error
-    if stored.mode in ("I", "F", "LAB"):
-        raise InputError(f"{path}: has {stored.mode} pixels, which are no common colours; save it as 8-bit RGB")
-    if not _is_complete(stored.format, data):
-        raise InputError(f"{path}: is cut off or damaged near its end; replace it with a sound copy")
-    return _convert_to_rgb(image), stored
+        what = f"can't be decoded ({error}); replace it with a sound copy"
+        raise InputError(Fault("image-damaged", path, what)) from error
 
 
 def _read_orientation(image):
