@@ -21,7 +21,7 @@ esac
 [ "$(uname -sm)" = "Linux x86_64" ] || fail "$(uname -sm): the lock is for Linux x86_64; use such a machine, WSL 2 or a container"
 "$python" -c "import ensurepip, venv" 2>/dev/null || fail "$python: has no venv module; apt install python$version-venv"
 
-echo "installing into $venv with Python $version: 0.8 GB to download, 2.8 GB on the disk"
+echo "installing into $venv with Python $version: 0.8 GB to download, 2.9 GB on the disk"
 rm -f "$venv/requirements.txt"
 "$python" -m venv --clear "$venv"
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
