@@ -53,16 +53,26 @@ def list_images(folder):
 def list_files(folder, suffixes):
     """As `list_images`, for the files with one of the lower-case `suffixes`, in any case."""
     folder = Path(folder)
+    return [folder / name for name in list_names(folder, suffixes)]
+
+
+def list_names(folder, suffixes):
+    """As `list_files`, but the files' names as texts, which take a fifth of the memory of paths."""
+    folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder; give the one that holds the {suffixes[0]} files")
-    found, faults = [], []
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file():
-            found.append(path)
-            try:
-                path.name.encode()
-            except UnicodeEncodeError:  # as unpacking an old archive leaves them; neither XML nor JSON can name them
-                faults.append(f"{folder}/{ascii(path.name)}: the name is not in UTF-8; rename the file")
+    with os.scandir(folder) as entries:
+        found = sorted(
+            entry.name
+            for entry in entries
+            if entry.name.lower().endswith(suffixes) and not entry.name.startswith(".") and entry.is_file()
+        )
+    faults = []
+    for name in found:
+        try:
+            name.encode()
+        except UnicodeEncodeError:  # as unpacking an old archive leaves them; neither XML nor JSON can name them
+            faults.append(f"{folder}/{ascii(name)}: the name is not in UTF-8; rename the file")
     if faults:
         raise InputError(*faults)
     return found
@@ -171,7 +181,9 @@ def _is_complete(image_format, data):
     return True
 
 
-_JPEG_SEGMENT = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # neither a stuffed byte nor a restart mark
+# Neither a stuffed byte nor a restart mark. Of several 0xff, which may fill, the last one counts; `\xff+` would say so
+# too, but keeps the search from leaping to the next 0xff: ten times as slow.
+_JPEG_SEGMENT = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 
 
 def _find_jpeg_end(data):
