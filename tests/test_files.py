@@ -2,10 +2,14 @@
 
 import hashlib
 import os
+import subprocess
+import sys
 
 import pytest
 
 from tfod.files import fingerprint, is_current, is_untouched, mark_current, sha256, write_text, write_whole
+
+PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
 
 
 def list_all(folder):
@@ -153,3 +157,29 @@ def test_a_stamp_that_somebody_edited_says_nothing(tmp_path):
         stamp.write_text(text)
         assert not is_current(tmp_path / "out", "x")
         assert not is_untouched(tmp_path / "out")
+
+
+def test_what_a_killed_run_left_is_cleared_by_the_next_one_for_the_same_file_only(tmp_path):
+    program = "import os, sys; from tfod.files import *\nwith write_whole(sys.argv[1]) as fresh:\n"
+    program += "    fresh.write_text('half'); print('there', flush=True); sys.stdin.read()"
+    runs = [
+        subprocess.Popen([sys.executable, "-c", program, path], cwd=tmp_path, **PIPES) for path in ("a", "a.b", "a")
+    ]
+    assert [run.stdout.readline() for run in runs] == ["there\n"] * 3
+    for run in runs[:2]:
+        run.kill()
+        run.wait()
+    write_text(tmp_path / "a", "whole")
+    left = [path.name.rsplit(".", 2)[0] for path in tmp_path.glob(".*.tmp")]
+    assert sorted(left) == [".a", ".a.b"]  # that of the run that still goes, and that of another file
+    runs[2].communicate()
+    assert (tmp_path / "a").read_text() == "half"
+    assert [path.name.rsplit(".", 2)[0] for path in tmp_path.glob(".*.tmp")] == [".a.b"]
+
+
+def test_a_former_folder_comes_back_after_a_run_that_was_killed_between_two_renames(tmp_path):
+    (tmp_path / ".out.12345678.tmp").mkdir()
+    write_folder(tmp_path / ".out.12345678.tmp" / "former", a="1")
+    with pytest.raises(ValueError), write_whole(tmp_path / "out"):
+        raise ValueError
+    assert list_all(tmp_path) == ["out", "out/a"]

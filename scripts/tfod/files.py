@@ -1,9 +1,13 @@
 """Ground module: files that appear whole or not at all, and work that is not done twice."""
 
 import contextlib
+import fcntl
+import glob
 import hashlib
 import json
+import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 
@@ -16,10 +20,7 @@ def write_whole(path):
     whole. Missing parent folders are made.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A folder of our own, so that the temporary name is nobody else's and keeps the suffix that libraries look at.
-    room = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    try:
+    with make_room(path) as room:
         fresh = room / path.name
         yield fresh
         former = room / "former"
@@ -31,8 +32,42 @@ def write_whole(path):
             if former.exists():
                 former.rename(path)
             raise
+
+
+@contextlib.contextmanager
+def make_room(path):
+    """Yields a temporary folder beside `path`, which is gone after the block.
+
+    A run that was killed could not clear its own away: the next one for the same `path` does. It tells by a lock,
+    which the system takes from a process (and those forked from it) only when it ends.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):  # mkdtemp takes 8 characters
+        with contextlib.suppress(OSError), _lock(left):
+            if (left / "former").exists() and not path.exists():  # killed between two renames
+                (left / "former").rename(path)
+            shutil.rmtree(left, ignore_errors=True)
+    # A folder of our own, so that the temporary name is nobody else's and keeps the suffix that libraries look at.
+    room = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    with contextlib.ExitStack() as lock:
+        with contextlib.suppress(OSError):  # a network folder may have no locks: then nothing can be told there
+            lock.enter_context(_lock(room))
+        try:
+            yield room
+        finally:
+            shutil.rmtree(room, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _lock(folder):
+    """Holds a folder's lock. Raises OSError where somebody else does, or where there are no locks."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
     finally:
-        shutil.rmtree(room, ignore_errors=True)
+        os.close(handle)
 
 
 def write_text(path, text):
@@ -49,19 +84,27 @@ def sha256(path):
 
 def _list_state(path):
     """`[relative name, size in bytes, mtime in ns]` of the file `path`, or of every file below the folder `path`."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return []
+    if not stat.S_ISDIR(found.st_mode):
+        return [[".", found.st_size, found.st_mtime_ns]]
     path = Path(path)
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    files = sorted(p for p in path.rglob("*") if p.is_file())
     return [[str(p.relative_to(path)), p.stat().st_size, p.stat().st_mtime_ns] for p in files if p.exists()]
 
 
 def fingerprint(inputs, **settings):
     """A short text that changes when a file of `inputs` changes (size or time, as make does) or a setting does.
 
-    `inputs` are files or folders; their own paths count too. `settings` must be what json can write.
+    `inputs` are files or folders, of which one is held at a time; their own paths count too, and their order.
+    `settings` must be what json can write.
     """
-    state = [[str(path), _list_state(path)] for path in inputs]
-    text = json.dumps([state, settings], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for path in inputs:
+        digest.update(f"{os.fspath(path)!r} {_list_state(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def _stamp_path(output):
@@ -91,3 +134,9 @@ def mark_current(output, inputs_fingerprint):
     """Notes beside `output`, a file or a folder, what it was made from, for `is_current`."""
     note = {"inputs": inputs_fingerprint, "output": _list_state(output)}
     write_text(_stamp_path(output), json.dumps(note))
+
+
+def remove_output(output):
+    """Removes the file `output`, where it is there, and what `mark_current` noted of it."""
+    for path in (_stamp_path(output), Path(output)):
+        path.unlink(missing_ok=True)
