@@ -37,3 +37,26 @@ def list_checkpoint_files(prefix):
     """The files that make up the checkpoint `prefix`."""
     prefix = Path(prefix)
     return sorted(prefix.parent.glob(f"{prefix.name}.index")) + sorted(prefix.parent.glob(f"{prefix.name}.data-*"))
+
+
+def choose_checkpoint(folder, which=None):
+    """The prefix of the checkpoint `which` in the model's folder: "latest", "best" or a number, as 600 for ckpt-600.
+
+    None takes the best where there is one, else the newest. Raises InputError where there is none.
+    """
+    folder = Path(folder)
+    if which in (None, "best"):
+        best = find_latest_checkpoint(folder / "best")
+        if best:
+            return best
+        if which:
+            raise InputError(
+                f"{folder}: holds no best/ with a checkpoint, which training writes; give latest, or a number"
+            )
+    if which in (None, "latest"):
+        return require_checkpoint(folder)
+    if not (folder / f"ckpt-{which}.index").exists():
+        numbers = sorted(int(path.stem.removeprefix("ckpt-")) for path in folder.glob("ckpt-*.index"))
+        there = f"there are {', '.join(map(str, numbers))}" if numbers else "there is none; train first (`make train`)"
+        raise InputError(f"{folder}: holds no checkpoint ckpt-{which}; {there}")
+    return str(folder / f"ckpt-{which}")
