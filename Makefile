@@ -30,6 +30,10 @@ CHECKPOINT_EVERY ?= 500
 SCORE ?= 0.5
 ## port of TensorBoard
 PORT ?= 6006
+## address that TensorBoard listens on; the container's is 0.0.0.0
+TENSORBOARD_HOST ?= 127.0.0.1
+## machines that train together, named in TF_CONFIG; see docs/gpu.md
+WORKERS ?= 1
 ## folder of the raccoon photos and their XML files; empty downloads them
 DATA ?=
 # not ?=, since WSL has a NAME of its own in the environment
@@ -129,7 +133,7 @@ config: tfrecord pretrained
 ## train the model to STEPS steps, going on where it stopped
 train: config
 	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/model_main_tf2.py" --model_dir="models/$(MODEL)" --pipeline_config_path="$(CONFIG)" \
-	  --seed=$(SEED) --checkpoint_every_n=$(CHECKPOINT_EVERY)
+	  --seed=$(SEED) --checkpoint_every_n=$(CHECKPOINT_EVERY) --num_workers=$(WORKERS)
 
 ## measure the newest checkpoint on the test photos: models/MODEL/metrics.json
 eval: workspace-there
@@ -148,7 +152,7 @@ infer: workspace-there
 
 ## show the curves of all models on http://127.0.0.1:PORT
 tensorboard: workspace-there
-	@$(IN_WORKSPACE) $(PY) -m tensorboard.main --logdir models --host 127.0.0.1 --port $(PORT)
+	@$(IN_WORKSPACE) $(PY) -m tensorboard.main --logdir models --host $(TENSORBOARD_HOST) --port $(PORT)
 
 # ---------------------------------------------------------------- whole stories
 
@@ -188,6 +192,25 @@ lint: ready
 ## format the code
 format: ready
 	@$(PY) -m ruff check --fix . && $(PY) -m ruff format .
+
+# ---------------------------------------------------------------- containers
+
+.PHONY: docker-build docker-demo docker-shell docker-check
+## build the image whose commands run as you; see docs/gpu.md
+docker-build:
+	@TFOD_UID=$$(id -u) TFOD_GID=$$(id -g) docker compose build
+
+## make demo in the image
+docker-demo:
+	@docker compose run --rm tfod demo
+
+## a shell in the image
+docker-shell:
+	@docker compose run --rm --entrypoint bash tfod
+
+## check the container files, build the image and run it, all without Docker; as root
+docker-check:
+	@docker/check_breaks.sh && docker/check.sh
 
 # ---------------------------------------------------------------- cleaning
 
