@@ -6,6 +6,7 @@ wrong: `InputError`, every fault in one go) or 2 (the call is wrong: argparse's 
 
 import argparse
 import contextlib
+import signal
 import sys
 import time
 
@@ -66,6 +67,7 @@ def add_flag(parser, name, default, text):
 
 def run(main):
     """Calls `main()` and exits as the module's docstring says. A person's mistake never shows a traceback."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # clears away what is half done, as Ctrl-C does
     try:
         sys.exit(main())
     except InputError as error:
