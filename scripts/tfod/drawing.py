@@ -3,6 +3,7 @@
 import colorsys
 import functools
 import importlib.util
+import itertools
 from pathlib import Path
 
 from PIL import ImageDraw, ImageFont
@@ -82,17 +83,46 @@ def _find_font(characters):
 
 
 def get_font(text, size):
-    """A Pillow font of `size` pixels that has the glyphs of `text`, where the system has one."""
-    beyond_ascii = "".join(sorted(c for c in set(text) if not c.isascii()))  # every font has ASCII
+    """A Pillow font of `size` pixels that has the glyphs of `text` beyond ASCII, where the system has one."""
+    beyond_ascii = "".join(sorted(c for c in set(text) if not c.isascii()))
     return _load_font(_find_font(beyond_ascii), size)
+
+
+@functools.cache
+def _has_ascii(name):
+    return not _find_missing(_load_font(name, 16), "a1%")
+
+
+def _split_by_font(text, size):
+    """The list of (font, piece of the text): some systems' Chinese font has no Latin letters, and no digits."""
+    font = get_font(text, size)
+    if _has_ascii(font.path):
+        return [(font, text)]
+    runs = [(plain, "".join(letters)) for plain, letters in itertools.groupby(text, str.isascii)]
+    return [(get_font("", size) if plain else font, piece) for plain, piece in runs]
+
+
+def measure_text(text, size):
+    """(width, height above the baseline, height below it) of a text of `size`, all in pixels."""
+    pieces = _split_by_font(text, size)
+    ascents, descents = zip(*(font.getmetrics() for font, _ in pieces or [(get_font("", size), "")]), strict=True)
+    return sum(font.getlength(piece) for font, piece in pieces), max(ascents), max(descents)
+
+
+def draw_text(draw, place, text, size, colour, centred=False):
+    """Draws a text of `size` pixels, in any script; `place` = (x, y) is its upper left corner, or its upper middle."""
+    width, ascent, _ = measure_text(text, size)
+    x = place[0] - width / 2 if centred else place[0]
+    for font, piece in _split_by_font(text, size):
+        draw.text((x, place[1] + ascent), piece, font=font, fill=colour, anchor="ls")
+        x += font.getlength(piece)
 
 
 def shorten(text, end, font_size, width):
     """`text` + `end`, with `text` cut and `…` put where it is wider than `width` pixels."""
-    font = get_font(text + end, font_size)
-    if font.getlength(text + end) <= width:
+    if measure_text(text + end, font_size)[0] <= width:
         return text + end
-    while text and font.getlength(text + "…" + end) > width:
+    while text and measure_text(text + "…" + end, font_size)[0] > width:
         text = text[:-1]
     return text + "…" + end
 
@@ -160,12 +190,11 @@ def draw_detections(image, boxes, labels, ids, scores=None, dashed=False):
     for i in reversed(order):  # the best first: it gets the best place
         end = "" if scores is None else f" {float(scores[i]):.0%}"
         text = shorten(" ".join(str(labels[i]).split()), end, font_size, width - 2 * pad)
-        font = get_font(text, font_size)
-        ascent, descent = font.getmetrics()
-        size = (round(font.getlength(text)) + 2 * pad, ascent + descent + pad)
+        wide, ascent, descent = measure_text(text, font_size)
+        size = (round(wide) + 2 * pad, ascent + descent + pad)
         place = _place_label(frames[i], size, image.size, taken)
         taken.append(place)
         colour = get_colour(int(ids[i]))
         draw.rectangle((place[0], place[1], place[2] - 1, place[3] - 1), fill=colour)
-        draw.text((place[0] + pad, place[1] + pad // 2), text, font=font, fill=get_text_colour(colour))
+        draw_text(draw, (place[0] + pad, place[1] + pad // 2), text, font_size, get_text_colour(colour))
     return image
