@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
-"""Exports a trained detector as a SavedModel, with upstream's flags and layout.
+"""Exports a trained detector as a SavedModel, with upstream's flags and layout, and proves it equal to the checkpoint.
 
-OUTPUT_DIRECTORY gets checkpoint/, pipeline.config and saved_model/, whole or not at all.
+OUTPUT_DIRECTORY gets checkpoint/, pipeline.config, saved_model/, the label map, labels.txt and a model card, README.md,
+whole or not at all. What was written is loaded and compared with the checkpoint on photos: a box that lies more than
+half a pixel of the photo away, or a score that differs by more than 0.001, is an error.
 
     cd workspace/training_demo
     python exporter_main_v2.py --input_type image_tensor --pipeline_config_path models/my_model/pipeline.config \\
         --trained_checkpoint_dir models/my_model --output_directory exported_models/my_model
 """
 
+import argparse
+import shutil
 from pathlib import Path
 
 from tfod import files
-from tfod.checkpoints import list_checkpoint_files, require_checkpoint
+from tfod.checkpoints import choose_checkpoint, list_checkpoint_files
 from tfod.console import InputError, add_flag, make_parser, run, say
 
 INPUT_TYPES = [
@@ -21,71 +25,159 @@ INPUT_TYPES = [
     "float_image_tensor",
     "image_and_boxes_tensor",
 ]
+PIXELS, SCORE = 0.5, 1e-3  # by how much the export may differ from the checkpoint
 
 
 def parse_arguments():
     parser = make_parser(__doc__)
     parser.add_argument("--input_type", default="image_tensor", choices=INPUT_TYPES, help="what the model takes")
     parser.add_argument("--pipeline_config_path", required=True, help="pipeline.config of the model")
-    parser.add_argument("--trained_checkpoint_dir", required=True, help="folder whose newest checkpoint is exported")
+    parser.add_argument("--trained_checkpoint_dir", required=True, help="folder of the model's checkpoints")
     parser.add_argument("--output_directory", required=True, help="folder to write")
     parser.add_argument("--config_override", default="", help="text proto merged into the config")
     add_flag(parser, "use_side_inputs", False, "the model takes side inputs (Context R-CNN), given by:")
     parser.add_argument("--side_input_shapes", default="", help="their shapes, as 1,2000,2057/1")
     parser.add_argument("--side_input_types", default="", help="their types, as tf.float32,tf.int32")
     parser.add_argument("--side_input_names", default="", help="their names, as context_features,valid_context_size")
-    add_flag(parser, "overwrite", False, "replace an export of another checkpoint in the output directory")
+    add_flag(parser, "overwrite", False, "replace a former export in the output directory, and what was made from it")
+    group = parser.add_argument_group("beyond upstream's")
+    which = "the newest, that of best/, or ckpt-N; without it best where there is one, else latest"
+    group.add_argument("--checkpoint", type=_parse_checkpoint, metavar="latest|best|N", help=which)
+    batch = "images a call; dynamic: any number; without it 1 for image_tensor, any number for the other types"
+    group.add_argument("--batch_size", type=_parse_batch, metavar="N|dynamic", help=batch)
+    group.add_argument("--score_threshold", type=_parse_share, help="leave out detections of a lower score, 0 to 1")
+    group.add_argument(
+        "--iou_threshold", type=_parse_share, help="of boxes that overlap by more, the best stays, 0 to 1"
+    )
+    group.add_argument("--max_detections", type=_parse_count, help="detections an image, at most")
+    add_flag(group, "class_agnostic_nms", None, "an object is boxed once, even if it looks like two classes")
+    group.add_argument("--sample_images", help="folder of photos to compare on; without it the evaluation records")
+    group.add_argument("--samples", type=_parse_count, default=5, help="number of photos to compare on")
     arguments = parser.parse_args()
     if arguments.use_side_inputs and arguments.input_type != "image_tensor":
         parser.error("--use_side_inputs works with --input_type image_tensor only")
+    if arguments.batch_size and (arguments.use_side_inputs or arguments.input_type == "image_and_boxes_tensor"):
+        parser.error("--batch_size works without side inputs and without boxes as input only")
     return arguments
 
 
-def main():
-    arguments = parse_arguments()
-    checkpoint = require_checkpoint(arguments.trained_checkpoint_dir)
-    from tfod import pipeline_config
+def _parse_checkpoint(word):
+    if word not in ("latest", "best") and not word.isdecimal():
+        raise argparse.ArgumentTypeError(f"{word} is neither latest nor best nor a number")
+    return word
+
+
+def _parse_batch(word):
+    return word if word == "dynamic" else _parse_count(word)
+
+
+def _parse_count(word):
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word} is not a number of 1 or more")
+    return int(word)
+
+
+def _parse_share(word):
+    try:
+        value = float(word)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{word} is not a number from 0 to 1")
+    return value
+
+
+def read_config(arguments):
+    """The config with the post-processing asked for."""
+    from tfod import exporting, pipeline_config
 
     config = pipeline_config.read_config(arguments.pipeline_config_path, arguments.config_override)
     if config.model.WhichOneof("model") is None:
         raise InputError(f"{arguments.pipeline_config_path}: has no model; name the trained model's pipeline.config")
-    output = Path(arguments.output_directory)
+    exporting.set_postprocessing(
+        config,
+        arguments.score_threshold,
+        arguments.iou_threshold,
+        arguments.max_detections,
+        arguments.class_agnostic_nms,
+    )
+    return config
+
+
+def check_output(output, arguments):
+    """Raises InputError if the output folder holds what is not to be replaced."""
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not (output / "saved_model").is_dir():
+        raise InputError(f"{output}: is there and holds no export, so it is not overwritten; name another folder")
+    if not arguments.overwrite:
+        raise InputError(f"{output}: is there and holds another export; name another folder, or give --overwrite")
+
+
+def main():
+    arguments = parse_arguments()
+    checkpoint = choose_checkpoint(arguments.trained_checkpoint_dir, arguments.checkpoint)
+    config = read_config(arguments)
+    from tfod.exporting import find_label_map
+
+    output, label_map = Path(arguments.output_directory), find_label_map(config)
+    sources = [*list_checkpoint_files(checkpoint), Path(checkpoint).parent / "metrics.json"]
     fingerprint = files.fingerprint(
-        list_checkpoint_files(checkpoint),
+        [*sources, label_map] if label_map else sources,
         config=config.SerializeToString(deterministic=True).hex(),
         input_type=arguments.input_type,
+        batch_size=arguments.batch_size,
         side_inputs=[arguments.side_input_shapes, arguments.side_input_types, arguments.side_input_names],
     )
-    if files.is_current(output, fingerprint):
+    # beside saved_model/, and not beside the export: other formats and a benchmark are put into its folder later
+    if files.is_current(output / "saved_model", fingerprint) and (output / "README.md").exists():
         say(f"{output} is up to date")
         return
-    filled = output.exists() and any(output.iterdir())
-    if filled and not arguments.overwrite:
-        raise InputError(f"{output}: is there and holds another export; name another folder, or give --overwrite")
-    if filled and not (output / "saved_model").is_dir():
-        raise InputError(f"{output}: is there and holds no export, so it is not overwritten; name another folder")
+    check_output(output, arguments)
     say(f"exporting {checkpoint} to {output}")
     with files.write_whole(output) as fresh:
-        export(config, checkpoint, fresh, arguments)
-    files.mark_current(output, fingerprint)
-    print(f"Exported {checkpoint} to {output}/saved_model")
+        agreement = export(config, checkpoint, label_map, fresh, arguments)
+    files.mark_current(output / "saved_model", fingerprint)
+    print(f"Exported {checkpoint} to {output}/saved_model; {agreement}")
 
 
-def export(config, checkpoint, folder, arguments):
+def export(config, checkpoint, label_map, folder, arguments):
+    """Writes the export into `folder`, and returns what comparing it showed. Raises InputError where it differs."""
+    import tfod.compat  # noqa: F401 - corrects object_detection at import
+
     import tensorflow as tf
-    from object_detection import exporter_lib_v2
+    from object_detection.builders import model_builder
+
+    from tfod import exporting, model_card, pipeline_config, saved_model
+    from tfod.tflite_metadata import list_labels
 
     tf.get_logger().setLevel("ERROR")  # SavedModel warns of every function it does not need to save
-    exporter_lib_v2.export_inference_graph(
-        arguments.input_type,
-        config,
-        str(Path(checkpoint).parent),
-        str(folder),
-        arguments.use_side_inputs,
-        arguments.side_input_shapes,
-        arguments.side_input_types,
-        arguments.side_input_names,
-    )
+    model = model_builder.build(config.model, is_training=False)
+    check_weights = exporting.restore_weights(config, model, checkpoint)
+    module = saved_model.make_module(model, arguments)
+    function = module.__call__.get_concrete_function()  # makes the variables
+    check_weights()
+    tf.train.CheckpointManager(tf.train.Checkpoint(model=model), folder / "checkpoint", 1).save(checkpoint_number=0)
+    tf.saved_model.save(module, str(folder / "saved_model"), signatures=function)
+    pipeline_config.write_config(folder / "pipeline.config", config)
+    names = exporting.read_class_names(config)
+    if label_map:
+        shutil.copyfile(label_map, folder / "label_map.pbtxt")
+    else:
+        say(f"{arguments.pipeline_config_path}: its label map is not there, so classes are called by their numbers")
+    (folder / "labels.txt").write_text("".join(f"{label}\n" for label in list_labels(names)), encoding="utf-8")
+    photos, source = exporting.find_sample_photos(config, arguments.samples, arguments.sample_images)
+    agreement = saved_model.compare_with_model(folder / "saved_model", model, module, photos, arguments.input_type)
+    if not agreement.holds(PIXELS, SCORE):
+        raise InputError(
+            f"{arguments.output_directory}: the export differs from {checkpoint} on {source}: {agreement}; allowed are "
+            f"{PIXELS} pixels and {SCORE}, so nothing was kept; look at pipeline.config, or give --sample_images"
+        )
+    text = f"compared with the checkpoint on {len(photos)} {source}: {agreement}"
+    batch = saved_model.describe_batch(module)
+    card = model_card.make_card(config, checkpoint, names, folder, arguments.input_type, batch, text)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    return text
 
 
 if __name__ == "__main__":

@@ -1,0 +1,102 @@
+"""Top module: a detector as a SavedModel: what it takes, and whether it finds what the model itself finds."""
+
+import tfod.compat  # noqa: F401 - corrects object_detection at import
+
+import numpy as np
+
+from tfod.agreement import Agreement, compare_detections
+from tfod.exporting import list_detections, make_reference
+from tfod.tfrecord import make_example
+
+
+def make_module(model, options):
+    """Upstream's tf.Module around `model` (DetectionModel) for the flags of the exporter, `options`.
+
+    Its `__call__` is a tf.function with one input signature. Upstream takes one image a call for image_tensor and any
+    number for the other types; `options.batch_size` sets another number, or "dynamic".
+    """
+    import tensorflow as tf
+    from object_detection import exporter_lib_v2
+
+    side_inputs = ()
+    if options.use_side_inputs:
+        side_inputs = exporter_lib_v2._combine_side_inputs(
+            options.side_input_shapes, options.side_input_types, options.side_input_names
+        )
+    make = exporter_lib_v2.DETECTION_MODULE_MAP[options.input_type]
+    module = make(model, options.use_side_inputs, list(side_inputs))
+    if options.batch_size:
+        batch = None if options.batch_size == "dynamic" else options.batch_size
+        (spec,) = module.__call__.input_signature
+        spec = tf.TensorSpec([batch, *spec.shape[1:]], spec.dtype, spec.name or "input_tensor")
+        module.__call__ = tf.function(module.__call__.python_function, input_signature=[spec])
+    return module
+
+
+def describe_batch(module):
+    """How many images a call of the module takes, as text: "1", "8" or "any number"."""
+    number = module.__call__.input_signature[0].shape[0]
+    return "any number" if number is None else str(number)
+
+
+def compare_with_model(folder, model, module, photos, input_type):
+    """The `Agreement` of the SavedModel in `folder` with `model`, the checkpoint's, on `photos`.
+
+    `photos` are uint8 arrays [height, width, 3]. Each is given to the SavedModel in a batch as large as it takes,
+    filled with the photo and its mirror image; the model itself gets one photo a call. Where the model wants more than
+    photos (boxes, side inputs), all outputs are compared with those of `module`, which was saved.
+    """
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(folder))
+    function = loaded.signatures["serving_default"]
+    signature = module.__call__.input_signature
+    if len(signature) > 1:
+        return _compare_outputs(function, module, photos)
+    reference, batch = make_reference(model), signature[0].shape[0] or 2
+    expected, found, sizes = [], [], []
+    for photo in photos:
+        pair = [photo, photo[:, ::-1]]
+        images = [pair[index % 2] for index in range(batch)]
+        outputs = function(_make_feed(images, input_type))
+        truth = [reference(image) for image in pair[:batch]]
+        for index in range(batch):
+            expected.append(truth[index % 2])
+            found.append(list_detections(outputs, index))
+            sizes.append(photo.shape[1::-1])
+    return compare_detections(expected, found, sizes)
+
+
+def _make_feed(images, input_type):
+    import tensorflow as tf
+
+    if input_type == "image_tensor":
+        return tf.constant(np.stack(images))
+    if input_type == "float_image_tensor":
+        return tf.constant(np.stack(images).astype(np.float32))
+    encoded = [tf.io.encode_png(image).numpy() for image in images]
+    if input_type == "encoded_image_string_tensor":
+        return tf.constant(encoded)
+    height, width = images[0].shape[:2]
+    return tf.constant([make_example("photo.png", data, "png", width, height, [], {}) for data in encoded])
+
+
+def _compare_outputs(function, module, photos):
+    import tensorflow as tf
+
+    agreement = Agreement()
+    chance = np.random.default_rng(0)
+    for photo in photos:
+        feeds = [tf.constant(photo[np.newaxis])]
+        for spec in module.__call__.input_signature[1:]:
+            shape = [size or 1 for size in spec.shape]
+            values = np.sort(chance.random(shape)) if spec.dtype.is_floating else np.ones(shape)
+            feeds.append(tf.constant(values, spec.dtype))
+        names = [spec.name for spec in function.structured_input_signature[1].values()]
+        found = function(**dict(zip(names, feeds, strict=True)))
+        for name, expected in module.__call__(*feeds).items():
+            largest = float(np.max(np.abs(expected - found[name]), initial=0))
+            pixels = largest * max(photo.shape) if "boxes" in name else 0.0
+            agreement.boxes.append(pixels)
+            agreement.scores.append(largest if pixels == 0 else 0.0)
+    return agreement
