@@ -83,8 +83,20 @@ def read_image(path):
 
     Raises InputError if the file can't be decoded.
     """
-    image, _ = _decode(path, Path(path).read_bytes())
-    return image
+    return read_pixels(path)[0]
+
+
+def read_pixels(path):
+    """As `read_image`: (the PIL image, its `StoredImage`)."""
+    return _decode(path, _read_bytes(path))
+
+
+def _read_bytes(path):
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        what = f"can't be read ({error.strerror}); check your rights there"
+        raise InputError(Fault("file-not-read", path, what)) from None
 
 
 def check_image(path, decode=True):
@@ -95,7 +107,7 @@ def check_image(path, decode=True):
     if not decode:
         with _name_faults(path), Image.open(path, formats=_FORMATS) as image:
             return _describe(path, image)
-    _, stored = _decode(path, Path(path).read_bytes(), small=True)
+    _, stored = _decode(path, _read_bytes(path), small=True)
     return stored
 
 
@@ -110,7 +122,8 @@ def _decode(path, data, small=False):
         if small:
             image.draft(None, (1, 1))
         image.load()
-        ImageOps.exif_transpose(image, in_place=True)
+        if stored.orientation > 1:
+            ImageOps.exif_transpose(image, in_place=True)
     if not _is_complete(stored.format, data):
         raise InputError(
             Fault("image-damaged", path, "is cut off or damaged near its end; replace it with a sound copy")

@@ -4,7 +4,7 @@ import difflib
 import re
 from pathlib import Path
 
-from tfod.console import InputError
+from tfod.console import Fault, InputError
 from tfod.files import write_text
 
 
@@ -71,19 +71,46 @@ def _escape(name):
     return re.sub(r"[\x00-\x1f\x7f]", lambda match: f"\\{ord(match[0]):03o}", name)
 
 
+def find_near_name(name, names):
+    """(the one of `names` that `name` was perhaps meant to be, or None; whether that is sure enough to correct it).
+
+    It is sure if exactly one of them differs in nothing but case and white space, or, of four letters or more, in one
+    letter that is another, missing or too many.
+    """
+
+    def fold(text):
+        return "".join(text.split()).casefold()
+
+    names = [other for other in names if other != name]
+    same = [other for other in names if fold(other) == fold(name)]
+    by_a_letter = [other for other in names if len(fold(name)) >= 4 and _differ_by_a_letter(fold(other), fold(name))]
+    for near in (same, by_a_letter):
+        if len(near) == 1:
+            return near[0], True
+    known = {fold(other): other for other in names}
+    near = difflib.get_close_matches(fold(name), known, 1)
+    return (known[near[0]] if near else None), False
+
+
+def _differ_by_a_letter(one, other):
+    i = 0
+    while i < min(len(one), len(other)) and one[i] == other[i]:
+        i += 1
+    ends = one[i:], other[i:]
+    return one != other and (ends[0][1:] == ends[1][1:] or ends[0][1:] == ends[1] or ends[0] == ends[1][1:])
+
+
 def find_unknown_names(path, names_to_ids, places):
     """Faults for the class names that the label map `path` lacks: a list of texts.
 
     `places` is a dict: name of a class -> list of the XML paths of its boxes.
     """
-    known = {name.casefold(): name for name in names_to_ids}
     faults = []
     for name in sorted(set(places) - set(names_to_ids)):
         boxes = len(places[name])
-        near = difflib.get_close_matches(name.casefold(), known, 1)
-        hint = f"did you mean {known[near[0]]!r}? " if near else ""
-        faults.append(
-            f"{path}: lacks the class {name!r} of {boxes} {'box' if boxes == 1 else 'boxes'}, first in"
-            f" {places[name][0]}; {hint}correct the XML, or add the class to the label map"
-        )
+        near, _ = find_near_name(name, names_to_ids)
+        hint = f"did you mean {near!r}? " if near else ""
+        what = f"lacks the class {name!r} of {boxes} {'box' if boxes == 1 else 'boxes'}, first in {places[name][0]}"
+        what += f"; {hint}correct the XML, or add the class to the label map"
+        faults.append(Fault("class-unknown", path, what))
     return faults

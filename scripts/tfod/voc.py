@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lxml import etree
 
-from tfod.console import InputError
+from tfod.console import Fault, InputError
 from tfod.files import write_whole
 from tfod.images import list_files, list_images
 
@@ -37,109 +37,185 @@ class Box:
 @dataclasses.dataclass(frozen=True)
 class Annotation:
     """What an XML file says: `filename` of the image ("" if not said), its width and height in pixels (0 if not
-    said, as some tools leave them), and a tuple of `Box`."""
+    said, as some tools leave them), and a tuple of `Box`; then the `names` of all its boxes, of faulty ones too, and
+    the text of <path>."""
 
     path: Path
     filename: str
     width: int
     height: int
     boxes: tuple
+    names: tuple = dataclasses.field(default=(), compare=False)
+    said_path: str = dataclasses.field(default="", compare=False)
 
 
 def read_annotation(path):
     """Reads a labelImg XML file. Raises InputError with every fault of the file."""
-    path = Path(path)
-    root = _parse(path)
-    faults = []
-    width = _read_number(root, "size/width", faults, path, default=0)
-    height = _read_number(root, "size/height", faults, path, default=0)
-    boxes = [_read_box(element, faults, path) for element in root.findall("object")]
+    annotation, faults = parse_annotation(path)
     if faults:
         raise InputError(*faults)
-    return Annotation(path, _read_text(root, "filename"), int(width), int(height), tuple(boxes))
+    return annotation
 
 
-def _parse(path):
+def parse_annotation(path):
+    """(the Annotation with the boxes that are sound, or None if it can't be read at all; list of `Fault`)."""
+    path = Path(path)
+    faults = []
+    try:
+        root = parse_xml(path)
+    except InputError as error:
+        return None, list(error.faults)
+    children = _get_children(root)
+    if children.keys().isdisjoint(("object", "size", "filename")):
+        what = "has neither <filename> nor <size> nor <object>; save it as Pascal VOC in labelImg"
+        return None, [Fault("xml-not-voc", path, what)]
+    filename = _read_text(children, "filename")
+    if leads_out(filename):
+        what = f"<filename> {filename!r} leads out of the folder; write the image's name alone"
+        faults.append(Fault("filename-leads-out", path, what))
+    width, height = _read_size(children.get("size"), faults, path)
+    objects = [_get_children(element) | {"": element} for element in root if element.tag == "object"]
+    boxes = [box for its_children in objects if (box := _read_box(its_children, faults, path))]
+    names = tuple(name for its_children in objects if (name := _read_text(its_children, "name")))
+    return Annotation(path, filename, width, height, tuple(boxes), names, _read_text(children, "path")), faults
+
+
+def parse_xml(path):
+    """The root <annotation> of an XML file, an lxml element. Raises InputError if it is none.
+
+    Entities are not expanded, and nothing but the file itself is read.
+    """
     # A new parser for every file: lxml's are not for several threads at a time.
     parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False)
     try:
-        root = etree.fromstring(path.read_bytes(), parser)
+        root = etree.fromstring(Path(path).read_bytes(), parser)
+    except OSError as error:
+        what = f"can't be read ({error.strerror}); check your rights there"
+        raise InputError(Fault("file-not-read", path, what)) from None
     except etree.XMLSyntaxError as error:
-        raise InputError(f"{path}: is not XML ({error.msg}); label the image again") from error
+        what = f"is not XML ({' '.join(str(error.msg).split())}); label the image again"
+        raise InputError(Fault("xml-not-xml", path, what)) from None
     if root.tag != "annotation":
-        raise InputError(f"{path}: is <{root.tag}>, not <annotation>; save it as Pascal VOC in labelImg")
+        what = f"is <{root.tag}>, not <annotation>; save it as Pascal VOC in labelImg"
+        raise InputError(Fault("xml-not-voc", path, what))
+    if (entity := next(root.iter(etree.Entity), None)) is not None:
+        what = f"holds the entity {entity.text}, which is not expanded; write its text instead"
+        raise InputError(Fault("xml-entity", path, what))
     return root
 
 
-def _read_text(element, name):
-    return (element.findtext(name) or "").strip()
+def leads_out(filename):
+    """Whether the text of a <filename> names a file outside the folder: absolute on any system, or by `..`."""
+    parts = filename.replace("\\", "/").split("/")
+    return ".." in parts or parts[0].endswith(":") or (len(parts) > 1 and not parts[0])
 
 
-def _read_number(element, name, faults, path, default=None):
-    """The number in the child `name`, a float; notes a fault and returns NaN if it is none."""
-    text = _read_text(element, name)
-    if not text and default is not None:
-        return default
-    child = element.find(name)
-    line = (element if child is None else child).sourceline
+def _get_children(element):
+    """A dict tag -> child; of several with one tag, the first."""
+    return {child.tag: child for child in reversed(element)}
+
+
+def _read_text(children, tag):
+    return (children[tag].text or "").strip() if tag in children else ""
+
+
+def _read_size(element, faults, path):
+    """Width and height in pixels; 0 for what is not said."""
+    children = {} if element is None else _get_children(element)
+    sizes = []
+    for side in ("width", "height"):
+        size = (
+            _read_number(children, side, element, "size-not-number", faults, path) if _read_text(children, side) else 0
+        )
+        sizes.append(int(size) if math.isfinite(size) else 0)
+    return sizes
+
+
+def _read_number(children, tag, parent, kind, faults, path):
+    """The number in the child `tag` of `parent`, a float; notes a fault and returns NaN if it is none."""
+    text = _read_text(children, tag)
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        faults.append(f"{path}: line {line}: <{name}> is {text!r}, not a number; correct it")
+        place = f"line {children.get(tag, parent).sourceline}: <{parent.tag}/{tag}>"
+        said = f"is {text!r}, not a number; correct it" if text else "is missing; draw the box again"
+        faults.append(Fault(kind, path, f"{place} {said}"))
         return math.nan
     return number
 
 
 _FLAGS = {"": 0, "0": 0, "1": 1, "false": 0, "true": 1, "unspecified": 0}
+_EDGES = "(xmin, ymin, xmax, ymax)"
 
 
-def _read_box(element, faults, path):
-    place = f"{path}: line {element.sourceline}"
-    name = _read_text(element, "name")
+def _read_box(children, faults, path):
+    """The Box of an <object>; None, after noting what is wrong, if it has no sound one."""
+    found = []
+
+    def note(kind, what):
+        found.append(Fault(kind, path, f"line {children[''].sourceline}: {what}"))
+
+    name = _read_text(children, "name")
     if not name:
-        faults.append(f"{place}: the box has no <name>; give it its class")
-    if element.find("bndbox") is None:
-        faults.append(f"{place}: {name!r} has no <bndbox>; draw its box in labelImg")
-        return None
+        note("box-no-name", "the box has no <name>; give it its class")
     flags = []
     for flag in ("difficult", "truncated"):
-        text = _read_text(element, flag)
-        if text.lower() not in _FLAGS:
-            faults.append(f"{place}: <{flag}> is {text!r}; it must be 0 or 1")
-        flags.append(_FLAGS.get(text.lower(), 0))
-    edges = [_read_number(element, f"bndbox/{edge}", faults, path) for edge in ("xmin", "ymin", "xmax", "ymax")]
-    box = Box(name, *edges, *flags, _read_text(element, "pose") or "Unspecified")
-    if box.xmin >= box.xmax or box.ymin >= box.ymax:  # never so with a NaN, which has its own fault
-        faults.append(f"{place}: box {box} has no area (xmin, ymin, xmax, ymax); draw it again")
-    return box
+        text = _read_text(children, flag).lower()
+        if text not in _FLAGS:
+            note("box-flag", f"<{flag}> is {text!r}; it must be 0 or 1")
+        flags.append(_FLAGS.get(text, 0))
+    if "bndbox" not in children:
+        note("box-no-bndbox", f"{name!r} has no <bndbox>; draw its box in labelImg")
+    else:
+        bndbox = children["bndbox"]
+        edges = _get_children(bndbox)
+        numbers = [
+            _read_number(edges, edge, bndbox, "box-not-number", found, path)
+            for edge in ("xmin", "ymin", "xmax", "ymax")
+        ]
+        box = Box(name, *numbers, *flags, _read_text(children, "pose") or "Unspecified")
+        # never so with a NaN, which has its own fault
+        if box.xmin > box.xmax or box.ymin > box.ymax:
+            note("box-swapped", f"box {box} {_EDGES} has its corners swapped; draw it again")
+        elif box.xmin == box.xmax or box.ymin == box.ymax:
+            note("box-no-area", f"box {box} {_EDGES} has no area; draw it again")
+    faults.extend(found)
+    return None if found else box
 
 
 def clip_boxes(annotation, width, height):
-    """The boxes of an annotation, cut at the borders of an image of `width` x `height` pixels; a list of `Box`.
+    """The boxes of an annotation, cut at the borders of an image of `width` x `height` pixels.
 
-    Raises InputError with a fault for every box that hangs over by more than `OVERHANG`, or of which nothing is left.
+    (list of `Box`, list of `Fault`). A box that hangs over by up to `OVERHANG` is a warning; one by more, or of which
+    nothing would be left, is an error and is not in the list.
     """
     boxes, faults = [], []
     for box in annotation.boxes:
         overhang = max(-box.xmin, -box.ymin, box.xmax - width, box.ymax - height)
-        clipped = dataclasses.replace(
-            box,
-            xmin=min(max(box.xmin, 0.0), width),
-            ymin=min(max(box.ymin, 0.0), height),
-            xmax=min(max(box.xmax, 0.0), width),
-            ymax=min(max(box.ymax, 0.0), height),
-        )
-        if overhang > OVERHANG or clipped.xmin >= clipped.xmax or clipped.ymin >= clipped.ymax:
-            faults.append(
-                f"{annotation.path}: box {box} (xmin, ymin, xmax, ymax) reaches out of the image of {width} x {height}"
-                f" pixels; draw it again"
-            )
+        if overhang <= 0:
+            boxes.append(box)
+            continue
+        clipped = clip_box(box, width, height)
+        where = f"of the image of {width} x {height} pixels"
+        if overhang > OVERHANG or not clipped:
+            what = f"box {box} {_EDGES} reaches out {where}; draw it again"
+            faults.append(Fault("box-outside", annotation.path, what))
+            continue
+        what = f"box {box} {_EDGES} reaches {overhang:.2g} pixels out {where}; it is cut at the border"
+        faults.append(Fault("box-overhangs", annotation.path, what, "warning"))
         boxes.append(clipped)
-    if faults:
-        raise InputError(*faults)
-    return boxes
+    return boxes, faults
+
+
+def clip_box(box, width, height):
+    """The part of a Box within an image of `width` x `height` pixels, or None if there is none."""
+    xmin, xmax = (min(max(edge, 0.0), width) for edge in (box.xmin, box.xmax))
+    ymin, ymax = (min(max(edge, 0.0), height) for edge in (box.ymin, box.ymax))
+    if xmin >= xmax or ymin >= ymax:
+        return None
+    return dataclasses.replace(box, xmin=xmin, ymin=ymin, xmax=xmax, ymax=ymax)
 
 
 def turn_box(box, orientation, width, height):
@@ -205,7 +281,7 @@ def find_images_of(annotations, images):
             found[path] = by_stem[path.stem]
             continue
         try:
-            filename = _read_text(_parse(path), "filename")
+            filename = _read_text(_get_children(parse_xml(path)), "filename")
         except InputError as error:
             faults.extend(error.faults)
             continue
@@ -213,7 +289,8 @@ def find_images_of(annotations, images):
             found[path] = [by_name[filename]]
         else:
             said = f", nor the one that its <filename> names, {filename!r}" if filename else ""
-            faults.append(f"{path}: there is no image of its name{said}; add the image, or take the XML file away")
+            what = f"there is no image of its name{said}; add the image, or take the XML file away"
+            faults.append(Fault("xml-without-image", path, what))
     return found, faults
 
 
@@ -223,14 +300,22 @@ def find_pairs(annotations, images):
     Faults are each XML file without an image or with two, and each image with two XML files.
     """
     found, faults = find_images_of(annotations, images)
-    pairs = {}
+    pairs, more = pair(found)
+    return pairs, faults + more
+
+
+def pair(found):
+    """What `find_images_of` found as (list of (image path, XML path) sorted by image, list of faults)."""
+    pairs, faults = {}, []
     for xml, its_images in found.items():
         image = its_images[0]
         if len(its_images) > 1:
             names = ", ".join(image.name for image in its_images)
-            faults.append(f"{xml}: belongs to {len(its_images)} images, {names}; rename or remove all but one")
+            what = f"belongs to {len(its_images)} images, {names}; rename or remove all but one"
+            faults.append(Fault("xml-of-two-images", xml, what))
         elif image in pairs:
-            faults.append(f"{xml}: {image.name} has another XML file, {pairs[image].name}; keep one of them")
+            what = f"{image.name} has another XML file, {pairs[image].name}; keep one of them"
+            faults.append(Fault("image-with-two-xml", xml, what))
         else:
             pairs[image] = xml
     return sorted(pairs.items()), faults

@@ -1,0 +1,198 @@
+"""Finds every fault of photos, boxes, class names and split before a training does.
+
+    python check_dataset.py -i images -l annotations/label_map.pbtxt --config models/my_model/pipeline.config
+
+Every photo is decoded to its last byte, every XML file read; of images/train, val and test, where they are there, and
+of photos in the folder itself that are on no side. Nothing is changed: --fix writes corrected copies elsewhere.
+Ends with 1 if there is an error; warnings are to be looked at.
+"""
+
+import argparse
+from pathlib import Path
+
+from dataset_files import SIDES, list_sides
+from dataset_report import make_report, print_report, read_report, write_report
+from tfod.console import Fault, InputError, make_parser, run, say, show_progress
+from tfod.files import fingerprint, is_current, mark_current
+from tfod.parallel import count_cores, map_in_processes
+
+CHUNK = 16  # photos that a process looks at between two messages
+
+
+def parse_arguments():
+    parser = make_parser(__doc__)
+    parser.add_argument("-i", "--image_dir", type=Path, default=Path("images"), help="folder of the photos")
+    parser.add_argument("-l", "--labels_path", type=Path, help="label map; without one no class is unknown")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--config", type=Path, help="pipeline.config of the model, for its input size")
+    size.add_argument(
+        "--input_size", type=read_size, metavar="WxH", help="the model's input size in pixels, as 320x320"
+    )
+    parser.add_argument(
+        "--allow_unlabelled", "--allow-unlabelled", action="store_true", help="take images without XML as negatives"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the whole report there")
+    parser.add_argument("--all", action="store_true", help="print all files of each kind of fault, not the first 5")
+    parser.add_argument("--fix", type=Path, metavar="FOLDER", help="write corrected copies into this new folder")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="draw charts of the data set into this folder")
+    parser.add_argument("--num_workers", type=int, help="processes (default: the cores)")
+    args = parser.parse_args()
+    if args.num_workers is not None and args.num_workers < 1:
+        parser.error("--num_workers must be 1 or more")
+    return args
+
+
+def read_size(text):
+    try:
+        width, height = map(int, text.lower().split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size as 320x320") from None
+    if min(width, height) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} has a side under 1 pixel")
+    return width, height
+
+
+def read_labels(path):
+    """(dict class name -> id, or None without a sound label map; list of faults)."""
+    if path is None:
+        return None, []
+    from tfod.label_map import read_label_map
+
+    try:
+        return read_label_map(path), []
+    except InputError as error:
+        return None, [Fault("label-map", path, fault.removeprefix(f"{path}: ")) for fault in error.faults]
+
+
+def make_scale(args):
+    """(a function (width, height) -> (x scale, y scale) of the model's resizer, or None; the text that says which)."""
+    if args.input_size:
+        width, height = args.input_size
+        return lambda *photo: (width / photo[0], height / photo[1]), f"{width}x{height}"
+    if args.config:
+        from tfod.pipeline_config import get_input_scale, get_model, read_config
+
+        config = read_config(args.config)
+        if not config.model.WhichOneof("model"):
+            raise InputError(f"{args.config}: has no model; give the pipeline.config of one")
+        try:
+            get_input_scale(config, 1, 1)
+        except ValueError as error:
+            raise InputError(f"{args.config}: {error}; give --input_size instead") from None
+        return lambda *photo: get_input_scale(config, *photo), str(get_model(config).image_resizer)
+    return None, ""
+
+
+def list_jobs(sides, allow_unlabelled):
+    """(list of (side, image path, XML path or None) to look at, a fault for each image that lacks its XML file)."""
+    jobs, faults = [], []
+    for side in sides:
+        jobs.extend((side.name, *pair) for pair in side.pairs)
+        jobs.extend((side.name, image, None) for image in side.bare)
+        if not allow_unlabelled:
+            what = "has no XML file; label it, or take all such images as negatives with --allow_unlabelled"
+            faults.extend(Fault("image-without-xml", image, what) for image in side.bare)
+    return jobs, faults
+
+
+def look_at_all(jobs, workers):
+    """The `Look` of every job, in their order."""
+    from dataset_checks import look_at
+
+    chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
+
+    def look_at_chunk(number):
+        return [look_at(job) for job in chunks[number]]
+
+    workers = min(workers, len(chunks))
+    looks = []
+    with show_progress("checking", len(jobs)) as update:
+        numbers = range(len(chunks))
+        for chunk in map(look_at_chunk, numbers) if workers < 2 else map_in_processes(look_at_chunk, numbers, workers):
+            looks.extend(chunk)
+            update(len(looks))
+    return looks
+
+
+def check_all(looks, names_to_ids, args, get_scale):
+    """(list of faults and warnings, dict class -> Counter of side -> boxes) of all that was looked at."""
+    from dataset_checks import (
+        check_sizes,
+        count_boxes,
+        find_copies,
+        find_imbalances,
+        find_spellings,
+        find_unknown_classes,
+    )
+
+    faults = [fault for look in looks for fault in look.faults]
+    for look in looks:
+        if look.photo:
+            faults.extend(check_sizes(look.photo, get_scale))
+    if names_to_ids is not None:
+        faults.extend(find_unknown_classes(looks, names_to_ids, args.labels_path))
+    counts = count_boxes(looks)
+    faults.extend(find_spellings(looks, args.image_dir))
+    faults.extend(find_copies(looks))
+    faults.extend(find_imbalances(looks, counts, names_to_ids, args.image_dir))
+    return faults, counts
+
+
+def draw_plots(folder, looks, names_to_ids, config_path):
+    from tfod.dataset_charts import draw_charts
+
+    sides = {side: [look.photo for look in looks if look.side == side and look.photo] for side in ("", *SIDES)}
+    sides = {side or "images": photos for side, photos in sides.items() if photos}
+    names = names_to_ids or {
+        name: number for number, name in enumerate(sorted({n for look in looks for n in look.names}), 1)
+    }
+    config = None
+    if config_path:
+        from tfod.pipeline_config import read_config
+
+        config = read_config(config_path)
+    draw_charts(folder, sides, names, config)
+
+
+def main():
+    args = parse_arguments()
+    names_to_ids, faults = read_labels(args.labels_path)
+    get_scale, input_size = make_scale(args)
+    sides, more = list_sides(args.image_dir)
+    jobs, still_more = list_jobs(sides, args.allow_unlabelled)
+    faults += more + still_more
+
+    files = [path for _, *paths in jobs for path in paths if path]
+    state = fingerprint(
+        files,
+        classes=names_to_ids,
+        input_size=input_size,
+        allow_unlabelled=args.allow_unlabelled,
+        faults=list(map(str, faults)),
+    )
+    if args.json and not (args.fix or args.plots) and is_current(args.json, state):
+        report = read_report(args.json)
+        say(f"{args.json} is up to date: nothing has changed since this was found")
+    else:
+        looks = look_at_all(jobs, args.num_workers or count_cores())
+        more, counts = check_all(looks, names_to_ids, args, get_scale)
+        report = make_report(looks, faults + more, counts)
+        if args.json:
+            write_report(args.json, report)
+            mark_current(args.json, state)
+        if args.fix:
+            from dataset_fixes import fix_photos
+
+            fix_photos(looks, report, names_to_ids, args.image_dir, args.fix)
+        if args.plots:
+            draw_plots(args.plots, looks, names_to_ids, args.config)
+    print_report(report, args.json, args.all)
+    if report["errors"]:
+        what = "the one error" if report["errors"] == 1 else f"the {report['errors']} errors"
+        raise InputError(
+            f"{args.image_dir}: {what} above must be corrected; --fix FOLDER corrects what it can, in copies"
+        )
+
+
+if __name__ == "__main__":
+    run(main)
