@@ -119,7 +119,7 @@ def _restore(config, model_dir, strategy, model, optimizer, global_step, dataset
     manager = tf.train.CheckpointManager(checkpoint, str(_own_folder(strategy, Path(model_dir))), max_to_keep=keep)
     if latest:
         checkpoint.restore(latest)
-        say(f"resuming {Path(model_dir).name} at step {int(global_step)} of {train_config.num_steps}")
+        say(f"resuming {Path(model_dir).name} at step {int(global_step.numpy())} of {train_config.num_steps}")
     return manager
 
 
@@ -167,7 +167,7 @@ def _build_step(train_config, strategy, model, optimizer, global_step, record_su
 def _loop(run_step, iterator, train_config, global_step, learning_rate, manager, checkpoint_every_n):
     import tensorflow as tf
 
-    start, last = int(global_step), train_config.num_steps
+    start, last = int(global_step.numpy()), train_config.num_steps
     began, text = time.monotonic(), ""
     with show_progress("training", last, start) as update:
         for step in range(start + 1, last + 1):
