@@ -4,6 +4,8 @@
 PYTHON ?= python3
 ## folder of the environment
 VENV ?= .venv
+## folder of the labelling tool's own environment
+LABEL_VENV ?= .venv-label
 ## folder of the data and models that a command works on
 WORKSPACE ?= workspace/training_demo
 ## name of the model, in WORKSPACE/models and WORKSPACE/exported_models
@@ -85,15 +87,16 @@ install: ready
 doctor: ready
 	@$(PY) scripts/doctor.py
 
-## make requirements.txt anew from requirements.in (needs uv)
+## make requirements.txt and requirements-label.txt anew from the .in files (needs uv)
 lock:
 	@command -v uv >/dev/null || { echo "error: uv: is not installed; python3 -m pip install uv" >&2; exit 1; }
-	uv pip compile requirements.in -o requirements.txt --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --custom-compile-command "make lock" $(UV_FLAGS)
+	for name in requirements requirements-label; do \
+	  uv pip compile $$name.in -o $$name.txt --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --custom-compile-command "make lock" $(UV_FLAGS) || exit; done
 
 # ---------------------------------------------------------------- photos to detector
 
-.PHONY: workspace workspace-there split label_map tfrecord pretrained config train eval export infer tensorboard
+.PHONY: workspace workspace-there label split label_map stats tfrecord pretrained config train eval export infer tensorboard
 ## make the folders of a new workspace, workspace/NAME
 workspace:
 	@test -n "$(NAME)" || { echo "error: NAME is empty; make workspace NAME=my_photos" >&2; exit 2; }
@@ -107,6 +110,11 @@ workspace:
 workspace-there: ready
 	@test -d "$(WORKSPACE)" || { echo "error: $(WORKSPACE): is not there; make workspace NAME=... makes one" >&2; exit 1; }
 
+## open the labelling tool on images/, with the classes predefined
+label: workspace-there
+	@scripts/install_label.sh $(PY) "$(LABEL_VENV)"
+	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/label.py" -i images -l annotations/label_map.pbtxt --venv "$(call from_root,$(LABEL_VENV))"
+
 ## copy images/ into images/train and images/test
 split: workspace-there
 	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/preprocessing/partition_dataset.py" -x -i images -r $(RATIO) --seed $(SEED)
@@ -114,6 +122,12 @@ split: workspace-there
 ## number the classes of the XML files: annotations/label_map.pbtxt
 label_map: workspace-there
 	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/preprocessing/generate_label_map.py" -x images -o annotations/label_map.pbtxt
+
+## draw charts of the photos and boxes: stats/; sizes are those at the model's input
+stats: workspace-there
+	@$(IN_WORKSPACE) config="$(CONFIG)"; [ -f "$$config" ] || config="$(call from_root,$(BASE_CONFIG))"; \
+	  labels=annotations/label_map.pbtxt; [ -f "$$labels" ] || labels=; \
+	  $(PY) "$(SCRIPTS)/preprocessing/check_dataset.py" -i images $${labels:+-l "$$labels"} --config "$$config" --plots stats
 
 ## pack photos and boxes: annotations/train.record and annotations/test.record
 tfrecord: label_map
@@ -241,6 +255,6 @@ clean-results:
 clean-demo:
 	$(call remove,$(DEMO))
 
-## remove the environment
+## remove the environments
 clean-venv:
-	$(call remove,"$(VENV)")
+	$(call remove,"$(VENV)" "$(LABEL_VENV)")
