@@ -105,8 +105,7 @@ def test_tensorflow_reads_every_feature(tf, folder, filename, encoded, image_for
     drawn = st.tuples(st.sampled_from(sorted(ids)), unit, unit, unit, unit, flag, flag, names)
     drawn = data.draw(st.lists(drawn, max_size=4))
     boxes = [Box(name, a * width, b * height, c * width, d * height, *more) for name, a, b, c, d, *more in drawn]
-    example = make_example(filename, encoded, image_format, width, height, boxes, ids)
-    write_records(folder / "a.record", [example])
+    write_records(folder / "a.record", [make_example(filename, encoded, image_format, width, height, boxes, ids)])
     (record,) = tf.data.TFRecordDataset(str(folder / "a.record")).as_numpy_iterator()
     assert record == example
 
@@ -151,7 +150,7 @@ def features_of(tf, record):
 
 
 def test_tensorflow_finds_a_changed_byte(tf, tmp_path):
-    write_records(tmp_path / "a.record", [b"some example"])
+    write_records(tmp_path / "a.record", [[b"some ", b"example"]])
     changed = bytearray((tmp_path / "a.record").read_bytes())
     for position in range(len(changed)):
         changed[position] ^= 1

@@ -1,8 +1,8 @@
-"""Makes a TFRecord file of images and their labelImg XML files, as the OD API reads it.
+"""Makes TFRecord files of images and their labelImg XML files, as the OD API reads them.
 
     python generate_tfrecord.py -x images/train -l annotations/label_map.pbtxt -o annotations/train.record
 
-Every image, XML file and class name is checked first; all faults are told at once.
+Every image, XML file and class name is checked first; all faults are told at once, before anything is written.
 """
 
 import collections
@@ -10,12 +10,16 @@ import csv
 import time
 from pathlib import Path
 
-from tfod.console import InputError, make_parser, progress, run, say
+from photo_pairs import match_files
+from tfod.console import InputError, make_parser, run, say, show_progress
 from tfod.dataset import check_photo
 from tfod.files import fingerprint, is_current, mark_current, write_whole
-from tfod.images import list_images, map_in_threads
 from tfod.label_map import find_unknown_names, read_label_map
-from tfod.voc import find_pairs, list_annotations
+from tfod.parallel import count_cores, map_in_processes
+from tfod.shards import list_shards, name_records, replace_records, write_examples
+from tfod.tfrecord import encode_image, make_example
+
+CHUNK = 32  # photos that a worker checks between two messages
 
 
 def parse_arguments():
@@ -25,90 +29,158 @@ def parse_arguments():
     parser.add_argument("-o", "--output_path", type=Path, required=True, help="TFRecord file to write")
     parser.add_argument("-i", "--image_dir", type=Path, help="folder of the images (default: xml_dir)")
     parser.add_argument("-c", "--csv_path", type=Path, help="CSV file to write, too: one line a box, in pixels")
-    return parser.parse_args()
+    parser.add_argument(
+        "--num_shards",
+        type=int,
+        default=1,
+        help="files to spread the records over: output_path-00000-of-00010 and so on",
+    )
+    parser.add_argument(
+        "--order",
+        choices=["shuffled", "sorted"],
+        default="shuffled",
+        # Training shuffles 2048 records at a time: of more, sorted ones would bring all cats before all dogs. The
+        # test side takes the same order, which no measure depends on, so that both are made in the same way.
+        help="of the records; shuffled keeps what stands side by side in a large folder from standing so in a batch",
+    )
+    parser.add_argument("--seed", type=int, default=42, help="of the shuffled order")
+    parser.add_argument(
+        "--check",
+        choices=["full", "headers"],
+        default="full",
+        help="what of the images is read first: every byte, or only their headers (after make check)",
+    )
+    parser.add_argument(
+        "--allow_unlabelled", "--allow-unlabelled", action="store_true", help="take images without XML as negatives"
+    )
+    parser.add_argument("--num_workers", type=int, help="processes (default: the cores)")
+    args = parser.parse_args()
+    if not 1 <= args.num_shards <= 99999:
+        parser.error("--num_shards must be from 1 to 99999")
+    if args.num_workers is not None and args.num_workers < 1:
+        parser.error("--num_workers must be 1 or more")
+    return args
 
 
-def check_photos(pairs, labels_path, faults):
-    """The list of Photo and the dict class name -> id. Raises InputError with `faults` and those of every file."""
-    photos, places = [], collections.defaultdict(list)
-    checked = map_in_threads(lambda pair: check_photo(*pair), progress(pairs, "checking"))
-    for (_, xml), (photo, names, its_faults, _) in zip(pairs, checked, strict=True):
-        photos.append(photo)
-        faults.extend(its_faults)
-        for name in names:
-            places[name].append(xml)
-    names_to_ids = {}
+def map_photos(function, paths, workers, what):
+    """Yields `function(list of pairs)` of each chunk of `paths`, a `PhotoPairs`."""
+    chunks = [range(start, min(start + CHUNK, len(paths))) for start in range(0, len(paths), CHUNK)]
+    results = map_in_processes(lambda chunk: function([paths[index] for index in chunk]), chunks, workers)
+    with show_progress(what, len(paths)) as update:
+        for chunk, result in zip(chunks, results, strict=True):
+            yield result
+            update(chunk.stop)
+
+
+def check_photos(paths, args, faults):
+    """(dict class name -> id, boxes of each class, number of negatives). Raises InputError with every fault."""
+    names_to_ids, faults = {}, list(faults)
     try:
-        names_to_ids = read_label_map(labels_path)
-        faults.extend(find_unknown_names(labels_path, names_to_ids, places))
+        names_to_ids = read_label_map(args.labels_path)
     except InputError as error:
-        faults.extend(error.faults)
+        faults += error.faults
+
+    def check(pairs):
+        checked = [check_photo(*pair, args.check == "full") for pair in pairs]
+        its_faults = [fault for _, _, some, _ in checked for fault in some]
+        counts = collections.Counter(name for _, names, *_ in checked for name in names)
+        unknown = [(name, pair[1]) for pair, (_, names, *_) in zip(pairs, checked, strict=True) for name in names]
+        unknown = [(name, xml) for name, xml in unknown if name not in names_to_ids] if names_to_ids else []
+        return its_faults, counts, unknown, sum(not names for _, names, *_ in checked)
+
+    totals, negatives, places = collections.Counter(), 0, collections.defaultdict(list)
+    for its_faults, counts, unknown, its_negatives in map_photos(check, paths, args.num_workers, "checking"):
+        faults += its_faults
+        totals += counts
+        negatives += its_negatives
+        for name, xml in unknown:
+            places[name].append(xml)
+    if names_to_ids:
+        faults += find_unknown_names(args.labels_path, names_to_ids, places)
     if faults:
         raise InputError(*faults)
-    return photos, names_to_ids
+    return names_to_ids, totals, negatives
 
 
-def make_examples(photos, names_to_ids):
-    """An iterator over the serialized tf.train.Example of each Photo."""
-    from tfod.tfrecord import encode_image, make_example
-
-    def make(photo):
-        encoded, image_format = encode_image(photo.path, photo.stored)
-        size = photo.width, photo.height
-        return make_example(photo.path.name, encoded, image_format, *size, photo.boxes, names_to_ids)
-
-    return map_in_threads(make, progress(photos, "writing"))
+def read_photo(image, xml):
+    """The Photo, checked before. Raises InputError if somebody changed its files since."""
+    photo, _, faults, _ = check_photo(image, xml, decode=False)
+    if faults:
+        raise InputError(*faults)
+    return photo
 
 
-def write_csv(path, photos):
+def write_csv(path, paths, workers):
     """One line a box, as the tutorial's table of them: in pixels, whole numbers where they are whole."""
+
+    def list_rows(pairs):
+        photos = [read_photo(*pair) for pair in pairs]
+        return [
+            [photo.path.name, photo.width, photo.height, box.name]
+            + [f"{edge:.10g}" for edge in (box.xmin, box.ymin, box.xmax, box.ymax)]
+            for photo in photos
+            for box in photo.boxes
+        ]
+
     with write_whole(path) as fresh, fresh.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax"])
-        for photo in photos:
-            for box in photo.boxes:
-                edges = [f"{edge:.10g}" for edge in (box.xmin, box.ymin, box.xmax, box.ymax)]
-                table.writerow([photo.path.name, photo.width, photo.height, box.name, *edges])
+        for rows in map_photos(list_rows, paths, workers, "writing the CSV file"):
+            table.writerows(rows)
+
+
+def write_records(output, paths, names_to_ids, args):
+    def make(index):
+        photo = read_photo(*paths[index])
+        encoded = encode_image(photo.path, photo.stored)
+        return make_example(photo.path.name, *encoded, photo.width, photo.height, photo.boxes, names_to_ids)
+
+    with replace_records(output, args.num_shards) as fresh, show_progress("writing", len(paths)) as update:
+        write_examples(fresh, len(paths), make, args.num_workers, update)
 
 
 def main():
-    from tfod.tfrecord import write_records
-
     started = time.monotonic()
     args = parse_arguments()
-    image_dir = args.image_dir or args.xml_dir
-    images, annotations = list_images(image_dir), list_annotations(args.xml_dir)
-    if not annotations:
-        raise InputError(f"{args.xml_dir}: there are no XML files; give the folder that holds them with -x")
-    pairs, faults = find_pairs(annotations, images)
-    bare = len(images) - len(pairs)
-    if bare and not faults:
-        say(f"{image_dir}: {bare} of {len(images)} images have no XML file and are left out")
-
-    outputs = [path for path in (args.output_path, args.csv_path) if path]
-    for path in outputs:
+    args.num_workers = args.num_workers or count_cores()
+    output, csv_path = args.output_path, args.csv_path
+    pairs, faults = match_files(args.image_dir or args.xml_dir, args.xml_dir, args.allow_unlabelled)
+    records = name_records(output, args.num_shards)
+    for path in filter(None, [*records, csv_path]):
         if path.is_dir():
-            raise InputError(f"{path}: is a folder; give the name of the file to write")
-    state = fingerprint([args.labels_path, *annotations, *images])
-    if not faults and all(is_current(path, state) for path in outputs):
-        for path in outputs:
+            faults.append(f"{path}: is a folder; give the name of the file to write")
+    if args.num_shards > len(pairs):
+        faults.append(f"{output}: {args.num_shards} files are too many for {len(pairs)} images; lower --num_shards")
+
+    settings = {name: getattr(args, name) for name in ("num_shards", "order", "seed", "allow_unlabelled")}
+    inputs = (path for pair in pairs for path in pair if path)
+    state = fingerprint([args.labels_path]) + fingerprint(inputs, **settings)
+    there = [path for path in [output, *list_shards(output)] if path.exists()]
+    stands = there == records and is_current(records[-1], state + fingerprint(records))
+    if not faults and stands and (not csv_path or is_current(csv_path, state)):
+        for path in filter(None, [output, csv_path]):
             say(f"{path} is up to date ({len(pairs)} images)")
         return
-    photos, names_to_ids = check_photos(pairs, args.labels_path, faults)
-    write_records(args.output_path, make_examples(photos, names_to_ids))
-    if args.csv_path:
-        write_csv(args.csv_path, photos)
-    for path in outputs:
-        mark_current(path, state)
 
-    counts = collections.Counter(box.name for photo in photos for box in photo.boxes)
-    classes = ", ".join(f"{name} {counts[name]}" for name in names_to_ids)
-    megabytes = args.output_path.stat().st_size / 1e6
-    seconds = time.monotonic() - started
-    say(f"{len(photos)} images, {counts.total()} boxes ({classes}), {megabytes:.1f} MB, {seconds:.1f} s")
-    print(f"Successfully created the TFRecord file: {args.output_path}")
-    if args.csv_path:
-        print(f"Successfully created the CSV file: {args.csv_path}")
+    names_to_ids, boxes, negatives = check_photos(pairs, args, faults)
+    write_records(output, pairs if args.order == "sorted" else pairs.shuffle(args.seed), names_to_ids, args)
+    if csv_path:
+        write_csv(csv_path, pairs, args.num_workers)
+        mark_current(csv_path, state)
+    mark_current(records[-1], state + fingerprint(records))
+
+    classes = ", ".join(f"{name} {boxes[name]}" for name in names_to_ids)
+    megabytes = sum(path.stat().st_size for path in records) / 1e6
+    files = f"{len(records)} file{'s' * (len(records) > 1)}"
+    order = f"shuffled by seed {args.seed}" if args.order == "shuffled" else "sorted"
+    say(
+        f"{len(pairs)} images ({negatives} negatives), {boxes.total()} boxes ({classes}), {megabytes:.1f} MB"
+        f" in {files}, {order}, {time.monotonic() - started:.1f} s"
+    )
+    shards = f"-?????-of-{args.num_shards:05d}" if args.num_shards > 1 else ""
+    print(f"Successfully created the TFRecord file: {output}{shards}")
+    if csv_path:
+        print(f"Successfully created the CSV file: {csv_path}")
 
 
 if __name__ == "__main__":

@@ -43,13 +43,13 @@ def get_boxes(example):
 
 
 def test_the_tutorials_command(call, workspace):
-    done = call(SCRIPT, *TUTORIAL, "-c", "annotations/train.csv", cwd=workspace)
+    done = call(SCRIPT, *TUTORIAL, "-c", "annotations/train.csv", "--order", "sorted", cwd=workspace)
     assert done.returncode == 0, done.stderr
     assert done.stdout == (
         "Successfully created the TFRecord file: annotations/train.record\n"
         "Successfully created the CSV file: annotations/train.csv\n"
     )
-    assert done.stderr.startswith("12 images, 12 boxes (cat 6, dog 6), 0.0 MB, ")
+    assert done.stderr.startswith("12 images (0 negatives), 12 boxes (cat 6, dog 6), 0.0 MB in 1 file, sorted, ")
     examples = read_examples(workspace / "annotations" / "train.record")
     images = sorted(path for path in (workspace / "images").iterdir() if path.suffix != ".xml")
     with (workspace / "annotations" / "train.csv").open(encoding="utf-8", newline="") as file:
@@ -102,7 +102,7 @@ def test_a_second_run_does_nothing_until_something_changes(call, workspace):
     label_photo(workspace / "images", "another.jpg", 3)
     assert call(SCRIPT, *TUTORIAL, cwd=workspace).stderr.startswith("13 images")
     write_label_map(workspace / "annotations" / "label_map.pbtxt", {"dog": 1, "cat": 2})
-    assert call(SCRIPT, *TUTORIAL, cwd=workspace).stderr.startswith("13 images, 13 boxes (dog 6, cat 7)")
+    assert call(SCRIPT, *TUTORIAL, cwd=workspace).stderr.startswith("13 images (0 negatives), 13 boxes (dog 6, cat 7)")
 
 
 def test_every_fault_of_every_file_is_told_at_once_and_nothing_is_written(call, workspace):
@@ -168,22 +168,32 @@ def test_boxes_at_the_border_are_clipped_and_images_without_boxes_stay_in(call, 
     label_photo(tmp_path / "images", "background.jpg", boxes=[])
     draw_photo().save(tmp_path / "images" / "bare.jpg")
     write_label_map(tmp_path / "l.pbtxt", {"cat": 1})
-    done = call(SCRIPT, "-x", tmp_path / "images", "-l", tmp_path / "l.pbtxt", "-o", tmp_path / "a.record")
-    assert done.returncode == 0, done.stderr
-    assert f"{tmp_path / 'images'}: 1 of 3 images have no XML file and are left out\n" in done.stderr
-    first, second = read_examples(tmp_path / "a.record")
+    command = (SCRIPT, "-x", "images", "-l", "l.pbtxt", "-o", "a.record", "--order", "sorted")
+    done = call(*command, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: images/bare.jpg: has no XML file; label it, or take all such images as negatives with"
+        " --allow_unlabelled\n"
+    )
+    done = call(*command, "--allow-unlabelled", cwd=tmp_path)
+    assert done.stderr.startswith("3 images (2 negatives), 1 boxes (cat 1)"), done.stderr
+    first, second, third = read_examples(tmp_path / "a.record")
+    assert third["image/filename"] == [b"bare.jpg"]
+    assert third.keys() == second.keys() == first.keys()
     assert get_boxes(first).tolist() == [[0, 0, 96, 64]]
     assert (first["image/object/difficult"], first["image/object/truncated"]) == ([1], [1])
     assert first["image/object/view"] == [b"Left"]
     assert second["image/filename"] == [b"background.jpg"]
-    assert not any(values for key, values in second.items() if key.startswith("image/object/"))
+    for negative in (second, third):
+        assert not any(values for key, values in negative.items() if key.startswith("image/object/"))
 
 
 def test_the_suffix_does_not_say_what_the_bytes_are(call, tmp_path):
     for name, saving in (("a.jpg", {"format": "PNG"}), ("b.png", {"format": "JPEG"}), ("c.jpg", {"format": "BMP"})):
         label_photo(tmp_path / "images", name, boxes=[], **saving)
     write_label_map(tmp_path / "l.pbtxt", {"cat": 1})
-    call(SCRIPT, "-x", tmp_path / "images", "-l", tmp_path / "l.pbtxt", "-o", tmp_path / "a.record")
+    command = (SCRIPT, "-x", tmp_path / "images", "-l", tmp_path / "l.pbtxt", "-o", tmp_path / "a.record")
+    call(*command, "--order", "sorted")
     assert [example["image/format"] for example in read_examples(tmp_path / "a.record")] == [
         [b"png"],
         [b"jpeg"],
@@ -211,7 +221,7 @@ def test_wrong_folders_and_files_are_named(call, workspace):
 def test_the_raccoon_photos(call, raccoon_images, tmp_path):
     write_label_map(tmp_path / "l.pbtxt", {"raccoon": 1})
     done = call(SCRIPT, "-x", raccoon_images, "-l", tmp_path / "l.pbtxt", "-o", tmp_path / "a.record")
-    assert done.stderr.startswith("200 images, 217 boxes (raccoon 217), ")
+    assert done.stderr.startswith("200 images (0 negatives), 217 boxes (raccoon 217), ")
     examples = read_examples(tmp_path / "a.record")
     assert sum(len(example["image/object/class/label"]) for example in examples) == 217
     for example in examples:  # all 200 are upright JPEGs, which are copied
