@@ -20,6 +20,17 @@ FINE_TUNE_CHECKPOINT ?=
 FINE_TUNE_CHECKPOINT_TYPE ?= detection
 ## share of the photos that the test side gets
 RATIO ?= 0.1
+## share of the photos for a third side, images/val; empty makes none
+VAL ?=
+# not ?=, since tcsh has a GROUP of its own in the environment
+## regular expression: photos with the same match in the file name are one scene and stay on one side, as '^(.+)_'
+GROUP =
+## 0: make split does not share out each class
+STRATIFY ?= 1
+## 1: make split makes hard links instead of copies
+LINK ?=
+## 1: make split draws all photos anew; else none changes sides, and new ones are shared out
+FRESH ?=
 ## seed of the split, of new weights and of the shuffling
 SEED ?= 42
 ## training steps
@@ -115,9 +126,11 @@ label: workspace-there
 	@scripts/install_label.sh $(PY) "$(LABEL_VENV)"
 	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/label.py" -i images -l annotations/label_map.pbtxt --venv "$(call from_root,$(LABEL_VENV))"
 
-## copy images/ into images/train and images/test
+## copy images/ into images/train and images/test (and images/val)
 split: workspace-there
-	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/preprocessing/partition_dataset.py" -x -i images -r $(RATIO) --seed $(SEED)
+	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/preprocessing/partition_dataset.py" -x -i images -r $(RATIO) --seed $(SEED) \
+	  $(if $(VAL),--val $(VAL)) $(if $(GROUP),--group='$(GROUP)') --stratify=$(or $(STRATIFY),0) $(if $(LINK),--link) \
+	  $(if $(FRESH),--fresh)
 
 ## number the classes of the XML files: annotations/label_map.pbtxt
 label_map: workspace-there
@@ -128,6 +141,7 @@ stats: workspace-there
 	@$(IN_WORKSPACE) config="$(CONFIG)"; [ -f "$$config" ] || config="$(call from_root,$(BASE_CONFIG))"; \
 	  labels=annotations/label_map.pbtxt; [ -f "$$labels" ] || labels=; \
 	  $(PY) "$(SCRIPTS)/preprocessing/check_dataset.py" -i images $${labels:+-l "$$labels"} --config "$$config" --plots stats
+	@echo "the charts: $(WORKSPACE)/stats"
 
 ## pack photos and boxes: annotations/train.record and annotations/test.record
 tfrecord: label_map
@@ -235,9 +249,9 @@ define remove
 endef
 
 .PHONY: clean-split clean-records clean-model clean-results clean-demo clean-venv
-## remove images/train, images/test and what names them; the photos in images/ stay
+## remove images/train, images/test, images/val and what names them; the photos in images/ stay
 clean-split:
-	$(call remove,"$(WORKSPACE)"/images/train "$(WORKSPACE)"/images/test "$(WORKSPACE)"/images/split.json)
+	$(call remove,"$(WORKSPACE)"/images/train "$(WORKSPACE)"/images/test "$(WORKSPACE)"/images/val "$(WORKSPACE)"/images/split.json)
 
 ## remove the records and the label map
 clean-records:
@@ -247,9 +261,9 @@ clean-records:
 clean-model:
 	$(call remove,"$(WORKSPACE)/models/$(MODEL)")
 
-## remove exported_models/MODEL and inference_result
+## remove exported_models/MODEL, inference_result and stats
 clean-results:
-	$(call remove,"$(WORKSPACE)/exported_models/$(MODEL)" "$(WORKSPACE)"/inference_result)
+	$(call remove,"$(WORKSPACE)/exported_models/$(MODEL)" "$(WORKSPACE)"/inference_result "$(WORKSPACE)"/stats)
 
 ## remove workspace/demo
 clean-demo:
