@@ -213,3 +213,11 @@ def test_the_same_photos_give_the_same_bytes(sides, tmp_path):
         draw_charts(tmp_path / name, sides, CLASSES, read_config(CONFIG))
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_check_dataset_draws_them(call, labelled_images, tmp_path):
+    arguments = ("-i", labelled_images, "--config", CONFIG, "--plots", tmp_path / "stats")
+    done = call("preprocessing/check_dataset.py", *arguments)
+    assert "reached by an anchor (IoU >= 0.5)" in done.stdout, done.stderr
+    assert f"Wrote {tmp_path / 'stats'}: 6 pictures" in done.stdout
+    assert len(list((tmp_path / "stats").glob("*.png"))) == 6
