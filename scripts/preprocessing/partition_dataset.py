@@ -2,27 +2,38 @@
 
     python partition_dataset.py -x -i images -r 0.1
 
-The same images, ratio and seed give the same split on every computer. Copies of one photo, and images that share an
-XML file, stay on one side. The split is noted in OUTPUT/split.json. The images themselves stay where they are.
+The same images, settings and seed give the same split on every computer. Copies of one photo, images that share an
+XML file, and (with --group) frames of one scene stay on one side. With -x, every class gets its share of each side.
+The images themselves stay where they are.
+
+OUTPUT/split.json notes which file went where. A later run keeps to it: new photos are shared out so that the ratio
+holds again, and no photo of before changes sides, under a new name neither. --fresh draws all anew.
 """
 
 import argparse
 import collections
-import hashlib
-import json
+import contextlib
 import math
+import os
+import re
 import shutil
-import unicodedata
 from fractions import Fraction
 from pathlib import Path
 
-from tfod.console import InputError, make_parser, progress, run, say
-from tfod.files import fingerprint, is_current, mark_current, sha256, write_text, write_whole
+from split_manifest import (
+    SIDES,
+    add_sums,
+    find_former_sides,
+    find_lost_files,
+    format_manifest,
+    read_manifest,
+    verify,
+)
+from split_sets import REST, group_images, share_out
+from tfod.console import InputError, add_flag, make_parser, progress, run, say
+from tfod.files import fingerprint, is_current, mark_current, write_text, write_whole
 from tfod.images import list_images
-from tfod.voc import find_images_of, list_annotations
-
-SIDES = ("train", "test")
-FILE_MANAGERS = (".DS_Store", "Thumbs.db", "desktop.ini")  # what they leave in any folder that somebody looks into
+from tfod.voc import find_images_of, list_annotations, read_annotation
 
 
 def parse_arguments():
@@ -32,7 +43,35 @@ def parse_arguments():
     parser.add_argument("-r", "--ratio", type=read_ratio, default="0.1", help="share of the images for the test set")
     parser.add_argument("-x", "--xml", action="store_true", help="copy the images' XML files, too")
     parser.add_argument("--seed", type=int, default=42, help="another number gives another split")
-    return parser.parse_args()
+    parser.add_argument("--val", type=read_ratio, metavar="RATIO", help="share of the images for a third set, val/")
+    add_flag(parser, "stratify", None, "share out each class, by the rarest one in each image (default: as -x)")
+    parser.add_argument(
+        "--group",
+        type=read_pattern,
+        metavar="REGEX",
+        help="keep together the images for which this finds the same text in the file name: its first (group), if it"
+        r" has one. '^(.+)_\d+' takes park_001.jpg and park_002.jpg as one scene",
+    )
+    parser.add_argument(
+        "--link",
+        action="store_true",
+        help="hard links instead of copies: no disk space, but what you edit in train/ or test/ is the photo itself",
+    )
+    todo = parser.add_mutually_exclusive_group()
+    todo.add_argument(
+        "--fresh",
+        action="store_true",
+        help="draw all images anew, whatever OUTPUT/split.json says; then train anew, too",
+    )
+    todo.add_argument("--verify", action="store_true", help="only look whether the split is as OUTPUT/split.json says")
+    args = parser.parse_args()
+    if args.val and args.ratio + args.val >= 1:
+        parser.error(f"--ratio and --val take {float(args.ratio + args.val):g} of the images; leave some for train/")
+    if args.stratify and not args.xml:
+        parser.error("--stratify needs -x: the XML files name the classes")
+    if args.stratify is None:
+        args.stratify = args.xml
+    return args
 
 
 def read_ratio(text):
@@ -42,8 +81,15 @@ def read_ratio(text):
     except (ValueError, ZeroDivisionError):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
     if not 0 < ratio < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1; 0.1 puts a tenth into the test set")
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1; 0.1 puts a tenth into the set")
     return ratio
+
+
+def read_pattern(text):
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a regular expression: {error}") from None
 
 
 def find_annotations(folder, images):
@@ -57,114 +103,175 @@ def find_annotations(folder, images):
     return found
 
 
-def group_images(images, annotations):
-    """Lists of images that must stay together: the same bytes, the same stem or the same XML file."""
-    leader = {image: image for image in images}
-
-    def find_leader(image):
-        while leader[image] != image:
-            image = leader[image]
-        return image
-
-    def join(together):
-        for image in together[1:]:
-            first, second = sorted((find_leader(together[0]), find_leader(image)))
-            leader[second] = first
-
-    for alike in (lambda image: image.stem, _read_content(images)):
-        classes = collections.defaultdict(list)
-        for image in images:
-            classes[alike(image)].append(image)
-        for together in classes.values():
-            join(together)
-    for together in annotations.values():
-        join(together)
-    groups = collections.defaultdict(list)
+def find_together(images, sums, annotations, pattern):
+    """Lists of images that must stay on one side: the same bytes, stem, XML file, or scene in the file name."""
+    alike = collections.defaultdict(list)
     for image in images:
-        groups[find_leader(image)].append(image)
-    return list(groups.values())
+        alike["bytes", sums[image]].append(image)
+        alike["stem", image.stem].append(image)
+        match = pattern and pattern.search(image.name)
+        scene = match and match[1 if pattern.groups else 0]
+        if scene:
+            alike["scene", scene].append(image)
+        elif pattern:
+            alike["no scene", ""].append(image)
+    lone = alike.pop(("no scene", ""), [])
+    if lone:
+        say(f"--group finds no scene in {len(lone)} of {len(images)} names, first {lone[0].name}; each is its own")
+    return [*alike.values(), *annotations.values()]
 
 
-def _read_content(images):
-    """A function image -> what equals for images of the same bytes. Reads only files that share their size."""
-    sizes = {image: image.stat().st_size for image in images}
-    often = collections.Counter(sizes.values())
-    return lambda image: sha256(image) if often[sizes[image]] > 1 else image
-
-
-def choose_test_groups(groups, ratio, seed):
-    """The groups for the test set: together `ratio` of the images, rounded up, or as near as whole groups come.
-
-    Each group's place in the draw depends on its name and the seed only; adding photos moves few of the others.
-    """
-    number = sum(map(len, groups))
-
-    def draw(group):
-        name = unicodedata.normalize("NFC", group[0].name)  # macOS and Linux may write the same name in two ways
-        return hashlib.sha256(f"{seed}:{name}".encode()).digest()
-
-    groups = sorted(groups, key=draw)
-    # reachable[i]: the numbers of images that groups[i:] can add up to, as the set bits of an integer
-    reachable = [1]
-    for group in reversed(groups):
-        reachable.insert(0, reachable[0] | reachable[0] << len(group))
-    sums = [total for total in range(1, number) if reachable[0] >> total & 1]
-    wanted = math.ceil(ratio * number)
-    rest = min(sums, key=lambda total: (abs(total - wanted), total))
-    chosen = []
-    for i, group in enumerate(groups):
-        if rest >= len(group) and reachable[i + 1] >> (rest - len(group)) & 1:
-            chosen.append(group)
-            rest -= len(group)
-    return chosen
-
-
-def split(images, annotations, ratio, seed):
-    """A dict side -> sorted list of the image and XML paths to copy there."""
-    groups = group_images(images, annotations)
-    if len(groups) < 2:
-        alike = "" if len(images) < 2 else " that are no copies of each other"
-        raise InputError(f"{images[0].parent}: two images{alike} are needed at least for two sets; add images")
-    test = {image for group in choose_test_groups(groups, ratio, seed) for image in group}
-    files = {side: [image for image in images if (image in test) == (side == "test")] for side in SIDES}
+def read_classes(annotations):
+    """A dict image -> set of the class names in its XML file. What can't be read has none: `make check` names it."""
+    classes, broken = collections.defaultdict(set), 0
     for xml, its_images in annotations.items():
-        files["test" if its_images[0] in test else "train"].append(xml)
-    return {side: sorted(paths) for side, paths in files.items()}
+        try:
+            names = {box.name for box in read_annotation(xml).boxes}
+        except InputError:
+            names = set()
+            broken += 1
+        for image in its_images:
+            classes[image] |= names
+    if broken:
+        say(
+            f"warning: {broken} XML files have faults; their images are shared out as if without boxes (see make check)"
+        )
+    return classes
 
 
-def check_former_files(folder, output, files):
-    """Raises InputError for each file in the former train/ and test/ that would be lost: it came from elsewhere, or
-    somebody worked on it there."""
+def read_former(path, fresh):
+    """`read_manifest`, but with `fresh` a damaged one counts as none."""
     try:
-        former = json.loads((output / "split.json").read_text(encoding="utf-8"))
-        known = {name for side in SIDES for name in former[side]}
-    except (OSError, ValueError, KeyError, TypeError):
-        known = set()
-    known |= {path.name for paths in files.values() for path in paths}
+        return read_manifest(path)
+    except InputError:
+        if not fresh:
+            raise
+        return None, {}
+
+
+def list_settings(args):
+    """What decides where a photo goes, as split.json notes it."""
+    return {
+        "seed": args.seed,
+        "ratio": float(args.ratio),
+        **({"val_ratio": float(args.val)} if args.val else {}),
+        **({"group": args.group.pattern} if args.group else {}),
+        "stratify": args.stratify,
+    }
+
+
+def check_settings(path, former, settings):
+    """Raises InputError if a former split, noted in `path`, was drawn in another way."""
     faults = []
-    for side in SIDES:
-        for path in sorted((output / side).rglob("*")):
-            if path.is_dir() or path.name in FILE_MANAGERS:
-                continue
-            source = folder / path.name
-            if path.parent != output / side or (path.name not in known and not source.exists()):
-                faults.append(f"{path}: is not from {folder} and would be lost; move it there, or elsewhere")
-            elif source.exists() and path.stat().st_mtime_ns > source.stat().st_mtime_ns and not _equal(path, source):
-                faults.append(f"{path}: was changed after the split and would be lost; copy it to {source} first")
+    for name, flag in (("seed", "--seed"), ("ratio", "-r"), ("val_ratio", "--val"), ("group", "--group")):
+        before, now = former.get(name), settings.get(name)
+        if before != now:
+            was, called = (f"without {flag}" if value is None else f"with {flag} {value}" for value in (before, now))
+            faults.append(
+                f"{path}: the split was drawn {was}, and this call is {called}; call it as before to keep each photo"
+                f" on its side, or add --fresh (make: FRESH=1) to draw all anew"
+            )
     if faults:
         raise InputError(*faults)
 
 
-def _equal(path, other):
-    return path.read_bytes() == other.read_bytes()
+def find_sides(note, groups, former):
+    """Each group's side in the former split, or None for a group of new images only.
+
+    `former`: dict image -> side. Raises InputError with each group that has images on two sides.
+    """
+    sides, faults = [], []
+    for group in groups:
+        members = {former[image]: image for image in reversed(group) if image in former}
+        if len(members) > 1:
+            places = " and ".join(f"{side}/{image.name}" for side, image in sorted(members.items()))
+            faults.append(
+                f"{note}: {places} now belong together (the same photo, name, XML file or scene); take one away,"
+                f" or add --fresh (make: FRESH=1) to draw all anew"
+            )
+        sides.append(next(iter(members), None))
+    if faults:
+        raise InputError(*faults)
+    return sides
+
+
+def split(images, annotations, groups, former_sides, ratios, seed, classes):
+    """A dict side -> sorted list of the image and XML paths to put there."""
+    shares = share_out(groups, former_sides, ratios, seed, classes)
+    place = {image: side for side, its_groups in shares.items() for group in its_groups for image in group}
+    missing = [side for side in shares if not shares[side]]
+    if missing:
+        folder = images[0].parent
+        if any(former_sides):
+            what = f"no image is left for {', '.join(missing)}; add images, or draw all anew with --fresh"
+        else:
+            number = {2: "two", 3: "three"}[len(shares)]
+            alike = "" if len(images) < len(shares) else " that do not belong together"
+            what = f"{number} images{alike} are needed at least for {number} sets; add images"
+        raise InputError(f"{folder}: {what}")
+    for side, ratio in ratios.items():
+        number, wanted = sum(map(len, shares[side])), math.ceil(ratio * len(images))
+        if number != wanted:
+            why = "groups stay whole, and each set needs one"
+            if any(former_sides):
+                why = "no photo changes sides (--fresh draws all anew)"
+            say(f"{side}: {number} images instead of {wanted}, since {why}")
+    files = {side: [] for side in SIDES if side in shares}
+    for image in images:
+        files[place[image]].append(image)
+    for xml, its_images in annotations.items():
+        files[place[its_images[0]]].append(xml)
+    return {side: sorted(paths) for side, paths in files.items()}
+
+
+def say_missing_classes(files, classes):
+    """Says which classes are not on both sides, train and test: they can't be learned, or not be measured."""
+    counts = {side: collections.Counter(n for path in files[side] for n in classes.get(path, ())) for side in files}
+    lacking = []
+    for name in sorted(set().union(*counts.values())):
+        number = sum(counter[name] for counter in counts.values())
+        absent = [side for side in ("train", "test") if not counts[side][name]]
+        if absent:
+            lacking.append(f"{name} ({number} {'image' if number == 1 else 'images'}) is not in {' or '.join(absent)}")
+    if lacking:
+        say(f"warning: {'; '.join(lacking)}")
+
+
+def put_files(files, output, link):
+    """Makes the folders output/SIDE of `files`, dict side -> list of paths, of copies or hard links."""
+    with contextlib.ExitStack() as whole:
+        places = {side: whole.enter_context(write_whole(output / side)) for side in files}
+        for place in places.values():
+            place.mkdir()
+        todo = [(path, places[side] / path.name) for side, paths in files.items() for path in paths]
+        for path, fresh in progress(todo, "linking" if link else "copying"):
+            if not link:
+                shutil.copy2(path, fresh)
+                continue
+            try:
+                os.link(path.resolve(), fresh)
+            except OSError as error:
+                raise InputError(
+                    f"{path}: no hard link to it can be made in {output} ({error.strerror}); leave out --link to copy,"
+                    f" or put both on one disk whose file system has hard links"
+                ) from None
 
 
 def main():
     args = parse_arguments()
-    folder = args.imageDir.resolve()
     output = (args.outputDir or args.imageDir).resolve()
-    for side in SIDES:
-        if folder.is_relative_to(output / side):
+    note = output / "split.json"
+    if args.verify:
+        numbers = verify(args.imageDir, output, args.xml)
+        print(f"verified: {', '.join(f'{number} {side}' for side, number in numbers.items())}")
+        return
+
+    former_settings, former = read_former(note, args.fresh)
+    ratios = {"test": args.ratio} | ({"val": args.val} if args.val else {})
+    sides = [side for side in SIDES if side in (REST, *ratios)]
+    stale = [side for side in former if side not in sides]  # a former val/
+    for side in (*sides, *stale):
+        if args.imageDir.resolve().is_relative_to(output / side):
             raise InputError(f"{args.imageDir}: lies in the output folder {side}/; give the folder of all images")
     images = list_images(args.imageDir)
     if not images:
@@ -172,28 +279,45 @@ def main():
     annotations = find_annotations(args.imageDir, images) if args.xml else {}
     say(f"seed {args.seed}")
 
-    made = [output / name for name in (*SIDES, "split.json")]
-    state = fingerprint(
-        [path.resolve() for path in [*images, *annotations]], ratio=str(args.ratio), seed=args.seed, xml=args.xml
-    )
-    if all(is_current(path, state) for path in made):
-        say(f"{output}: train/ and test/ are up to date")
+    settings = list_settings(args)
+    if former_settings is not None and not args.fresh:
+        check_settings(note, former_settings, settings)
+    made = [*(output / side for side in sides), note]
+    inputs = [path.resolve() for path in [*images, *annotations]]
+    state = fingerprint(inputs, **settings, xml=args.xml, link=args.link)
+    current = all(is_current(path, state) for path in made)
+    up_to_date = f"{output}: {', '.join(f'{side}/' for side in sides[:-1])} and {sides[-1]}/ are up to date"
+    if current and not args.fresh:
+        say(up_to_date)
         return
-    files = split(images, annotations, args.ratio, args.seed)
-    check_former_files(args.imageDir, output, files)
 
-    names = {side: [path.name for path in paths] for side, paths in files.items()}
-    with write_whole(output / "train") as train, write_whole(output / "test") as test:
-        train.mkdir()
-        test.mkdir()
-        copies = [(path, fresh) for side, fresh in zip(SIDES, (train, test), strict=True) for path in files[side]]
-        for path, fresh in progress(copies, "copying"):
-            shutil.copy2(path, fresh / path.name)
-    note = {"seed": args.seed, "ratio": float(args.ratio), **names}
-    write_text(output / "split.json", json.dumps(note, indent=1, ensure_ascii=False) + "\n")
+    sums = add_sums([*images, *annotations])
+    groups = group_images(images, find_together(images, sums, annotations, args.group))
+    known = {} if args.fresh else find_former_sides(former, {image: sums[image] for image in images})
+    classes = read_classes(annotations) if args.stratify else {}
+    files = split(images, annotations, groups, find_sides(note, groups, known), ratios, args.seed, classes)
+    text = format_manifest(settings, files, sums)
+    if current and text == note.read_text(encoding="utf-8"):
+        say(up_to_date)
+        return
+    names = {path.name for path in sums}.union(*former.values())
+    faults = find_lost_files(args.imageDir, output, [*sides, *stale], names)
+    if faults:
+        raise InputError(*faults)
+    if 0 < len(known) < len(images):
+        say(f"{len(images) - len(known)} new images are shared out, the others stay on their sides")
+
+    put_files(files, output, args.link)
+    for side in stale:
+        if (output / side).exists():
+            shutil.rmtree(output / side)
+            say(f"{output / side}: removed, since this split has no --val")
+    # Last, so that after a kill between two folders the former note still knows each photo's side, and a re-run mends.
+    write_text(note, text)
     for path in made:
         mark_current(path, state)
-    for side in SIDES:
+    say_missing_classes(files, classes)
+    for side in sides:
         number = len(set(images).intersection(files[side]))
         print(f"{side}: {number} images in {output / side}")
 
