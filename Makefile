@@ -143,9 +143,9 @@ stats: workspace-there
 	  $(PY) "$(SCRIPTS)/preprocessing/check_dataset.py" -i images $${labels:+-l "$$labels"} --config "$$config" --plots stats
 	@echo "the charts: $(WORKSPACE)/stats"
 
-## pack photos and boxes: annotations/train.record and annotations/test.record
+## pack photos and boxes: annotations/train.record and annotations/test.record (and val.record)
 tfrecord: label_map
-	@$(IN_WORKSPACE) for side in train test; do $(PY) "$(SCRIPTS)/preprocessing/generate_tfrecord.py" \
+	@$(IN_WORKSPACE) for side in train test $$(test ! -d images/val || echo val); do $(PY) "$(SCRIPTS)/preprocessing/generate_tfrecord.py" \
 	  -x images/$$side -l annotations/label_map.pbtxt -o annotations/$$side.record || exit; done
 
 ## download the model PRETRAINED into pre_trained_models/
