@@ -12,6 +12,7 @@ import ctypes
 import os
 import re
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -128,10 +129,10 @@ def lay_out(photos, classes):
     The tool would list the copies in images/train and images/test, too, and then name the XML files unlike the photos.
     """
     with tempfile.TemporaryDirectory(prefix="label-") as room:
-        folder, class_file = Path(room) / photos[0].resolve().parent.name, Path(room) / "classes.txt"
+        folder, class_file = Path(room) / "images", Path(room) / "classes.txt"
         folder.mkdir()
         for photo in photos:
-            (folder / photo.name).symlink_to(photo.resolve())
+            (folder / photo.name).symlink_to(photo.absolute())
         class_file.write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
         yield folder, class_file
 
@@ -153,7 +154,8 @@ def label(venv, photos, classes):
             class_file,
             photos[0].parent.resolve(),
         ]
-        done = subprocess.run(command, env={**os.environ, "QT_QPA_PLATFORM": "xcb"}, check=False)
+        environment = {**os.environ, "QT_QPA_PLATFORM": "xcb"}
+        done = subprocess.run(command, env=environment, stdout=sys.stderr, check=False)
     if done.returncode:
         raise InputError(f"{venv}: the labelling tool ended with {done.returncode}; its message is above")
 

@@ -105,6 +105,7 @@ def assert_labelled(path, scale, filename, name, tolerance):
     annotation = read_annotation(path)
     size = (SIZE[0] * scale, SIZE[1] * scale)
     assert (annotation.filename, annotation.width, annotation.height) == (filename, *size)
+    assert annotation.said_path == str(path.with_name(filename))
     (box,) = annotation.boxes
     assert (box.name, box.difficult, box.truncated) == (name, 0, 0)
     found, wanted = (box.xmin, box.ymin, box.xmax, box.ymax), [scale * edge for edge in SQUARE]
@@ -184,11 +185,17 @@ def test_a_box_is_added_to_those_of_the_xml_file(tmp_path, screen, tool):
         state = (tmp_path / "a.xml").stat().st_mtime_ns
         use("key", "ctrl+s")
         wait_for(lambda: (tmp_path / "a.xml").stat().st_mtime_ns != state)
+        use("key", "ctrl+y")  # another format, YOLO; the tool asks
+        dialog = wait_for(lambda: use("search", "--onlyvisible", "--name", "^Change Annotation Format$"))
+        use("windowfocus", "--sync", dialog, "key", "Return")
+        use("windowfocus", "--sync", window, "key", "ctrl+s")
+        wait_for((tmp_path / "a.txt").exists)
         close_window(window)
         _, errors = process.communicate(timeout=20)
     finally:
         process.kill()
     assert process.returncode == 0, errors
+    assert f"warning: {tmp_path / 'a.txt'}: is not Pascal VOC; choose PascalVOC in" in errors
     first, second = read_annotation(tmp_path / "a.xml").boxes
     assert first == former
     assert second.name == "fox"
