@@ -138,12 +138,14 @@ def list_record_files(reader):
     return [Path(name) for pattern in reader.tf_record_input_reader.input_path for name in sorted(glob.glob(pattern))]
 
 
-def read_record_photos(paths):
-    """Yields the photos in record files: uint8 arrays [height, width, 3]."""
+def read_record_photos(paths, keep=None):
+    """Yields the photos in record files, or those with the numbers `keep`, from 0: uint8 arrays [height, width, 3]."""
     import tensorflow as tf
 
     feature = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
-    for record in tf.data.TFRecordDataset([str(path) for path in paths]):
+    for number, record in enumerate(tf.data.TFRecordDataset([str(path) for path in paths])):
+        if keep is not None and number not in keep:
+            continue
         encoded = tf.io.parse_single_example(record, feature)["image/encoded"]
         yield tf.io.decode_image(encoded, 3, expand_animations=False).numpy()
 

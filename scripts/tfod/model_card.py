@@ -2,12 +2,12 @@
 
 import importlib.metadata
 import platform
-import struct
 from pathlib import Path
 
 from tfod.evaluation import format_metrics, read_metrics
 from tfod.exporting import NMS_MODELS, count_detections, list_record_files
 from tfod.pipeline_config import get_model
+from tfod.tfrecord import count_records
 
 PACKAGES = ["tensorflow", "tf-keras", "tf-models-research-object-detection", "numpy"]
 CALLS = {
@@ -117,17 +117,6 @@ def _describe_data(config):
     if train.fine_tune_checkpoint:
         lines.append(f"- started from {Path(train.fine_tune_checkpoint).name} ({train.fine_tune_checkpoint_type})")
     return "\n".join(lines)
-
-
-def count_records(path):
-    """How many records a TFRecord file holds, from the lengths in it, without reading the records."""
-    count, size = 0, Path(path).stat().st_size
-    with Path(path).open("rb") as file:
-        while file.tell() < size:
-            (length,) = struct.unpack("<Q", file.read(8))
-            file.seek(4 + length + 4, 1)
-            count += 1
-    return count
 
 
 def _list_versions():

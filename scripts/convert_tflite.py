@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Makes TFLite files of what export_tflite_graph_tf2.py exported, with metadata, and compares each with the checkpoint.
+
+    model_float32.tflite   the model as it is; held to half a pixel and 0.001 of score
+    model_float16.tflite   half the size
+    model_dynamic.tflite   weights in 8 bits, arithmetic in floats where the processor likes that better
+    model_int8.tflite      all in 8 bits, input uint8; its ranges are measured on training photos
+
+    cd workspace/training_demo
+    python ../../scripts/convert_tflite.py --saved_model_dir exported_models/my_model/tflite/saved_model \\
+        --pipeline_config_path exported_models/my_model/pipeline.config \\
+        --trained_checkpoint_dir exported_models/my_model/checkpoint --output_directory exported_models/my_model/tflite
+"""
+
+from pathlib import Path
+
+from tfod import files
+from tfod.checkpoints import choose_checkpoint, list_checkpoint_files
+from tfod.console import InputError, make_parser, run, say
+
+FORMATS = ["float32", "float16", "dynamic", "int8"]
+PIXELS, SCORE = 0.5, 1e-3  # by how much the float32 file may differ from the checkpoint
+SURE = 0.3  # rounded models are compared where they are somewhat sure; below, other boxes come first
+
+
+def parse_arguments():
+    parser = make_parser(__doc__)
+    parser.add_argument("--saved_model_dir", required=True, help="what export_tflite_graph_tf2.py wrote")
+    parser.add_argument("--pipeline_config_path", required=True, help="pipeline.config of the model")
+    parser.add_argument("--trained_checkpoint_dir", required=True, help="folder of the checkpoint, to compare with")
+    parser.add_argument("--output_directory", required=True, help="folder for the files")
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=FORMATS, help="which files to make")
+    group = parser.add_argument_group("training photos for int8's ranges")
+    group.add_argument("--representative_images", help="folder of photos; without it the training records")
+    group.add_argument("--representative_number", type=int, default=100, help="number of photos, drawn by chance")
+    group.add_argument("--seed", type=int, default=42, help="seed of the drawing")
+    group = parser.add_argument_group("photos to compare on")
+    group.add_argument("--sample_images", help="folder of photos; without it the evaluation records")
+    group.add_argument("--samples", type=int, default=5, help="number of photos")
+    arguments = parser.parse_args()
+    for name in ("representative_number", "samples"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"--{name} is {getattr(arguments, name)}; give 1 or more")
+    return arguments
+
+
+def find_input(arguments):
+    """(config, checkpoint, files or folders that int8's photos come from); every fault of the arguments at once."""
+    from tfod import exporting, pipeline_config, tflite
+
+    faults, sources = [], []
+    checkpoint = choose_checkpoint(arguments.trained_checkpoint_dir)
+    config = pipeline_config.read_config(arguments.pipeline_config_path)
+    tflite.require_convertible(config, arguments.pipeline_config_path)
+    if not (Path(arguments.saved_model_dir) / "saved_model.pb").is_file():
+        faults.append(f"{arguments.saved_model_dir}: holds no saved_model.pb; run export_tflite_graph_tf2.py first")
+    if "int8" in arguments.formats:
+        folder = arguments.representative_images
+        sources = [Path(folder)] if folder else exporting.list_record_files(config.train_input_reader)
+        if folder and not Path(folder).is_dir():
+            faults.append(f"{folder}: there is no such folder; name one of training photos")
+        if not sources:
+            faults.append(
+                f"{arguments.pipeline_config_path}: its training records are not there, and int8 needs photos; "
+                "name a folder with --representative_images, or leave int8 out of --formats"
+            )
+    if faults:
+        raise InputError(*faults)
+    return config, checkpoint, sources
+
+
+def main():
+    arguments = parse_arguments()
+    config, checkpoint, sources = find_input(arguments)
+    folder = Path(arguments.output_directory)
+    inputs = [*sorted(Path(arguments.saved_model_dir).glob("**/*")), *list_checkpoint_files(checkpoint)]
+    settings = {"config": config.SerializeToString(deterministic=True).hex(), "samples": arguments.samples}
+    calibration = [arguments.representative_number, arguments.seed]
+    fingerprints = {
+        kind: files.fingerprint(inputs + sources, **settings, calibration=calibration)
+        if kind == "int8"
+        else files.fingerprint(inputs, **settings)
+        for kind in arguments.formats
+    }
+    paths = {kind: folder / f"model_{kind}.tflite" for kind in arguments.formats}
+    todo = [kind for kind, path in paths.items() if not files.is_current(path, fingerprints[kind])]
+    for kind in set(paths) - set(todo):
+        say(f"{paths[kind]} is up to date")
+    if not todo:
+        return
+    tools = prepare_tools(config, checkpoint, arguments)
+    for kind in todo:
+        say(f"making {paths[kind]}" + (f", seed {arguments.seed}" if kind == "int8" else ""))
+        with files.write_whole(paths[kind]) as fresh:
+            fresh.write_bytes(convert(kind, config, tools, arguments))
+            agreement = compare(fresh, tools, 0.0 if kind == "float32" else SURE)
+            if kind == "float32" and not agreement.holds(PIXELS, SCORE):
+                raise InputError(
+                    f"{paths[kind]}: differs from {checkpoint}: {agreement}; allowed are {PIXELS} pixels and {SCORE}, "
+                    "so it was not kept; was the SavedModel exported from this checkpoint, with these thresholds?"
+                )
+        files.mark_current(paths[kind], fingerprints[kind])
+        size = paths[kind].stat().st_size / 1e6
+        which = "all detections" if kind == "float32" else f"detections of score {SURE} or more"
+        print(
+            f"{paths[kind]}: {size:.2f} MB; {which} on {len(tools['photos'])} {tools['source']}: {agreement}",
+            flush=True,
+        )
+
+
+def prepare_tools(config, checkpoint, arguments):
+    """What each format needs: how the model sees a photo, class names, photos, and what the checkpoint finds there."""
+    import tfod.compat  # noqa: F401 - corrects object_detection at import
+
+    import tensorflow as tf
+    from object_detection.builders import model_builder
+
+    from tfod import exporting, tflite
+
+    tf.get_logger().setLevel("ERROR")
+    model = model_builder.build(config.model, is_training=False)
+    check_weights = exporting.restore_weights(config, model, checkpoint)
+    detect = exporting.make_reference(model)
+    photos, source = exporting.find_sample_photos(config, arguments.samples, arguments.sample_images)
+    expected = [detect(photo) for photo in photos]
+    check_weights()
+    prepare, mean, std = tflite.make_preprocessor(config, model)
+    names = exporting.read_class_names(config, Path(arguments.pipeline_config_path).parent)
+    return {
+        "prepare": prepare, "mean": mean, "std": std, "names": names,
+        "photos": photos, "source": source, "expected": expected,
+    }  # fmt: skip
+
+
+def convert(kind, config, tools, arguments):
+    """The bytes of the TFLite file of one of FORMATS, with metadata."""
+    from tfod import tflite, tflite_metadata
+
+    def read_inputs():
+        photos = find_training_photos(config, arguments)
+        return (tools["prepare"](photo) for photo in photos)
+
+    model = tflite.convert(arguments.saved_model_dir, kind, read_inputs)
+    labels = tflite_metadata.list_labels(tools["names"])
+    text = f"Detects {', '.join(sorted(tools['names'].values()))}. {config.model.WhichOneof('model')}, {kind}."
+    return tflite_metadata.write_metadata(model, labels, tools["mean"], tools["std"], "ObjectDetector", text)
+
+
+def find_training_photos(config, arguments):
+    """Yields the photos that int8's ranges are measured on, drawn by chance: uint8 arrays [height, width, 3]."""
+    import numpy as np
+
+    from tfod import exporting, images, tfrecord
+
+    chance = np.random.default_rng(arguments.seed)
+    if arguments.representative_images:
+        paths = images.list_images(arguments.representative_images)
+        drawn = sorted(chance.permutation(len(paths))[: arguments.representative_number])
+        yield from (np.asarray(images.read_image(paths[index])) for index in drawn)
+        return
+    paths = exporting.list_record_files(config.train_input_reader)
+    drawn = chance.permutation(sum(map(tfrecord.count_records, paths)))[: arguments.representative_number]
+    yield from exporting.read_record_photos(paths, set(drawn.tolist()))
+
+
+def compare(path, tools, least_score):
+    """The `Agreement` of the TFLite file with the checkpoint on the sample photos."""
+    from tfod import tflite
+    from tfod.agreement import compare_detections
+
+    detect = tflite.make_tflite_detector(path, tools["prepare"])
+    found = [detect(photo) for photo in tools["photos"]]
+    sizes = [photo.shape[1::-1] for photo in tools["photos"]]
+    return compare_detections(tools["expected"], found, sizes, least_score)
+
+
+if __name__ == "__main__":
+    run(main)
