@@ -31,6 +31,8 @@ STRATIFY ?= 1
 LINK ?=
 ## 1: make split draws all photos anew; else none changes sides, and new ones are shared out
 FRESH ?=
+## files that the training records are spread over, which as many readers read at the same time
+SHARDS ?= 1
 ## seed of the split, of new weights and of the shuffling
 SEED ?= 42
 ## training steps
@@ -107,7 +109,7 @@ lock:
 
 # ---------------------------------------------------------------- photos to detector
 
-.PHONY: workspace workspace-there label split label_map stats tfrecord pretrained config train eval export infer tensorboard
+.PHONY: workspace workspace-there label split label_map stats tfrecord inspect pretrained config train eval export infer tensorboard
 ## make the folders of a new workspace, workspace/NAME
 workspace:
 	@test -n "$(NAME)" || { echo "error: NAME is empty; make workspace NAME=my_photos" >&2; exit 2; }
@@ -146,7 +148,14 @@ stats: workspace-there
 ## pack photos and boxes: annotations/train.record and annotations/test.record (and val.record)
 tfrecord: label_map
 	@$(IN_WORKSPACE) for side in train test $$(test ! -d images/val || echo val); do $(PY) "$(SCRIPTS)/preprocessing/generate_tfrecord.py" \
-	  -x images/$$side -l annotations/label_map.pbtxt -o annotations/$$side.record || exit; done
+	  -x images/$$side -l annotations/label_map.pbtxt -o annotations/$$side.record \
+	  $$(test $$side != train || echo --num_shards $(SHARDS)) || exit; done
+
+## read the records back: check every example, count boxes, draw the first 12 of each side: annotations/inspected
+inspect: workspace-there
+	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/preprocessing/inspect_tfrecord.py" -l annotations/label_map.pbtxt \
+	  --draw 12 -o annotations/inspected annotations/train.record annotations/test.record \
+	  $$(test ! -d images/val || echo annotations/val.record)
 
 ## download the model PRETRAINED into pre_trained_models/
 pretrained: workspace-there

@@ -57,6 +57,40 @@ def find_base(base, fine_tune_checkpoint):
     return base / "pipeline.config", str(checkpoints[-1].with_suffix(""))
 
 
+def find_records(name, faults):
+    """(what a config says of the set of records `name`: itself or its shards' pattern, its files); notes faults."""
+    from tfod.shards import find_records_of
+
+    try:
+        paths = find_records_of(name)
+    except InputError as error:
+        if glob.glob(glob.escape(name) + "*"):  # that nothing is there at all, find_faults says
+            faults += error.faults
+        return name, []
+    if len(paths) == 1 or glob.has_magic(name):
+        return name, paths
+    return f"{name}-?????-of-{len(paths):05d}", paths
+
+
+def fit_readers(config, label_map, records):
+    """Sets what both input readers read. `records` are (pattern, files) for training and for the test, in turn."""
+    from tfod.tfrecord import count_boxes
+
+    del config.eval_input_reader[1:]
+    test_reader = config.eval_input_reader[0] if config.eval_input_reader else config.eval_input_reader.add()
+    test_reader.shuffle, test_reader.num_epochs = False, 1
+    for reader, (pattern, paths) in zip((config.train_input_reader, test_reader), records, strict=True):
+        reader.label_map_path = label_map
+        reader.tf_record_input_reader.input_path[:] = [pattern]
+        reader.num_readers = max(len(paths), 1)
+        # Both readers cut what an image has beyond this, without a word: training then takes objects for background.
+        # (train_config has a field of this name, too, which nothing reads.)
+        most = max((boxes for path in paths for boxes in count_boxes(path)), default=0)
+        if most > reader.max_number_of_boxes:
+            say(f"{pattern}: an image has {most} boxes; max_number_of_boxes is raised to that")
+            reader.max_number_of_boxes = most
+
+
 def fit_config(config, arguments, fine_tune_checkpoint, num_classes):
     """Changes `config` in place to what was asked for."""
     from tfod import pipeline_config
@@ -75,14 +109,6 @@ def fit_config(config, arguments, fine_tune_checkpoint, num_classes):
     train.replicas_to_aggregate = 1
     if not config.eval_config.metrics_set:
         config.eval_config.metrics_set.append("coco_detection_metrics")
-    del config.eval_input_reader[1:]
-    test_reader = config.eval_input_reader[0] if config.eval_input_reader else config.eval_input_reader.add()
-    test_reader.shuffle, test_reader.num_epochs = False, 1
-    records = ((config.train_input_reader, arguments.train_record), (test_reader, arguments.test_record))
-    for reader, record in records:
-        reader.label_map_path = arguments.label_map
-        reader.tf_record_input_reader.input_path[:] = [record]
-        reader.num_readers = max(len(glob.glob(record)), 1)
 
 
 def main():
@@ -95,10 +121,13 @@ def main():
     config = pipeline_config.read_config(base)
     num_classes = max(read_label_map(arguments.label_map).values())
     fit_config(config, arguments, fine_tune_checkpoint, num_classes)
+    faults = []
+    records = [find_records(name, faults) for name in (arguments.train_record, arguments.test_record)]
+    fit_readers(config, arguments.label_map, records)
     output = Path(arguments.output)
     former = pipeline_config.read_config(output) if output.exists() and not arguments.force else None
     edited = former is not None and former != config and not files.is_untouched(output)
-    faults = pipeline_config.find_faults(former if edited else config, output)
+    faults += pipeline_config.find_faults(former if edited else config, output)
     trained = find_latest_checkpoint(output.parent)
     if former is not None and trained:
         classes = pipeline_config.get_model(former).num_classes

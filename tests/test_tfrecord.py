@@ -107,7 +107,8 @@ def test_tensorflow_reads_every_feature(tf, folder, filename, encoded, image_for
     boxes = [Box(name, a * width, b * height, c * width, d * height, *more) for name, a, b, c, d, *more in drawn]
     write_records(folder / "a.record", [make_example(filename, encoded, image_format, width, height, boxes, ids)])
     (record,) = tf.data.TFRecordDataset(str(folder / "a.record")).as_numpy_iterator()
-    assert record == example
+    assert record == b"".join(make_example(filename, encoded, image_format, width, height, boxes, ids))
+    assert_equal_features(record, parse_example(record))
 
     def bytes_list(values):
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))

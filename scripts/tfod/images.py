@@ -41,6 +41,13 @@ class StoredImage:
         """(width, height) in pixels after the EXIF turn."""
         return self.size[::-1] if self.orientation >= 5 else self.size
 
+    @property
+    def is_plain(self):
+        """Whether TensorFlow decodes the file, as it is, to the pixels of `read_image`."""
+        if self.format in ("JPEG", "MPO"):  # MPO: a JPEG with more behind its end
+            return self.orientation == 1 and self.mode in ("L", "RGB")
+        return self.format == "PNG" and self.orientation == 1 and not self.mode.startswith("I;16")
+
 
 def list_images(folder):
     """The image files right in `folder`, known by their suffix, sorted; hidden ones are left out.
@@ -97,6 +104,11 @@ def _read_bytes(path):
     except OSError as error:
         what = f"can't be read ({error.strerror}); check your rights there"
         raise InputError(Fault("file-not-read", path, what)) from None
+
+
+def decode_image(name, data):
+    """As `read_image`, of the bytes of a file: (PIL image, `StoredImage`). `name` is what the faults call it."""
+    return _decode(name, data)
 
 
 def check_image(path, decode=True):
@@ -164,6 +176,8 @@ def _read_orientation(image):
     """1 to 8; what a file says beyond these is taken as upright, as viewers do."""
     if image.format == "TIFF":  # Pillow turns these by itself
         return 1
+    if image.format in ("JPEG", "MPO") and not any(key in image.info for key in ("exif", "xmp")):
+        return 1
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     return orientation if orientation in range(1, 9) else 1
 
@@ -184,7 +198,7 @@ def _convert_to_rgb(image):
 def _is_complete(image_format, data):
     """Whether a JPEG or PNG reaches its end mark: Pillow is content with all pixels, TensorFlow's decoder is not."""
     if image_format in ("JPEG", "MPO"):
-        return _find_jpeg_end(data) > 0
+        return data.endswith(b"\xff\xd9") or _find_jpeg_end(data) > 0
     if image_format == "PNG":
         try:
             Image.open(io.BytesIO(data), formats=("PNG",)).verify()

@@ -124,7 +124,7 @@ def test_every_fault_of_every_file_is_told_at_once_and_nothing_is_written(call, 
         "annotations/label_map.pbtxt: lacks the class 'cta' of 1 box, first in images/photo_1.xml; did you mean 'cat'?",
         "images/photo_1.xml: box 'cat' (1, 2, 99, 4) (xmin, ymin, xmax, ymax) reaches out of the image of 96 x 64",
         "images/photo_2.xml: <size> is 640 x 480, but photo_2.jpg has 96 x 64 pixels; label this image again",
-        "images/photo_3.xml: line 14: box 'dog' (5, 5, 5, 9) has no area",
+        "images/photo_3.xml: line 14: box 'dog' (5, 5, 5, 9) (xmin, ymin, xmax, ymax) has no area",
     ):
         assert f"error: {fault}" in done.stderr
     assert done.stderr.endswith("8 errors\n")
