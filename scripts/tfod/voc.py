@@ -234,8 +234,15 @@ def turn_box(box, orientation, width, height):
 
 
 def write_annotation(path, image_filename, width, height, boxes):
-    """Writes an annotation whole, as labelImg would: `boxes` are `Box` in pixels of an image of `width` x `height`.
+    """Writes what `format_annotation` makes, whole."""
+    with write_whole(path) as fresh:
+        fresh.write_bytes(format_annotation(image_filename, width, height, boxes))
 
+
+def format_annotation(image_filename, width, height, boxes):
+    """An annotation as the bytes of an XML file, as labelImg would write it.
+
+    `boxes` are `Box` in pixels of an image of `width` x `height`.
     The image is named relative to the XML file, so that the bytes do not depend on where the two lie.
     """
     root = etree.Element("annotation")
@@ -250,8 +257,7 @@ def write_annotation(path, image_filename, width, height, boxes):
         edges = {"xmin": box.xmin, "ymin": box.ymin, "xmax": box.xmax, "ymax": box.ymax}
         _add(etree.SubElement(element, "bndbox"), **edges)
     etree.indent(root, "\t")
-    with write_whole(path) as fresh:
-        fresh.write_bytes(etree.tostring(root, encoding="utf-8") + b"\n")
+    return etree.tostring(root, encoding="utf-8") + b"\n"
 
 
 def _add(element, **children):
