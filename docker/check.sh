@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# Checks the container files as really as a machine without a Docker service can (make docker-check):
+#     docker/check.sh            all of it: also builds the image with buildah and runs the six verbs in it; as root
+#     docker/check.sh --static   what needs no image: hadolint, and assertions on what Compose makes of the files
+# The stand-in for the CUDA image is a bare Debian or Ubuntu like this machine's own. What this cannot check: the real
+# base image, a GPU, and Docker's own run time (health check, init, ulimits, the workers' network).
+# All it makes is in one folder of its own, which is gone afterwards. CHECK_TOOLS=FOLDER names an environment that
+# holds docker/requirements-check.txt already.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+fail() { echo "error: $*" >&2; exit 1; }
+step() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
+
+room=$(mktemp -d /var/tmp/tfod-check.XXXXXX)
+child=
+# runs what takes long beside this shell, which can so answer a signal at once; in a process group of its own
+attend() {
+    set -m
+    "$@" &
+    set +m
+    child=$!
+    wait "$child"
+    child=
+}
+clean() {
+    local code=$? path
+    trap - EXIT
+    if [ -n "$child" ]; then
+        kill -KILL -- "-$child" 2>/dev/null || true
+        wait "$child" 2>/dev/null || true
+    fi
+    # a run that was broken off leaves file systems mounted
+    awk -v room="$room/" 'index($2, room) == 1 {print $2}' /proc/mounts | sort -r |
+        while read -r path; do umount "$path" || umount --lazy "$path"; done
+    rm -rf "$room" || code=1
+    exit "$code"
+}
+trap clean EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# ------------------------------------------------------------ the files
+tools=${CHECK_TOOLS:-$room/tools}
+if [ -z "${CHECK_TOOLS:-}" ]; then
+    python3 -m venv "$tools"
+    "$tools/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+        -r docker/requirements-check.txt
+fi
+# says what Compose reads in an environment without the caller's variables: $1 is a list of others
+compose_config() {
+    # shellcheck disable=SC2086 # a list
+    env -i PATH="$PATH" HOME="$room" $1 "$tools/bin/docker-compose" --profile '*' config --format json
+}
+compose_config "" >"$room/gpu.json"
+compose_config "COMPOSE_FILE=docker/compose.yaml:docker/compose.cpu.yaml" >"$room/cpu.json"
+compose_config "BASE_IMAGE=other:1 TFOD_UID=4321 TFOD_GID=1234" >"$room/other.json"
+faults=0
+"$tools/bin/hadolint" --no-color --config .hadolint.yaml docker/Dockerfile || faults=1
+python3 docker/check_files.py docker/Dockerfile "$room"/{gpu,cpu,other}.json || faults=1
+[ $faults = 0 ] || fail "docker/: the faults are named above"
+step "hadolint and Compose's reading of the files: ok"
+[ "${1:-}" != --static ] || exit 0
+
+# ------------------------------------------------------------ a base
+[ "$(id -u)" = 0 ] || fail "this user: may not build images; run it as root, or only docker/check.sh --static"
+for tool in buildah mmdebstrap; do
+    command -v "$tool" >/dev/null || fail "$tool: is not installed; apt-get install --no-install-recommends buildah mmdebstrap"
+done
+export TMPDIR=$room/tmp BUILDAH_ISOLATION=chroot
+mkdir "$TMPDIR" "$room/home"
+buildah() { command buildah --root "$room/storage" --runroot "$room/runroot" --storage-driver overlay "$@"; }
+
+codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
+# shellcheck disable=SC2016 # apt-get fills these in
+apt-get indextargets --format 'deb $(SITE) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+    awk -v name="$codename" '$3 == name || index($3, name "-") == 1' | sort -u >"$room/sources.list"
+[ -s "$room/sources.list" ] || fail "apt: has no source for $codename; apt-get update"
+# Ubuntu's images come with a user 1000; the Dockerfile has to cope with it
+attend mmdebstrap --quiet --variant=minbase --include=ca-certificates \
+    --customize-hook='chroot "$1" useradd --create-home --uid 1000 ubuntu' "$codename" "$room/base.tar" "$room/sources.list"
+base_name=$(sed -n 's/^ARG BASE_IMAGE=//p' docker/Dockerfile)
+base=$(buildah from --quiet scratch)
+buildah add --quiet "$base" "$room/base.tar" / >/dev/null
+rm "$room/base.tar"
+# what this machine needs to reach its package index: certificates and pip's settings
+for path in /etc/ssl/certs/ca-certificates.crt /etc/pip.conf /etc/xdg/pip ~/.config/pip ~/.pip; do
+    [ ! -e "$path" ] || buildah copy --quiet "$base" "$path" "$path" >/dev/null
+done
+while read -r setting; do buildah config --env "$setting" "$base"; done \
+    < <(env | grep -E '^(PIP_|SSL_CERT_|REQUESTS_CA_BUNDLE=|CURL_CA_BUNDLE=|https?_proxy=|no_proxy=)' || true)
+buildah commit --quiet --rm "$base" "$base_name" >/dev/null
+step "a stand-in for $base_name: ok"
+
+# ------------------------------------------------------------ the image
+uid=54321 gid=54322 # nobody's here, and neither root nor the default: so they have come from the build arguments
+attend buildah bud --quiet --pull-never --format docker -f docker/Dockerfile -t tfod:check \
+    --build-arg TFOD_UID=$uid --build-arg TFOD_GID=$gid . >"$room/build.log" 2>&1 ||
+    { tail -n 40 "$room/build.log" >&2; fail "docker/Dockerfile: does not build"; }
+step "the image, with make doctor in it: ok"
+read_config() { buildah inspect --type image --format "{{$1}}" tfod:check; }
+[ "$(read_config .Docker.Config.User)" = "$uid:$gid" ] || fail "the image's user is $(read_config .Docker.Config.User)"
+[ "$(read_config .Docker.Config.Entrypoint)" = "[make]" ] || fail "the image's entrypoint is not make"
+ready=$(buildah from --quiet --pull-never tfod:check)
+root=$(buildah mount "$ready")
+for compiler in cc gcc g++ clang nvcc; do
+    found=$(find "$root/usr/bin" "$root/usr/local" "$root/opt/venv/bin" -name "$compiler*" -print -quit)
+    [ -z "$found" ] || fail "the image holds a compiler: ${found#"$root"}"
+done
+[ -z "$(find "$root/opt/venv" "$root/tfod" -xdev -user $uid ! -path "$root/tfod/workspace" -print -quit)" ] ||
+    fail "the image's user may change the environment or the scripts"
+
+# ------------------------------------------------------------ the six verbs in it, as docker compose run would
+install -d -o $uid -g $gid "$room/workspace/check"
+touch "$room/before"
+# the entrypoint of the image's config, as its user, without capabilities
+run() { attend buildah run --cap-drop ALL --volume "$room/workspace:/tfod/workspace" "$ready" -- "$@"; }
+run make doctor
+run make install # does nothing where the environment is complete
+run python scripts/preprocessing/make_sample_dataset.py -o workspace/check/images --number 10 --size 160
+run make split tfrecord train eval export infer WORKSPACE=workspace/check PRETRAINED= STEPS=3 BATCH=2 RATIO=0.3 SCORE=0 \
+    BASE_CONFIG=scripts/configs/demo.config
+step "make doctor and the six verbs in the image: ok"
+for path in annotations/train.record models/my_model/ckpt-3.index models/my_model/metrics.json \
+    exported_models/my_model/saved_model/saved_model.pb inference_result; do
+    [ -e "$room/workspace/check/$path" ] || fail "workspace/check/$path: was not written"
+done
+foreign=$(find "$room/workspace/check" ! \( -user $uid -group $gid \) -print -quit)
+[ -z "$foreign" ] || fail "$foreign: does not belong to the one who called"
+# compose.yaml makes the file system read-only but for these: then nothing else may have been written
+written=$(find "$root" -xdev -newer "$room/before" -type f ! -path "$root/tmp/*" ! -path "$root/tfod/workspace/*" \
+    ! -path "$root/etc/hosts" ! -path "$root/etc/resolv.conf" ! -path "$root/run/*" -print -quit)
+[ -z "$written" ] || fail "${written#"$root"}: was written, and compose.yaml makes the file system read-only"
+step "the files belong to the one who called, and nothing was written elsewhere: ok"
+echo "not checked, since it takes Docker and an NVIDIA card: the real base image, GPUs, the health check, the workers' network"
