@@ -7,6 +7,8 @@
         --checkpoint_dir=models/my_model
 """
 
+import json
+import os
 from glob import glob
 from pathlib import Path
 
@@ -55,9 +57,32 @@ def read_checked_config(arguments, for_training):
         config.train_config.num_steps = arguments.num_train_steps
     if for_training and not config.train_config.num_steps:
         faults.append(f"{arguments.pipeline_config_path}: num_steps is not set; set it, or give --num_train_steps")
+    if for_training and not faults:
+        faults = find_worker_faults(config, arguments.num_workers)
     if faults:
         raise InputError(*faults)
     return config
+
+
+def find_worker_faults(config, num_workers):
+    """What keeps several workers from training together, as texts: TF_CONFIG, and records for each of them."""
+    if num_workers == 1:
+        return []
+    faults = []
+    patterns = config.train_input_reader.tf_record_input_reader.input_path
+    records = sum(len(glob(pattern)) for pattern in patterns)
+    if records < num_workers:
+        faults.append(
+            f"{', '.join(patterns)}: files found: {records}, needed: {num_workers}, since every worker reads its own; "
+            f"make tfrecord SHARDS={num_workers}"
+        )
+    try:
+        workers = json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"]
+        if len(workers) != num_workers:
+            faults.append(f"TF_CONFIG: names {len(workers)} workers, and --num_workers is {num_workers}; name all")
+    except (KeyError, TypeError, ValueError):
+        faults.append("TF_CONFIG: is not set, or names no workers; docs/gpu.md shows one for each machine")
+    return faults
 
 
 def train(arguments):
