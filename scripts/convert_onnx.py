@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Makes an ONNX file of an exported detector's SavedModel, and compares the two.
+
+The file has the SavedModel's input and outputs, and in its metadata the class names as JSON, labels: {"1": "raccoon"}.
+
+    cd workspace/training_demo
+    python ../../scripts/convert_onnx.py --saved_model_dir exported_models/my_model/saved_model \\
+        --output exported_models/my_model/model.onnx
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tfod import files
+from tfod.console import InputError, make_parser, run, say
+
+PIXELS, SCORE = 0.5, 1e-3  # by how much the ONNX file may differ from the SavedModel
+
+
+def parse_arguments():
+    parser = make_parser(__doc__)
+    parser.add_argument("--saved_model_dir", required=True, help="the saved_model folder of an export")
+    parser.add_argument("--output", required=True, help="file to write")
+    parser.add_argument(
+        "--pipeline_config_path", help="pipeline.config; without it the one beside the saved_model folder"
+    )
+    parser.add_argument("--opset", type=int, default=17, help="version of ONNX's operators")
+    parser.add_argument("--sample_images", help="folder of photos to compare on; without it the evaluation records")
+    parser.add_argument("--samples", type=int, default=5, help="number of photos to compare on")
+    arguments = parser.parse_args()
+    if arguments.samples < 1:
+        parser.error(f"--samples is {arguments.samples}; give 1 or more")
+    return arguments
+
+
+def main():
+    arguments = parse_arguments()
+    folder, output = Path(arguments.saved_model_dir), Path(arguments.output)
+    if not (folder / "saved_model.pb").is_file():
+        raise InputError(f"{folder}: holds no saved_model.pb; `make export` makes exported_models/NAME/saved_model")
+    config_path = Path(arguments.pipeline_config_path or folder.parent / "pipeline.config")
+    from tfod import exporting, pipeline_config
+
+    config = pipeline_config.read_config(config_path)
+    names = exporting.read_class_names(config, folder.parent)
+    fingerprint = files.fingerprint([folder], opset=arguments.opset, names=sorted(names.items()))
+    if files.is_current(output, fingerprint):
+        say(f"{output} is up to date")
+        return
+    say(f"converting {folder} to {output}")
+    with files.write_whole(output) as fresh:
+        convert(folder, fresh, arguments.opset)
+        write_labels(fresh, names)
+        photos, source = exporting.find_sample_photos(config, arguments.samples, arguments.sample_images)
+        agreement = compare(folder, fresh, photos)
+        if not agreement.holds(PIXELS, SCORE):
+            raise InputError(
+                f"{output}: differs from {folder} on {source}: {agreement}; allowed are {PIXELS} pixels and {SCORE}, "
+                "so it was not kept; try another --opset"
+            )
+    files.mark_current(output, fingerprint)
+    size = output.stat().st_size / 1e6
+    print(f"{output}: {size:.2f} MB; compared with the SavedModel on {len(photos)} {source}: {agreement}")
+
+
+def convert(folder, output, opset):
+    """Writes the SavedModel in `folder` as ONNX, in a process of its own: tf2onnx sets up TensorFlow to its liking."""
+    command = [sys.executable, "-m", "tf2onnx.convert", "--saved-model", folder, "--output", output, "--opset", opset]
+    command += ["--tag", "serve", "--signature_def", "serving_default"]
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    if done.returncode or not output.is_file():
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise InputError(f"{folder}: tf2onnx can't convert it ({lines[-1]}); try another --opset")
+
+
+def write_labels(path, names):
+    """Puts the class names, a dict id -> name, into the ONNX file's metadata."""
+    import onnx
+
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, {"labels": json.dumps(names, ensure_ascii=False)})
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+
+
+def compare(folder, path, photos):
+    """The `Agreement` of the ONNX file with the SavedModel on `photos`."""
+    from tfod.agreement import compare_detections
+    from tfod.detector import Detector
+
+    expected, found = (Detector(model, score=0.0, max_boxes=1000).detect(photos) for model in (folder, path))
+    return compare_detections(expected, found, [photo.shape[1::-1] for photo in photos])
+
+
+if __name__ == "__main__":
+    run(main)
