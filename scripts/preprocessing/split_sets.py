@@ -103,7 +103,8 @@ def _share_seats(order, members, here, rest, seats, wanted, strata, number):
     """A dict stratum -> its number of `seats`, in images.
 
     Each gets its share of `wanted` rounded down, less what it has `here`. The seats left over go to strata that have
-    none yet, then to the largest remainders. One image of each is kept for `REST` if that has none of it.
+    none yet, then to the largest remainders. One image of each is kept for `REST` if that has none of it, unless
+    another stratum would then get more than an image above its share.
     """
     totals, having = collections.Counter(), collections.Counter()
     for groups, counter in ((here, having), (rest, totals), (here, totals), (sum(members.values(), []), totals)):
@@ -118,9 +119,17 @@ def _share_seats(order, members, here, rest, seats, wanted, strata, number):
         need = wanted * totals[stratum] - number * has  # in 1 / number of an image: whole numbers, no rounding
         return need >= number, not has and stratum != NO_CLASS, need
 
+    def find_open(fair, kept):
+        """Where a seat can go: `fair` to at most an image above the share, `kept` leaving one image for `REST`."""
+        return [
+            stratum
+            for stratum in order
+            if quotas[stratum] < room[stratum] - (kept and stratum not in in_rest)
+            and (not fair or find_urgency(stratum)[-1] >= 0)
+        ]
+
     for _ in range(min(seats, sum(room.values()))):
-        open_ones = [s for s in order if quotas[s] < room[s] - (s not in in_rest)]
-        open_ones = open_ones or [s for s in order if quotas[s] < room[s]]
+        open_ones = find_open(True, True) or find_open(True, False) or find_open(False, True) or find_open(False, False)
         quotas[max(open_ones, key=find_urgency)] += 1
     return quotas
 
