@@ -1,123 +1,159 @@
 #!/usr/bin/env python3
-"""Runs an exported detector on images, and writes each with its detections drawn, under its own name.
+"""Runs a detector on photos, videos or a camera, and writes what it finds: each photo annotated, under its own name.
 
     cd workspace/training_demo
     python inference_main_v2.py -m exported_models/my_model/saved_model -l annotations/label_map.pbtxt \\
         -i images/test -o inference_result/
+
+-m also takes a .tflite or .onnx file or a folder of checkpoints, -i files, 'patterns*.jpg', videos and cameras.
 """
 
-import time
+import itertools
 from pathlib import Path
 
 from tfod import files
-from tfod.console import InputError, make_parser, progress, run, say
+from tfod.console import InputError, make_parser, run, say
+
+SAVE_KINDS = ("images", "json", "csv", "coco", "voc", "crops", "video")
 
 
 def parse_arguments():
     parser = make_parser(__doc__)
-    parser.add_argument("-m", "--saved_model_path", required=True, help="the saved_model folder of an export")
-    parser.add_argument("-l", "--labels_path", required=True, help="label map")
-    parser.add_argument("-i", "--images_dir", required=True, help="folder of images")
-    parser.add_argument("-o", "--output_dir", default="inference_result", help="folder for the annotated images")
+    parser.add_argument(
+        "-m",
+        "--saved_model_path",
+        required=True,
+        help="the saved_model folder of an export, a .tflite or .onnx file, or a folder with pipeline.config and"
+        " checkpoints",
+    )
+    parser.add_argument("-l", "--labels_path", help="label map; without it, the model's own files say the names")
+    parser.add_argument(
+        "-i",
+        "--images_dir",
+        required=True,
+        nargs="+",
+        help="folder of images, or files, patterns in quotes, videos, or the number of a camera",
+    )
+    parser.add_argument("-o", "--output_dir", default="inference_result", help="folder for the results")
+    parser.add_argument("--recursive", action="store_true", help="take the images in the folders below, too")
+    parser.add_argument("--unlabelled", action="store_true", help="take only images without an XML file beside them")
     parser.add_argument("--score", type=float, default=0.5, help="draw detections of at least this score, 0 to 1")
+    parser.add_argument(
+        "--iou",
+        type=float,
+        help="leave out boxes that overlap a better one of their class by more than this, 0 to 1, beyond what the"
+        " model itself leaves out",
+    )
+    parser.add_argument(
+        "--class_agnostic", action="store_true", help="leave them out across classes, too; --iou is 0.5 if not given"
+    )
+    parser.add_argument("--max_boxes", type=int, default=100, help="at most so many detections an image")
+    parser.add_argument("--classes", type=split, help="find only these: names or ids, as raccoon,cat")
+    parser.add_argument(
+        "--batch", type=int, help="images a call of the model, if it was exported with --batch_size dynamic"
+    )
+    parser.add_argument("--threads", type=int, help="images worked on at a time; one for each core if not given")
+    parser.add_argument(
+        "--save",
+        type=split,
+        help=f"what to write: {','.join(SAVE_KINDS)}; images for photos and video for videos if not given",
+    )
     arguments = parser.parse_args()
-    if not 0 <= arguments.score <= 1:
-        parser.error(f"--score is {arguments.score}; give a number from 0 to 1")
+    for name in ("score", "iou"):
+        value = getattr(arguments, name)
+        if value is not None and not 0 <= value <= 1:
+            parser.error(f"--{name} is {value}; give a number from 0 to 1")
+    for name in ("max_boxes", "batch", "threads"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name} is {value}; give 1 or more")
+    unknown = sorted(set(arguments.save or ()) - set(SAVE_KINDS))
+    if unknown:
+        parser.error(f"--save {','.join(unknown)}: choose from {','.join(SAVE_KINDS)}")
     return arguments
 
 
-def find_input(arguments):
-    """The images to read and the label map as {id: name}; every fault of the arguments' files at once."""
-    from tfod.images import list_images
-    from tfod.label_map import read_label_map
+def split(text):
+    return [word.strip() for word in text.split(",") if word.strip()]
 
-    faults, images, names = [], [], {}
-    model = Path(arguments.saved_model_path)
-    if not (model / "saved_model.pb").exists():
-        faults.append(f"{model}: holds no saved_model.pb; `make export` makes exported_models/NAME/saved_model")
-    images_dir = Path(arguments.images_dir)
-    if images_dir.is_dir():
-        images = list_images(images_dir)
-    if not images:
-        faults.append(f"{images_dir}: holds no images; name a folder of photos")
-    if images_dir.resolve() == Path(arguments.output_dir).resolve():
-        faults.append(f"{images_dir}: is input and output, and images are never overwritten; name another -o")
+
+def find_input(arguments):
+    """(photos, videos, faults of single photos); every fault of the arguments' files at once."""
+    from tfod.runtimes import find_model
+    from tfod.sources import find_sources
+
+    output, faults = Path(arguments.output_dir), []
+    photos = videos = odd = ()
     try:
-        names = {number: name for name, number in read_label_map(arguments.labels_path).items()}
+        find_model(arguments.saved_model_path)
     except InputError as error:
         faults += error.faults
+    if arguments.labels_path and not Path(arguments.labels_path).is_file():
+        faults.append(f"{arguments.labels_path}: there is no such label map; `make label_map` makes one")
+    words = arguments.images_dir
+    try:
+        photos, videos, odd = find_sources(words, arguments.recursive, output)
+        if arguments.unlabelled:
+            photos = [photo for photo in photos if not photo.path.with_suffix(".xml").exists()]
+        elif not (photos or videos or odd):
+            faults.append(f"{' '.join(words)}: holds no images; name a folder of photos")
+    except InputError as error:
+        faults += error.faults
+    faults += find_overwritten([*photos, *videos], output)
+    if "voc" in (arguments.save or ()):
+        for _, same in itertools.groupby(sorted(photo.name for photo in photos), lambda name: name.with_suffix("")):
+            first, *others = same
+            faults += [f"{first}: would have the same XML file as {other}; rename one" for other in others]
     if faults:
         raise InputError(*faults)
-    return images, names
+    return photos, videos, odd
 
 
-def load_detector(saved_model_path):
-    """A function: uint8 array [height, width, 3] -> boxes [N, 4], classes [N], scores [N] of one image.
-
-    Boxes are float32 `[ymin, xmin, ymax, xmax]` normalized, classes the label map's ids, best score first.
-    """
-    import tfod.compat  # noqa: F401 - Keras 2, and a quiet start
-
-    import tensorflow as tf
-
-    model = tf.saved_model.load(str(saved_model_path))
-    signature = model.signatures["serving_default"]
-    (name, spec), *more = signature.structured_input_signature[1].items()
-    if more or spec.dtype != tf.uint8:
-        raise InputError(f"{saved_model_path}: takes no photo ({name}: {spec}); export with --input_type image_tensor")
-
-    def detect(image):
-        found = signature(**{name: tf.constant(image)[tf.newaxis]})
-        count = int(found["num_detections"][0])
-        boxes, classes, scores = (found[f"detection_{key}"][0, :count] for key in ("boxes", "classes", "scores"))
-        return boxes.numpy(), classes.numpy().astype(int), scores.numpy()
-
-    # keeps what the signature only refers to
-    detect.model = model
-    return detect
+def find_overwritten(sources, output):
+    """The first thing that a result would be written over, as a fault: the input, or a labelled photo beside it."""
+    for source in sources:
+        target = output / source.name
+        if not target.exists():
+            continue
+        if isinstance(source.path, Path) and target.samefile(source.path):
+            return [f"{target.parent}: is input and output, and images are never overwritten; name another -o"]
+        if target.with_suffix(".xml").exists():
+            return [
+                f"{target.parent}: holds labelled photos, as {target.name}; they are never overwritten: name another -o"
+            ]
+    return []
 
 
-def annotate(path, output, detect, names, score_threshold):
-    """Detects in the photo `path`, writes it annotated to `output`, and returns how many detections were drawn."""
-    import numpy as np
-
-    from tfod.drawing import draw_detections
-    from tfod.images import read_image
-
-    image = read_image(path)
-    boxes, classes, scores = detect(np.asarray(image))
-    keep = scores >= score_threshold
-    labels = [names.get(number, f"class {number}") for number in classes[keep]]
-    drawn = draw_detections(image, boxes[keep], labels, ids=classes[keep], scores=scores[keep])
-    with files.write_whole(output) as fresh:
-        drawn.save(fresh, quality=92)
-    return len(labels)
+def make_fingerprint(arguments, photos, videos):
+    """The fingerprint of all that the results depend on; None for a camera, which never shows the same again."""
+    if any(isinstance(video.path, int) for video in videos):
+        return None
+    labels = [arguments.labels_path] if arguments.labels_path else []
+    inputs = [arguments.saved_model_path, *labels, *(source.path for source in (*photos, *videos))]
+    paths = ("saved_model_path", "labels_path", "images_dir", "output_dir")
+    return files.fingerprint(inputs, **{name: value for name, value in vars(arguments).items() if name not in paths})
 
 
 def main():
     arguments = parse_arguments()
-    images, names = find_input(arguments)
-    model, output = Path(arguments.saved_model_path), Path(arguments.output_dir)
-    fingerprint = files.fingerprint([model, arguments.labels_path, *images], score=arguments.score)
-    if files.is_current(output, fingerprint):
-        say(f"{output} is up to date: {len(images)} annotated images")
+    photos, videos, odd = find_input(arguments)
+    output = Path(arguments.output_dir)
+    if not (photos or videos or odd):
+        say("every image has an XML file: there is nothing to label")
         return 0
-    detect = load_detector(model)
-    began, detections, faults = time.monotonic(), 0, []
-    for path in progress(images, "detecting"):
-        try:
-            detections += annotate(path, output / path.name, detect, names, arguments.score)
-        except InputError as error:
-            faults += error.faults
-    done = len(images) - len(faults)
-    seconds = time.monotonic() - began
-    print(
-        f"Wrote {done} annotated images to {output}: {detections} detections of score {arguments.score} or more, "
-        f"{seconds / max(done, 1):.3f} s an image"
-    )
-    if faults:
-        raise InputError(*faults)
-    files.mark_current(output, fingerprint)
+    fingerprint = make_fingerprint(arguments, photos, videos)
+    if fingerprint and not odd and files.is_current(output, fingerprint):
+        say(f"{output} is up to date: {len(photos)} annotated images")
+        return 0
+    from tfod import inference
+
+    with files.make_room(output) as room:
+        done = inference.infer(arguments, photos, videos, output, room)
+    print(done.describe(arguments, output))
+    if done.faults or odd:
+        raise InputError(*odd, *done.faults)
+    if fingerprint:
+        files.mark_current(output, fingerprint)
     return 0
 
 

@@ -95,7 +95,10 @@ def say(text):
 
 @contextlib.contextmanager
 def show_progress(what, total, start=0):
-    """Yields `update(done, text="")`: a bar on a terminal; in a pipe, one plain line every ten seconds."""
+    """Yields `update(done, text="")`: a bar on a terminal; in a pipe, one plain line every ten seconds.
+
+    `total` is None where nobody knows it.
+    """
     bar = tqdm(total=total, initial=start, desc=what, file=sys.stderr, leave=False, disable=not sys.stderr.isatty())
     said = time.monotonic()
     first = None  # what comes before the first item is done (building, tracing) says nothing of the others
@@ -109,8 +112,12 @@ def show_progress(what, total, start=0):
             bar.update(done - bar.n)
         elif now - said > 10 and done > first[0]:
             said = now
+            text = text and f", {text}"
+            if total is None:
+                say(f"{what}: {done}{text}")
+                return
             left = (now - first[1]) / (done - first[0]) * (total - done)
-            say(f"{what}: {done} of {total}{text and ', '}{text}, {format_seconds(left)} left")
+            say(f"{what}: {done} of {total}{text}, {format_seconds(left)} left")
 
     try:
         yield update

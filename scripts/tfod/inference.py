@@ -1,0 +1,218 @@
+"""Top module: runs a detector over photos and videos, with reading, model, drawing and writing side by side.
+
+Each thread takes one image through all steps, so that while the model of one computes, others are read, drawn and
+written. Few images are under way at any time: memory does not grow with their number.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import itertools
+import threading
+import time
+
+import numpy as np
+from PIL import Image
+
+from tfod import detections
+from tfod.console import InputError, say, show_progress
+from tfod.detector import Detector
+from tfod.images import map_in_threads, read_image
+from tfod.sources import Photo, open_video
+
+
+@dataclasses.dataclass
+class Totals:
+    """What was done. `seconds` counts those of all threads for each step, `faults` are texts."""
+
+    images: int = 0
+    proposals: int = 0
+    classes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    faults: list = dataclasses.field(default_factory=list)
+    save: list = dataclasses.field(default_factory=list)
+    seconds: dict = dataclasses.field(default_factory=lambda: dict.fromkeys(("read", "model", "draw", "write"), 0.0))
+    started: float = 0.0
+    took: float = 0.0
+
+    def describe(self, arguments, output):
+        """The totals, as lines for a person."""
+        what = "annotated images" if "images" in self.save else f"{', '.join(self.save)} of images"
+        number = sum(self.classes.values())
+        lines = [f"Wrote {self.images} {what} to {output}: {number} detections of score {arguments.score} or more"]
+        lines += [f"  {name}: {count}" for name, count in self.classes.most_common()]
+        rate = self.images / max(self.took - self.started, 1e-9)
+        shares = ", ".join(
+            f"{step} {spent / max(sum(self.seconds.values()), 1e-9):.0%}" for step, spent in self.seconds.items()
+        )
+        lines.append(f"{self.started:.1f} s to load the model, then {rate:.1f} images/s; of that time: {shares}")
+        if "voc" in self.save:
+            lines += [
+                f"{self.proposals} XML files are in {output}/voc, for a person to correct: label.py -i {output}/voc",
+                "then move them to the photos: mv -n FROM/*.xml TO",
+            ]
+        return "\n".join(lines)
+
+
+class Work:
+    """What the threads do with an image: `process`. `loading` is a future of the `Detector`."""
+
+    def __init__(self, loading, files, save):
+        self.loading, self.files, self.save = loading, files, save
+        self.totals, self.lock = Totals(save=save), threading.Lock()
+
+    @contextlib.contextmanager
+    def timed(self, step):
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.totals.seconds[step] += time.perf_counter() - began
+
+    def read(self, photo):
+        """(PIL image, photo, {}), or the fault's text if it can't be read."""
+        try:
+            with self.timed("read"):
+                return read_image(photo.path), photo, {}
+        except InputError as error:
+            return "\n".join(error.faults)
+
+    def process(self, batch):
+        """A list of (`Result`, drawn image if a video wants it), or a fault's text, for each image of `batch`.
+
+        These are `Photo`s, or frames as (PIL image, `Photo` that names it, what its `Result` has beyond that).
+        """
+        batch = [item if isinstance(item, tuple) else self.read(item) for item in batch]
+        detector = self.loading.result()
+        arrays = [np.asarray(item[0]) for item in batch if isinstance(item, tuple)]
+        with self.timed("model"):
+            found = iter(detector.detect(arrays))
+        return [item if isinstance(item, str) else self.finish(*item, next(found), detector) for item in batch]
+
+    def finish(self, image, photo, video, found, detector):
+        result = detections.make_result(photo.path, photo.name, image, found, detector.get_name, **video)
+        drawn = None
+        wants_video = "video" in self.save and result.frame is not None
+        if "images" in self.save or wants_video:
+            with self.timed("draw"):
+                drawn = detections.draw(result)
+        with self.timed("write"):
+            if "images" in self.save:
+                detections.write_image(self.files, result, drawn)
+            if "crops" in self.save:
+                detections.write_crops(self.files, result)
+            if "voc" in self.save and detections.write_voc(self.files, result):
+                with self.lock:
+                    self.totals.proposals += 1
+        result.image = None
+        return result, drawn if wants_video else None
+
+    def run(self, batches, writers, update, video_writer=None):
+        """Processes `batches`, and gives each result to the `writers`, in order."""
+        totals = self.totals
+        for done in map_in_threads(self.process, batches):
+            for item in done:
+                if isinstance(item, str):
+                    totals.faults.append(item)
+                    continue
+                result, drawn = item
+                totals.images += 1
+                totals.classes.update(result.labels)
+                with self.timed("write"):
+                    for writer in writers:
+                        writer.add(result)
+                    if drawn:
+                        video_writer.add(drawn)
+            update(totals.images + len(totals.faults))
+
+
+def infer(arguments, photos, videos, output, room):
+    """Does all photos and videos as the script's `arguments` say; the `Totals`. `room` is a temporary folder."""
+    files = detections.Files(output, room)
+    save = arguments.save or ["images"] * bool(photos) + ["video"] * bool(videos)
+    makers = {"json": detections.JsonWriter, "csv": detections.CsvWriter, "coco": detections.CocoWriter}
+    writers = [make(files) for kind, make in makers.items() if kind in save]
+    began = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(1) as loader, contextlib.ExitStack() as stack:
+        loading = loader.submit(load_detector, arguments)  # while it loads, the first photos are read
+        work = Work(loading, files, save)
+        loading.add_done_callback(lambda _: setattr(work.totals, "started", time.monotonic() - began))
+        opened, faults = open_videos(videos)
+        counts = [properties.frames for _, properties, _ in opened]
+        update = stack.enter_context(show_progress("detecting", None if 0 in counts else len(photos) + sum(counts)))
+        batch = arguments.batch or 1
+        work.save = arguments.save or ["images"]
+        work.run(group(photos, batch), writers, update)
+        work.save = arguments.save or ["video"]
+        for video, properties, frames in opened:
+            run_video(work, video, properties, frames, batch, writers, update)
+        names = loading.result().names
+        for writer in writers:
+            writer.close(names)
+        work.totals.faults += faults
+    if "voc" in save:
+        detections.clear_voc(output, [photo.name for photo in photos])
+    work.totals.took = time.monotonic() - began
+    return work.totals
+
+
+def load_detector(arguments):
+    return Detector(
+        arguments.saved_model_path,
+        arguments.labels_path,
+        score=arguments.score,
+        iou=arguments.iou,
+        class_agnostic=arguments.class_agnostic,
+        max_boxes=arguments.max_boxes,
+        classes=arguments.classes,
+        batch=arguments.batch,
+        threads=arguments.threads,
+    )
+
+
+def group(items, number):
+    """Lists of `number` items each; the last may be shorter."""
+    items = iter(items)
+    while some := list(itertools.islice(items, number)):
+        yield some
+
+
+def open_videos(videos):
+    """([(video, properties, frames)] of those that can be opened, faults of the others)."""
+    opened, faults = [], []
+    for video in videos:
+        try:
+            opened.append((video, *open_video(video)))
+        except InputError as error:
+            faults += error.faults
+    return opened, faults
+
+
+def run_video(work, video, properties, frames, batch, writers, update):
+    """Processes the frames of a video; those of a camera until Ctrl-C."""
+    stem = video.name.with_suffix("")
+    is_camera = isinstance(video.path, int)
+    path = stem if is_camera else video.path
+
+    def read():
+        try:
+            while True:
+                with work.timed("read"):
+                    number, seconds, pixels = next(frames)
+                name = stem / f"{stem.name}_{number:06d}.jpg"
+                yield Image.fromarray(pixels), Photo(path, name), {"frame": number, "seconds": seconds}
+        except StopIteration:
+            return
+        except InputError as error:
+            work.totals.faults += error.faults
+
+    writer = detections.VideoWriter(work.files, video.name.with_suffix(".mp4"), properties.fps)
+    if is_camera:
+        say(f"{path}: Ctrl-C ends it")
+    try:
+        work.run(group(read(), batch), writers, update, writer)
+    except KeyboardInterrupt:
+        if not is_camera:
+            raise
+    writer.close()

@@ -1,0 +1,325 @@
+"""Top module: opens a detector, whatever its format, on the library that runs it.
+
+Only that library is imported: TensorFlow for a SavedModel or a folder of checkpoints, ai-edge-litert for TFLite,
+onnxruntime for ONNX.
+"""
+
+import dataclasses
+import json
+import os
+import queue
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tfod.checkpoints import choose_checkpoint, find_latest_checkpoint
+from tfod.console import InputError, say
+
+OUTPUTS = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
+SERVE_TAG, SIGNATURE = "serve", "serving_default"
+
+
+@dataclasses.dataclass
+class Runtime:
+    """An opened model; several threads may call it at once.
+
+    run:    uint8 array [B, height, width, 3], RGB -> (boxes float [B, N, 4], `[ymin, xmin, ymax, xmax]` normalized;
+            classes [B, N], ids of the label map; scores [B, N], best first; count [B], how many of N are detections)
+    batch:  how many images B a call takes; None: any number
+    labels: dict id -> name, as far as the model's own files tell
+    """
+
+    run: Callable
+    batch: int | None
+    labels: dict
+
+
+def find_model(path):
+    """(kind, path of what to open): of "saved_model", "checkpoints", "tflite" or "onnx". Imports nothing slow.
+
+    Raises InputError where there is no detector.
+    """
+    path = Path(path)
+    if path.is_file() and path.suffix.lower() in (".tflite", ".onnx"):
+        return path.suffix.lower()[1:], path
+    for folder in (path, path / "saved_model"):
+        if (folder / "saved_model.pb").is_file():
+            return "saved_model", folder
+    if (path / "pipeline.config").is_file() and (find_latest_checkpoint(path) or find_latest_checkpoint(path / "best")):
+        return "checkpoints", path
+    what = "is no detector" if path.is_file() else "holds no saved_model.pb" if path.is_dir() else "is not there"
+    raise InputError(
+        f"{path}: {what}; name a saved_model folder (`make export` makes exported_models/NAME/saved_model), a .tflite"
+        " or .onnx file, or a folder with pipeline.config and checkpoints"
+    )
+
+
+def open_model(path, threads):
+    """The `Runtime` of the detector at `path`, to be called by up to `threads` threads at once.
+
+    The machine's cores are shared out among the threads. Raises InputError where it can't be opened.
+    """
+    kind, path = find_model(path)
+    cores = max(1, len(os.sched_getaffinity(0)) // threads)
+    openers = {"saved_model": _open_saved_model, "checkpoints": _open_checkpoints, "onnx": _open_onnx}
+    return openers.get(kind, _open_tflite)(path, cores)
+
+
+# ---------------------------------------------------------------- TensorFlow
+
+
+def _import_tensorflow():
+    """TensorFlow, without Keras, which a finished graph does not need and which takes a quarter of the import."""
+    import tfod.compat  # noqa: F401 - a quiet start
+
+    ours = "tensorflow" not in sys.modules and "tf_keras" not in sys.modules
+    if ours:
+        sys.modules["tf_keras"] = None  # TensorFlow goes on without it; who asks for tf.keras later still gets it
+    try:
+        import tensorflow as tf
+    finally:
+        if ours:
+            del sys.modules["tf_keras"]
+    return tf
+
+
+def _make_session(tf, graph_def, cores):
+    """A session on `graph_def`. It computes in the thread that calls it: two calls share nothing and wait for nothing.
+
+    With TensorFlow's own threads one call takes as long and keeps more cores busy, for a network of this size.
+    """
+    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=cores, inter_op_parallelism_threads=-1)
+    config.gpu_options.allow_growth = True
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.graph_util.import_graph_def(graph_def, name="")
+    return tf.compat.v1.Session(graph=graph, config=config)
+
+
+def _open_saved_model(path, cores):
+    """Loads only what the signature needs: tf.saved_model.load would build every function of the model in Python."""
+    tf = _import_tensorflow()
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel()
+    try:
+        saved.ParseFromString((path / "saved_model.pb").read_bytes())
+    except DecodeError as error:
+        raise InputError(f"{path}: saved_model.pb can't be read ({error}); export again") from None
+    graphs = [graph for graph in saved.meta_graphs if SERVE_TAG in graph.meta_info_def.tags]
+    if not graphs or SIGNATURE not in graphs[0].signature_def:
+        raise InputError(f"{path}: has no signature {SIGNATURE}; export with exporter_main_v2.py")
+    graph, signature = graphs[0], graphs[0].signature_def[SIGNATURE]
+    inputs = list(signature.inputs.values())
+    if len(inputs) != 1 or inputs[0].dtype != tf.uint8.as_datatype_enum:
+        takes = ", ".join(f"{name} ({tf.as_dtype(part.dtype).name})" for name, part in signature.inputs.items())
+        raise InputError(f"{path}: takes {takes}, not a photo; export with --input_type image_tensor")
+    missing = [name for name in OUTPUTS if name not in signature.outputs]
+    if missing:
+        raise InputError(f"{path}: gives no {', '.join(missing)}; name the export of a detector")
+    saver, outputs = graph.saver_def, [signature.outputs[name].name for name in OUTPUTS]
+    init = (
+        graph.signature_def["__saved_model_init_op"].outputs if "__saved_model_init_op" in graph.signature_def else {}
+    )
+    init = [part.name for part in init.values()]
+    nodes = [name.split(":")[0] for name in (*outputs, *init, saver.restore_op_name, saver.filename_tensor_name)]
+    session = _make_session(tf, _prune(tf, graph.graph_def, nodes), cores)
+    try:
+        variables = str(path / "variables" / "variables")
+        session.run(saver.restore_op_name, {saver.filename_tensor_name: variables})
+        session.run([session.graph.as_graph_element(name) for name in init])
+    except tf.errors.OpError as error:
+        raise InputError(f"{path}: its variables can't be loaded ({error.message}); export again") from None
+    shape = [size.size for size in inputs[0].tensor_shape.dim]
+    batch = shape[0] if shape and shape[0] > 0 else None
+    run = session.make_callable(outputs, feed_list=[inputs[0].name])
+    return Runtime(run, batch, _read_labels(path.parent / "label_map.pbtxt"))
+
+
+def _prune(tf, graph_def, nodes):
+    """The part of `graph_def` that `nodes` (names) need: less than a third of an export's bytes, most are gradients."""
+    part = tf.compat.v1.graph_util.extract_sub_graph(graph_def, nodes)
+    library = {function.signature.name: function for function in graph_def.library.function}
+    needed, found = {}, [part.node]
+    while found:
+        for node in found.pop():
+            called = [node.op]
+            for attribute in node.attr.values():
+                called += [attribute.func.name, *(function.name for function in attribute.list.func)]
+            for name in called:
+                if name in library and name not in needed:
+                    needed[name] = library[name]
+                    found.append(library[name].node_def)
+    part.library.function.extend(needed.values())
+    return part
+
+
+def _open_checkpoints(path, cores):
+    """Builds the model of pipeline.config and gives it the weights of the best checkpoint, else of the newest."""
+    import tfod.compat  # noqa: F401 - corrects object_detection at import
+
+    import tensorflow as tf
+    from object_detection.builders import model_builder
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    from tfod.exporting import restore_weights, run_model
+    from tfod.pipeline_config import read_config
+
+    config, checkpoint = read_config(path / "pipeline.config"), choose_checkpoint(path)
+    model = model_builder.build(config.model, is_training=False)
+    check = restore_weights(config, model, checkpoint)
+
+    @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8)])
+    def run(images):
+        found = run_model(model, tf.cast(images, tf.float32))
+        found["detection_classes"] = tf.cast(found["detection_classes"], tf.float32) + 1
+        return [tf.cast(found[name], tf.float32) for name in OUTPUTS]
+
+    frozen = convert_variables_to_constants_v2(run.get_concrete_function())
+    check()
+    say(f"the weights are those of {checkpoint}")
+    session = _make_session(tf, frozen.graph.as_graph_def(), cores)
+    run = session.make_callable([part.name for part in frozen.outputs], feed_list=[frozen.inputs[0].name])
+    maps = [reader.label_map_path for reader in (config.train_input_reader, *config.eval_input_reader)]
+    # as the config has it, from the folder that commands run in; models/NAME is two levels below the workspace
+    places = [folder / name for name in maps if name for folder in (Path(), path.resolve().parents[1])]
+    return Runtime(run, 1, next(filter(None, map(_read_labels, places)), {}))
+
+
+def _read_labels(path):
+    from tfod.label_map import read_label_map
+
+    return {number: name for name, number in read_label_map(path).items()} if path.is_file() else {}
+
+
+# ---------------------------------------------------------------- ONNX
+
+
+def _open_onnx(path, cores):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = cores, 1
+    options.log_severity_level = 3  # errors; the conversion leaves shapes open, which it would warn of
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=onnxruntime.get_available_providers())
+    except Exception as error:  # its exceptions have no common class of their own
+        raise InputError(f"{path}: is no ONNX model that onnxruntime can run ({error}); make onnx anew") from error
+    inputs, outputs = session.get_inputs(), {part.name for part in session.get_outputs()}
+    if len(inputs) != 1 or inputs[0].type != "tensor(uint8)" or not outputs.issuperset(OUTPUTS):
+        raise InputError(f"{path}: is no detector that takes a photo; `make onnx` makes one")
+    labels = json.loads(session.get_modelmeta().custom_metadata_map.get("labels", "{}"))
+    batch = inputs[0].shape[0]
+
+    def run(images):
+        return session.run(OUTPUTS, {inputs[0].name: images})
+
+    labels = {int(number): name for number, name in labels.items()}
+    return Runtime(run, batch if isinstance(batch, int) and batch > 0 else None, labels)
+
+
+# ---------------------------------------------------------------- TFLite
+
+
+def _open_tflite(path, cores):
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    from tfod.tflite_metadata import NO_LABEL, read_metadata
+
+    if path.read_bytes()[4:8] != b"TFL3":
+        raise InputError(f"{path}: is no TFLite model; `make tflite` makes one")
+    try:
+        metadata = read_metadata(path)
+    except InputError as error:
+        say(f"{error}; taken as MobileNet's: pixels from -1 to 1, classes by the label map")
+        metadata = {"labels": [], "mean": [127.5], "std": [127.5]}
+
+    def make_interpreter():
+        try:
+            interpreter = Interpreter(str(path), num_threads=cores, experimental_op_resolver_type=OpResolverType.AUTO)
+            interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise InputError(f"{path}: can't be run ({error}); make tflite anew") from error
+        return interpreter
+
+    # An interpreter is for one thread at a time. They are few, and made when wanted.
+    idle = queue.LifoQueue()
+    idle.put(make_interpreter())
+    interpreter = idle.queue[0]
+    (taken,) = interpreter.get_input_details()
+    places = _find_outputs(path, interpreter)
+
+    def run(images):
+        try:
+            interpreter = idle.get_nowait()
+        except queue.Empty:
+            interpreter = make_interpreter()
+        try:
+            found = []
+            for image in images:
+                interpreter.set_tensor(taken["index"], _prepare(image, taken, metadata["mean"], metadata["std"]))
+                interpreter.invoke()
+                found.append([interpreter.get_tensor(place)[0] for place in places])
+        finally:
+            idle.put(interpreter)
+        boxes, classes, scores, counts = zip(*found, strict=True)
+        return boxes, [ids + 1 for ids in classes], scores, counts
+
+    labels = {number: name for number, name in enumerate(metadata["labels"], 1) if name != NO_LABEL}
+    return Runtime(run, None, labels)
+
+
+def _find_outputs(path, interpreter):
+    """The tensor indices of boxes, classes, scores and count, whatever order the converter left them in."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAsModel(path.read_bytes(), 0)
+    graph = model.Subgraphs(0)
+    for i in range(graph.OperatorsLength()):
+        code = model.OperatorCodes(graph.Operators(i).OpcodeIndex())
+        if code.CustomCode() == b"TFLite_Detection_PostProcess":
+            return graph.Operators(i).OutputsAsNumpy().tolist()
+    given = ", ".join(part["name"] for part in interpreter.get_output_details())
+    raise InputError(
+        f"{path}: is no detector with TFLite_Detection_PostProcess, it gives {given}; `make tflite` makes one"
+    )
+
+
+def _prepare(image, taken, mean, std):
+    """The model's input [1, height, width, 3] for a photo, uint8 [height, width, 3]."""
+    import numpy as np
+
+    _, height, width, _ = taken["shape"]
+    pixels = (resize(image, height, width) - np.float32(mean)) / np.float32(std)
+    if taken["dtype"] != np.float32:
+        scale, zero = taken["quantization"]
+        limits = np.iinfo(taken["dtype"])
+        pixels = np.clip(np.round(pixels / np.float32(scale)) + zero, limits.min, limits.max).astype(taken["dtype"])
+    return pixels[np.newaxis]
+
+
+def resize(image, height, width):
+    """A photo, uint8 [h, w, 3], in another size, as float32: bilinear, to the bit as the OD API's resizer does it.
+
+    That is TensorFlow 1's kind: pixel i of the result lies at i * h / height, without half a pixel's offset, and
+    nothing is smoothed before. Pillow and OpenCV know other kinds only.
+    """
+    import numpy as np
+
+    def find_neighbours(size, wanted):
+        places = np.arange(wanted, dtype=np.float32) * np.float32(size / wanted)
+        lower = places.astype(np.intp)
+        return lower, np.minimum(lower + 1, size - 1), places - lower.astype(np.float32)
+
+    def find_columns(pixels):
+        return (pixels[:, np.newaxis] * 3 + np.arange(3)).ravel()
+
+    top, bottom, down = find_neighbours(image.shape[0], height)
+    left, right, along = find_neighbours(image.shape[1], width)
+    above, below = (image.take(rows, 0).reshape(height, -1).astype(np.float32) for rows in (top, bottom))
+    rows = [(above.take(find_columns(pixels), 1), below.take(find_columns(pixels), 1)) for pixels in (left, right)]
+    along = np.repeat(along, 3)
+    upper = rows[0][0] + (rows[1][0] - rows[0][0]) * along
+    lower = rows[0][1] + (rows[1][1] - rows[0][1]) * along
+    return (upper + (lower - upper) * down[:, np.newaxis]).reshape(height, width, 3)
