@@ -24,11 +24,8 @@ def encode_image(path, stored):
     encoded anew from these pixels: as JPEG (quality 95) where the file was compressed with loss, as PNG where not.
     """
     data = Path(path).read_bytes()
-    if stored.orientation == 1:
-        if stored.format in ("JPEG", "MPO") and stored.mode in ("L", "RGB"):  # MPO: a JPEG with more behind its end
-            return data, "jpeg"
-        if stored.format == "PNG" and not stored.mode.startswith("I;16"):
-            return data, "png"
+    if stored.is_plain:
+        return data, "png" if stored.format == "PNG" else "jpeg"
     image = read_image(path)
     lossy = stored.format in ("JPEG", "MPO") or (stored.format == "WEBP" and b"VP8L" not in data)
     image.info.clear()  # nothing but the pixels goes on
@@ -287,11 +284,5 @@ def _read_messages(data, start, stop):
 
 
 def count_records(path):
-    """How many records a TFRecord file holds, from the lengths in it, without reading the records."""
-    count, size = 0, Path(path).stat().st_size
-    with Path(path).open("rb") as file:
-        while file.tell() < size:
-            (length,) = struct.unpack("<Q", file.read(8))
-            file.seek(4 + length + 4, 1)
-            count += 1
-    return count
+    """How many records a TFRecord file holds, without reading what is in them."""
+    return sum(1 for _ in find_records(path))
