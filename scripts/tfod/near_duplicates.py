@@ -19,8 +19,8 @@ LEAST_CORRELATION = 0.9
 
 def make_thumbnail(image):
     """The thumbnail of an RGB PIL image, upright: bytes of ROWS x COLUMNS grey levels."""
-    sampled = image.resize((COLUMNS * SAMPLES, ROWS * SAMPLES), Image.Resampling.NEAREST).convert("L")
-    return sampled.resize((COLUMNS, ROWS), Image.Resampling.BOX).tobytes()
+    sampled = image.resize((COLUMNS * SAMPLES, ROWS * SAMPLES), Image.Resampling.NEAREST)
+    return sampled.reduce(SAMPLES).convert("L").tobytes()
 
 
 def find_near_duplicates(thumbnails, others):

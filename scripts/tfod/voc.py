@@ -313,7 +313,8 @@ def find_pairs(annotations, images):
 def pair(found):
     """What `find_images_of` found as (list of (image path, XML path) sorted by image, list of faults)."""
     pairs, faults = {}, []
-    for xml, its_images in found.items():
+    # of two XML files that want one image, that of its own name comes first
+    for xml, its_images in sorted(found.items(), key=lambda item: item[0].stem != item[1][0].stem):
         image = its_images[0]
         if len(its_images) > 1:
             names = ", ".join(image.name for image in its_images)
