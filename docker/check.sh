@@ -76,7 +76,7 @@ apt-get indextargets --format 'deb $(SITE) $(RELEASE) $(COMPONENT)' 'Created-By:
     awk -v name="$codename" '$3 == name || index($3, name "-") == 1' | sort -u >"$room/sources.list"
 [ -s "$room/sources.list" ] || fail "apt: has no source for $codename; apt-get update"
 # Ubuntu's images come with a user 1000; the Dockerfile has to cope with it
-attend mmdebstrap --quiet --variant=minbase --include=ca-certificates \
+attend mmdebstrap --quiet --variant=minbase --include=ca-certificates --dpkgopt=force-unsafe-io \
     --customize-hook='chroot "$1" useradd --create-home --uid 1000 ubuntu' "$codename" "$room/base.tar" "$room/sources.list"
 base_name=$(sed -n 's/^ARG BASE_IMAGE=//p' docker/Dockerfile)
 base=$(buildah from --quiet scratch)
