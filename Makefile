@@ -41,6 +41,10 @@ STEPS ?= 2000
 BATCH ?= 8
 ## steps between two checkpoints
 CHECKPOINT_EVERY ?= 500
+## checkpoint to export: latest, best or a number; empty takes the best where there is one, else the latest
+CHECKPOINT ?=
+## images a call of the export: a number, or dynamic for any; empty is 1
+EXPORT_BATCH ?=
 ## draw detections of at least this score
 SCORE ?= 0.5
 ## port of TensorBoard
@@ -69,6 +73,7 @@ PY := "$(call from_root,$(VENV))/bin/python"
 SCRIPTS := $(CURDIR)/scripts
 IN_WORKSPACE = cd "$(WORKSPACE)" &&
 CONFIG = models/$(MODEL)/pipeline.config
+EXPORT = exported_models/$(MODEL)
 # a checkpoint that was named comes before the zoo's model
 ZOO_MODEL = $(if $(FINE_TUNE_CHECKPOINT),,$(PRETRAINED))
 # a tarball on this disk is named from the repository's root, like every other file
@@ -109,6 +114,7 @@ lock:
 
 # ---------------------------------------------------------------- photos to detector
 
+.PHONY: export-there tflite onnx benchmark
 .PHONY: workspace workspace-there label split label_map stats tfrecord inspect pretrained config train eval export infer tensorboard
 ## make the folders of a new workspace, workspace/NAME
 workspace:
@@ -177,10 +183,32 @@ eval: workspace-there
 	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/model_main_tf2.py" --model_dir="models/$(MODEL)" --pipeline_config_path="$(CONFIG)" \
 	  --checkpoint_dir="models/$(MODEL)"
 
-## export the newest checkpoint: exported_models/MODEL
+## export the best checkpoint where there is one, else the newest: exported_models/MODEL
 export: workspace-there
 	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/exporter_main_v2.py" --input_type image_tensor --pipeline_config_path "$(CONFIG)" \
-	  --trained_checkpoint_dir "models/$(MODEL)" --output_directory "exported_models/$(MODEL)" --overwrite
+	  --trained_checkpoint_dir "models/$(MODEL)" --output_directory "$(EXPORT)" --overwrite \
+	  $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT)) $(if $(EXPORT_BATCH),--batch_size $(EXPORT_BATCH))
+
+export-there: workspace-there
+	@test -d "$(WORKSPACE)/$(EXPORT)/saved_model" || { echo "error: $(WORKSPACE)/$(EXPORT): is no export; make export makes it" >&2; exit 1; }
+
+# what is made of an export is made of its own checkpoint and config
+FROM_EXPORT = --pipeline_config_path "$(EXPORT)/pipeline.config" --trained_checkpoint_dir "$(EXPORT)/checkpoint" \
+  --output_directory "$(EXPORT)/tflite"
+
+## make TFLite files of the export, float32, float16, dynamic and int8: exported_models/MODEL/tflite
+tflite: export-there
+	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/export_tflite_graph_tf2.py" $(FROM_EXPORT) --overwrite
+	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/convert_tflite.py" --saved_model_dir "$(EXPORT)/tflite/saved_model" $(FROM_EXPORT) \
+	  --seed $(SEED)
+
+## make an ONNX file of the export: exported_models/MODEL/model.onnx
+onnx: export-there
+	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/convert_onnx.py" --saved_model_dir "$(EXPORT)/saved_model" --output "$(EXPORT)/model.onnx"
+
+## measure every format of the export side by side on the test photos: exported_models/MODEL/benchmark.md
+benchmark: export-there
+	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/benchmark.py" --export "$(EXPORT)" --batch $(BATCH)
 
 ## draw detections on the test photos: inference_result/
 infer: workspace-there
