@@ -12,7 +12,7 @@ import gc
 from pathlib import Path
 
 from dataset_files import SIDES, list_sides
-from dataset_report import make_report, print_report, read_report, write_report
+from dataset_report import make_report, print_report, print_summary, read_report, write_report
 from tfod.console import Fault, InputError, make_parser, run, say, show_progress
 from tfod.files import fingerprint, is_current, mark_current
 from tfod.parallel import count_cores, map_in_processes
@@ -176,7 +176,10 @@ def main():
     if args.json and not (args.fix or args.plots) and is_current(args.json, state):
         say(f"{args.json} is up to date: nothing has changed since this was found")
         report = read_report(args.json)
-        print_report(report, args.json, args.all)
+        if report["errors"] or args.all:
+            print_report(report, args.json, args.all)
+        else:
+            print_summary(report)
     else:
         looks = look_at_all(jobs, args.num_workers or count_cores())
         more, counts = check_all(looks, names_to_ids, args, get_scale)

@@ -90,12 +90,16 @@ def print_report(report, json_path=None, show_all=False):
         fault = Fault(entry["kind"], entry["file"], entry["text"], entry["severity"])
         groups[entry["severity"], entry["kind"]].append(fault)
     for (severity, kind), faults in groups.items():
-        print(f"{severity} {kind}: {len(faults)} {KINDS[kind]}")
+        print(f"{severity} {kind} ({KINDS[kind]}): {len(faults)}")
         shown = faults if show_all else faults[:SHOWN]
         for fault in shown:
             print(f"  {fault}")
         if rest := len(faults) - len(shown):
             print(f"  and {rest} more: --all shows them{f', {json_path} has them' if json_path else ''}")
+    print_summary(report)
+
+
+def print_summary(report):
     classes = ", ".join(f"{name} {sum(sides.values())}" for name, sides in report["classes"].items())
     found = ", ".join(_count(report[what], what.removesuffix("s")) for what in ("photos", "boxes"))
     wrong = ", ".join(_count(report[what], what.removesuffix("s")) for what in ("errors", "warnings"))

@@ -271,7 +271,7 @@ def test_the_report_is_grouped_errors_first_and_counted(checked):
     heads = [line for line in lines if not line.startswith("  ")]
     severities = [line.split()[0] for line in heads[:-1]]
     assert severities == sorted(severities)  # error before warning
-    assert "error box-not-number: 4 coordinates that are no numbers" in heads
+    assert "error box-not-number (coordinates that are no numbers): 4" in heads
     assert f"{report['errors']} errors, {report['warnings']} warnings" in heads[-1]
     assert report["errors"] == sum(fault["severity"] == "error" for fault in report["faults"]) == len(ERRORS) + 1
     last = f"error: images: the {report['errors']} errors above must be corrected; --fix FOLDER corrects what it can"
@@ -317,7 +317,7 @@ def test_thousands_of_faults_of_one_kind_stay_readable(call, tmp_path):
         (photo.parent / f"{i}.jpg").hardlink_to(photo)
     done = call(SCRIPT, cwd=tmp_path)
     lines = done.stdout.splitlines()
-    assert lines[0] == "error image-without-xml: 999 images without an XML file"
+    assert lines[0] == "error image-without-xml (images without an XML file): 999"
     assert lines[6] == "  and 994 more: --all shows them"
     assert len(lines) < 20
     assert len(call(SCRIPT, "--all", cwd=tmp_path).stdout.splitlines()) > 999
@@ -325,7 +325,7 @@ def test_thousands_of_faults_of_one_kind_stay_readable(call, tmp_path):
 
 def test_unlabelled_photos_can_be_negatives(call, labelled_images):
     (labelled_images / "a.xml").unlink()
-    assert "image-without-xml: 1 " in call(SCRIPT, cwd=labelled_images.parent).stdout
+    assert "error image-without-xml (images without an XML file): 1\n" in call(SCRIPT, cwd=labelled_images.parent).stdout
     done = call(SCRIPT, "--allow_unlabelled", cwd=labelled_images.parent)
     assert done.returncode == 0, done.stdout
     assert "images: 1 of 12 photos have no box" in done.stdout
