@@ -247,6 +247,26 @@ def test_missing_workspace_and_empty_images_are_named(tmp_path):
     assert re.search("error: .*images: .*; ", said)
 
 
+def test_splits_variables_reach_the_script_as_they_are_typed(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(20):
+        (images / f"walk {number // 4} {number}.jpg").write_bytes(b"%d" % number)
+    group = r"^(walk \d) \d+\.jpg$"
+    variables = [f"WORKSPACE={tmp_path}", "VAL=0.2", f"GROUP={group}", "LINK=1", "STRATIFY=0", "RATIO=0.2", "SEED=7"]
+    run_make("split", *variables)
+    note = json.loads((images / "split.json").read_text())
+    settings = {name: value for name, value in note.items() if name not in ("train", "test", "val")}
+    assert settings == {"seed": 7, "ratio": 0.2, "val_ratio": 0.2, "group": group, "stratify": False}
+    assert [len(note[side]) for side in ("train", "test", "val")] == [12, 4, 4]
+    assert all((images / "val" / name).samefile(images / name) for name in note["val"])
+    assert "without --group" in run_make("split", f"WORKSPACE={tmp_path}", code=2)[1]
+    run_make("split", f"WORKSPACE={tmp_path}", "FRESH=1", "VAL=0.1")
+    output, _ = run_make("clean-split", f"WORKSPACE={tmp_path}")
+    assert output.count("removing") == 4
+    assert sorted(path.name for path in images.glob("[!.]*")) == sorted(f"walk {n // 4} {n}.jpg" for n in range(20))
+
+
 def test_evaluation_without_checkpoint_says_so_before_anything_is_built(tmp_path):
     began = time.monotonic()
     _, said = run_make("eval", f"WORKSPACE={tmp_path}", code=2)

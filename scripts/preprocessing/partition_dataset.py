@@ -116,6 +116,8 @@ def find_together(images, sums, annotations, pattern):
         elif pattern:
             alike["no scene", ""].append(image)
     lone = alike.pop(("no scene", ""), [])
+    if len(lone) == len(images):
+        raise InputError(f"{lone[0]}: --group {pattern.pattern} finds no scene in this or any other name; correct it")
     if lone:
         say(f"--group finds no scene in {len(lone)} of {len(images)} names, first {lone[0].name}; each is its own")
     return [*alike.values(), *annotations.values()]

@@ -362,6 +362,13 @@ def test_a_pattern_that_is_none_is_a_wrong_call(call, labelled_images):
     assert "'(' is not a regular expression: missing ), unterminated subpattern" in done.stderr
 
 
+def test_a_pattern_that_fits_no_name_is_named(call, labelled_images):
+    done = call(SCRIPT, "-i", labelled_images, "--group", "^frame_")
+    assert done.returncode == 1
+    first = labelled_images / "-dash.jpg"
+    assert f"error: {first}: --group ^frame_ finds no scene in this or any other name; correct it" in done.stderr
+
+
 def test_hard_links(call, labelled_images):
     done = call(SCRIPT, "-x", "-i", labelled_images, "--link", "--val", "0.1")
     assert done.returncode == 0, done.stderr

@@ -132,7 +132,7 @@ def test_a_copy_of_a_test_photo_and_its_scene_come_to_the_test_side(call, tmp_pa
         (("--seed", "7"), "with --seed 42", "with --seed 7"),
         (("-r", "0.2"), "with -r 0.1", "with -r 0.2"),
         (("--val", "0.1"), "without --val", "with --val 0.1"),
-        (("--group", "^."), "without --group", "with --group ^."),
+        (("--group", "^photo"), "without --group", "with --group ^photo"),
     ],
 )
 def test_other_settings_are_refused_and_change_nothing(call, labelled_images, arguments, was, called):
