@@ -99,7 +99,7 @@ def find_input(arguments):
             faults.append(f"{' '.join(words)}: holds no images; name a folder of photos")
     except InputError as error:
         faults += error.faults
-    faults += find_overwritten([*photos, *videos], output)
+    faults += find_overwritten(words, [*photos, *videos], output)
     if "voc" in (arguments.save or ()):
         for _, same in itertools.groupby(sorted(photo.name for photo in photos), lambda name: name.with_suffix("")):
             first, *others = same
@@ -109,18 +109,19 @@ def find_input(arguments):
     return photos, videos, odd
 
 
-def find_overwritten(sources, output):
-    """The first thing that a result would be written over, as a fault: the input, or a labelled photo beside it."""
+def find_overwritten(words, sources, output):
+    """The first thing that a result would be written over, as a list of one fault."""
+    said = "is input and output, and images are never overwritten; name another -o"
+    if output.is_dir() and any(Path(word).is_dir() and output.samefile(word) for word in words):
+        return [f"{output}: {said}"]
     for source in sources:
         target = output / source.name
         if not target.exists():
             continue
         if isinstance(source.path, Path) and target.samefile(source.path):
-            return [f"{target.parent}: is input and output, and images are never overwritten; name another -o"]
+            return [f"{target}: {said}"]
         if target.with_suffix(".xml").exists():
-            return [
-                f"{target.parent}: holds labelled photos, as {target.name}; they are never overwritten: name another -o"
-            ]
+            return [f"{output}: holds labelled photos, as {source.name}, which stay as they are; name another -o"]
     return []
 
 
