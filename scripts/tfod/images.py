@@ -126,13 +126,14 @@ def check_image(path, decode=True):
 def _decode(path, data, small=False):
     """`data`, the bytes of the file `path`, as (PIL image: RGB, upright; StoredImage).
 
-    With `small`, a JPEG's image has an eighth of its width and height: every byte is read, few pixels are worked out.
+    With `small`, a JPEG's image has an eighth of its width and height and no colours: every byte is read and its codes
+    are followed to the end, few pixels are worked out.
     """
     with _name_faults(path):
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         stored = _describe(path, image)
         if small:
-            image.draft(None, (1, 1))
+            image.draft("L", (1, 1))
         image.load()
         if stored.orientation > 1:
             ImageOps.exif_transpose(image, in_place=True)

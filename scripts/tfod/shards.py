@@ -102,17 +102,25 @@ def write_examples(paths, count, make_example, workers, update):
         path, pieces, photos = framed.popleft()
         if file is None or file.name != str(path):
             file = path.open("r+b", buffering=0)
-        # a disk that fills up takes a part at first, and says so only when it is given the rest
-        rest = memoryview(b"".join(pieces))
-        while rest:
-            written = os.pwrite(file.fileno(), rest, message)
-            rest, message = rest[written:], message + written
+        while pieces:  # a disk that fills up takes a part at first, and says so only when it is given the rest
+            written = os.pwritev(file.fileno(), pieces, message)
+            message += written
+            pieces = _drop(pieces, written)
         return photos
 
     for path in paths:
         path.touch()
     with _name_full_disk(paths[0].parent.parent), fork_workers(answer, workers) as pool:
         _hand_out(pool, _cut(count, len(paths)), update)
+
+
+def _drop(pieces, size):
+    """What is left of the pieces without their first `size` bytes."""
+    for position, piece in enumerate(pieces):
+        if size < len(piece):
+            return [piece[size:], *pieces[position + 1 :]]
+        size -= len(piece)
+    return []
 
 
 def _cut(count, shards):
