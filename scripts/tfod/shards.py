@@ -103,7 +103,7 @@ def write_examples(paths, count, make_example, workers, update):
         if file is None or file.name != str(path):
             file = path.open("r+b", buffering=0)
         while pieces:  # a disk that fills up takes a part at first, and says so only when it is given the rest
-            written = os.pwritev(file.fileno(), pieces, message)
+            written = os.pwritev(file.fileno(), pieces[:1000], message)  # the system takes no more than 1024
             message += written
             pieces = _drop(pieces, written)
         return photos

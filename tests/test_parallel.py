@@ -1,0 +1,76 @@
+"""Work in forked processes: in order, whatever each takes, and no process or silence left behind."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tfod.console import InputError
+from tfod.parallel import fork_workers, map_in_processes, receive
+
+
+def list_children():
+    """The processes of this one that live."""
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.parametrize("items", [0, 1, 3, 40])
+def test_results_come_in_order_from_other_processes(workers, items):
+    def work(item):
+        time.sleep(0.02 if item % 7 == 0 else 0)  # so that later ones are done earlier
+        return item, os.getpid()
+
+    results = list(map_in_processes(work, range(items), workers))
+    assert [item for item, _ in results] == list(range(items))
+    assert os.getpid() not in {process for _, process in results}
+    assert not list_children()
+
+
+def test_what_a_worker_raises_is_raised_here_and_ends_all():
+    def work(item):
+        if item == 5:
+            raise InputError("a.jpg: is empty; replace it")
+        return item
+
+    with pytest.raises(InputError, match="a.jpg: is empty; replace it"):
+        list(map_in_processes(work, range(1000), 2))
+    assert not list_children()
+
+
+def test_a_killed_worker_is_named_and_waited_for_no_longer():
+    def work(item):
+        if item == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return item
+
+    with pytest.raises(InputError, match="a worker process was ended by SIGKILL: most likely the memory ran out"):
+        list(map_in_processes(work, range(1000), 2))
+    assert not list_children()
+
+
+def test_a_fault_of_our_own_shows_where_it_is(capfd):
+    with pytest.raises(RuntimeError, match="a worker process ended with 1"):
+        list(map_in_processes(lambda item: 1 // item, range(3), 2))
+    assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+def test_a_caller_that_stops_leaves_no_process():
+    results = map_in_processes(lambda item: item, range(1000), 2)
+    assert next(results) == 0
+    results.close()
+    assert not list_children()
+
+
+def test_each_worker_answers_in_the_order_it_is_asked():
+    with fork_workers(lambda message: (os.getpid(), message), 2) as workers:
+        for message in range(6):
+            workers[message % 2].send(message)
+        answers = []
+        while len(answers) < 6:
+            answers += [(workers.index(worker), *answer) for worker, answer in receive(workers)]
+    for number in (0, 1):
+        assert [message for worker, _, message in answers if worker == number] == [number, number + 2, number + 4]
+    assert len({process for _, process, _ in answers}) == 2
