@@ -104,7 +104,8 @@ def _make_box(place, faults, name, create, numbers, **flags):
 
     try:
         found = create(numbers)
-    except (TypeError, ValueError, AssertionError, ParsingError):  # it asserts xmin <= xmax, which NaN is not, either
+    except (TypeError, ValueError, OverflowError, AssertionError, ParsingError):
+        # (globox asserts xmin <= xmax, which NaN is not, either)
         faults.append(f"{place} has no box of four numbers of which width and height are above 0; correct it")
         return None
     # globox goes on with what comes of arithmetic; 0.0001 pixels are less than a person draws, and hide its rounding
@@ -201,8 +202,8 @@ def _load_coco(source):
     except json.JSONDecodeError as error:
         what = f"is no JSON (line {error.lineno}, column {error.colno}: {error.msg})"
         raise InputError(f"{source}: {what}; export it again") from None
-    except RecursionError:
-        raise InputError(f"{source}: is no COCO file, it is nested too deeply; export it again") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists in lists
+        raise InputError(f"{source}: is no COCO file, no program writes it like this; export it again") from None
     faults = []
     for table in ("images", "annotations", "categories"):
         rows = content.get(table) if isinstance(content, dict) else None
@@ -269,7 +270,7 @@ def _read_yolo_file(txt, classes, faults, size):
         if len(values) != 5:
             what = f"has {len(values)} numbers; a box has 5: class, x and y of its centre, width, height"
             faults.append(f"{place} {what}")
-        elif not values[0].isdecimal() or int(values[0]) >= len(classes):
+        elif not values[0].isdecimal() or len(values[0]) > 9 or int(values[0]) >= len(classes):
             what = f"is of the class {values[0]}, but there are {len(classes)}, from 0 up; correct it, or the classes"
             faults.append(f"{place} {what}")
         else:

@@ -7,7 +7,7 @@
 Boxes stay where they are, and images without boxes stay such; images in sub-folders are named by their path below the
 image folder. What a format can't hold is said. The package globox knows the formats: MIT licence, maintained, 0.4 MB,
 and it needs nothing that is not here anyway; Datumaro, which converts as well, needs other versions of pandas, Pillow
-and OpenCV than TensorFlow's environment here has, and 200 MB more.
+and OpenCV than TensorFlow's environment here has, and 180 MB more.
 """
 
 import collections
@@ -92,12 +92,12 @@ def parse_yaml(path, text):
 
     try:
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: is no YAML ({' '.join(str(error).split())}); correct it") from None
     names = content.get("names") if isinstance(content, dict) else None
     if isinstance(names, dict) and sorted(names, key=str) == sorted(range(len(names)), key=str):
         names = [names[number] for number in range(len(names))]
-    if not isinstance(names, list):
+    if not isinstance(names, list) or not all(isinstance(name, str | int | float) for name in names):
         raise InputError(f"{path}: has no `names`, a list or a mapping from 0 up; add it")
     return names
 

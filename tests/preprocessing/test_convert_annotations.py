@@ -227,6 +227,8 @@ def test_files_of_classes(tmp_path, name, text, expected):
         ("a.txt", "", "holds no class"),
         ("a.yaml", "names: {1: a}\n", "has no `names`"),
         ("a.yaml", "[", "is no YAML"),
+        ("a.yaml", "names: [[a]]", "has no `names`"),
+        ("a.yaml", "day: 2001-99-99", "is no YAML"),
         ("a.yaml", "names: []", "holds no class"),
         ("none.txt", None, "No such file"),
         ("a.txt", b"\xff\xfe", "is not in UTF-8"),
@@ -283,7 +285,7 @@ def test_faults_of_coco(call, images, tmp_path):
     check_faults(call, arguments, f"{source}: No such file or directory; give the file")
     for text, said in [
         ('{"images": [', f"{source}: is no JSON (line 1, column 13: "),
-        ("[" * 100_000, f"{source}: is no COCO file, it is nested too deeply"),
+        ("[" * 100_000, f"{source}: is no COCO file, no program writes it like this"),
     ]:
         source.write_text(text)
         check_faults(call, arguments, said)
@@ -365,6 +367,35 @@ def test_faults_of_csv(call, images, tmp_path):
         f"{source}: deep/nothing.png: is said to be 40 x 51, but it has 50 x 40 pixels",
     )
     assert not (tmp_path / "out.json").exists()
+
+
+@st.composite
+def damage(draw, text):
+    """`text` with up to three places of it changed, moved or gone."""
+    pieces = ["", "-", "0", "1e999", "NaN", "9" * 5000, "null", "[", "{}", '"', ",", "\n", "..", "\x00", "猫", "\ud800"]
+    for _ in range(draw(st.integers(1, 3))):
+        start = draw(st.integers(0, len(text)))
+        end = min(len(text), start + draw(st.integers(0, 12)))
+        text = text[:start] + draw(st.sampled_from([*pieces, text[start : start + 30] * 2])) + text[end:]
+    return text
+
+
+@settings(max_examples=250, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("kind", ["coco", "yolo", "csv"])
+@given(data=st.data())
+def test_a_damaged_file_is_read_or_its_faults_are_named(images, tmp_path_factory, kind, data):
+    boxes = [Box("zebra", 1, 2, 40.25, 50), Box("浣熊", 10, 20, 90, 60, difficult=1)]
+    place = tmp_path_factory.mktemp("damaged") / f"there.{kind}"
+    WRITERS[kind](place, [LabelledImage("a photo.jpg", 96, 64, boxes)], CLASSES)
+    path = place / "a photo.txt" if kind == "yolo" else place
+    path.write_bytes(data.draw(damage(path.read_text(encoding="utf-8"))).encode(errors="surrogatepass"))
+    try:
+        reading = READERS[kind](place, list_images_below(images), list(CLASSES))
+    except InputError as error:
+        assert str(place) in str(error)
+        return
+    assert all(str(place) in fault for fault in reading.faults)
+    assert all(0 <= b.xmin < b.xmax <= 96 and 0 <= b.ymin < b.ymax <= 64 for i in reading.images for b in i.boxes)
 
 
 def test_faults_of_voc(call, tmp_path):
