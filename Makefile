@@ -166,7 +166,7 @@ stats: workspace-there
 tfrecord: $(if $(filter 0,$(CHECK)),,check) label_map
 	@$(IN_WORKSPACE) for side in train test $$(test ! -d images/val || echo val); do $(PY) "$(SCRIPTS)/preprocessing/generate_tfrecord.py" \
 	  -x images/$$side -l annotations/label_map.pbtxt -o annotations/$$side.record \
-	  $$(test $$side != train || echo --num_shards $(SHARDS)) $(if $(ALLOW_UNLABELLED),--allow_unlabelled) || exit; done
+	  --check $(if $(filter 0,$(CHECK)),full,headers) $$(test $$side != train || echo --num_shards $(SHARDS)) $(if $(ALLOW_UNLABELLED),--allow_unlabelled) || exit; done
 
 ## read the records back: check every example, count boxes, draw the first 12 of each side: annotations/inspected
 inspect: workspace-there
