@@ -62,7 +62,7 @@ def read_labels(path):
     try:
         return read_label_map(path), []
     except InputError as error:
-        return None, [Fault("label-map", path, fault.removeprefix(f"{path}: ")) for fault in error.faults]
+        return None, list(error.faults)
 
 
 def make_scale(args):

@@ -105,7 +105,7 @@ def write_fix(fix, place, final, names_to_ids):
     look = look_at((fix.look.side, image, xml))
     unknown = find_unknown_classes([look], names_to_ids, "the label map") if names_to_ids is not None else []
     left = [fault for fault in [*look.faults, *unknown] if fault.severity == "error"]
-    return [Fault(fault.kind, final / Path(fault.file).name, fault.removeprefix(f"{fault.file}: ")) for fault in left]
+    return [Fault(fault.kind, final / Path(fault.file).name, fault.what) for fault in left]
 
 
 def correct_annotation(root, look, image_name, names_to_ids):

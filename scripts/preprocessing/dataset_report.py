@@ -4,7 +4,7 @@ import collections
 import json
 from pathlib import Path
 
-from tfod.console import Fault
+from tfod.console import Fault, make_printable
 from tfod.files import write_text
 
 SHOWN = 5  # files of one kind, unless all are asked for
@@ -67,8 +67,8 @@ def make_report(looks, faults, counts):
             {
                 "kind": fault.kind,
                 "severity": fault.severity,
-                "file": fault.file,
-                "text": fault.removeprefix(f"{fault.file}: "),
+                "file": make_printable(fault.file),
+                "text": fault.what,
             }
             for fault in faults
         ],

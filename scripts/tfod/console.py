@@ -16,16 +16,26 @@ from tqdm import tqdm
 class Fault(str):
     """One fault of a file, as the text `FILE: what is wrong; what to do`, that a report can group and count.
 
-    `kind` is a short name that stays, as "box-outside", `file` the path as text, `severity` "error" or "warning".
+    `kind` is a short name that stays, as "box-outside", `file` the path as text, `what` the text after it, `severity`
+    "error" or "warning". The text is one line that can be printed, whatever the file holds.
     """
 
-    def __new__(cls, kind, file, text, severity="error"):
-        fault = super().__new__(cls, f"{file}: {text}")
-        fault.kind, fault.file, fault.severity = kind, str(file), severity
+    def __new__(cls, kind, file, what, severity="error"):
+        what = make_printable(what)
+        fault = super().__new__(cls, f"{make_printable(file)}: {what}")
+        fault.kind, fault.file, fault.what, fault.severity = kind, str(file), what, severity
         return fault
 
     def __getnewargs__(self):  # what another process needs to make it again
-        return self.kind, self.file, self.removeprefix(f"{self.file}: "), self.severity
+        return self.kind, self.file, self.what, self.severity
+
+
+def make_printable(text):
+    """`text` with an escape for what is no visible character: line ends, and what a terminal would obey."""
+    text = str(text)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class InputError(Exception):

@@ -21,33 +21,35 @@ def read_label_map(path):
 
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: there is no such label map; make one with generate_label_map.py")
+        raise InputError(Fault("label-map", path, "there is no such label map; make one with generate_label_map.py"))
     try:
         text = path.read_bytes().decode("utf-8-sig")
         items = text_format.Parse(text, string_int_label_map_pb2.StringIntLabelMap()).item
     except UnicodeDecodeError:
-        raise InputError(f"{path}: is not in UTF-8; save it in that encoding") from None
+        raise InputError(Fault("label-map", path, "is not in UTF-8; save it in that encoding")) from None
     except text_format.ParseError as error:
         place = f"line {error.GetLine()}: " if error.GetLine() else ""
         what = re.sub(r"^\d+:\d+ : ", "", str(error))
-        raise InputError(f"{path}: {place}{what}; an item looks like: item {{ id: 1 name: 'cat' }}") from None
+        what = f"{place}{what}; an item looks like: item {{ id: 1 name: 'cat' }}"
+        raise InputError(Fault("label-map", path, what)) from None
     if not items:
-        raise InputError(f"{path}: has no item; make it anew with generate_label_map.py --force")
+        what = "has no item; make it anew with generate_label_map.py --force"
+        raise InputError(Fault("label-map", path, what))
 
     names_to_ids, faults = {}, []
     for item, line in zip(items, _find_lines(text, len(items)), strict=True):
         name = item.display_name or item.name
         if not name:
-            faults.append(f"{path}: {line}the item has no name; give it one")
+            faults.append(f"{line}the item has no name; give it one")
         elif name in names_to_ids:
-            faults.append(f"{path}: {line}the name {name!r} is there twice; remove one of the items")
+            faults.append(f"{line}the name {name!r} is there twice; remove one of the items")
         if item.id < 1:
-            faults.append(f"{path}: {line}{name!r} has the id {item.id}; ids begin at 1, since 0 is the background")
+            faults.append(f"{line}{name!r} has the id {item.id}; ids begin at 1, since 0 is the background")
         elif item.id in names_to_ids.values():
-            faults.append(f"{path}: {line}the id {item.id} is there twice; give every class its own")
+            faults.append(f"{line}the id {item.id} is there twice; give every class its own")
         names_to_ids.setdefault(name, item.id)
     if faults:
-        raise InputError(*faults)
+        raise InputError(*(Fault("label-map", path, what) for what in faults))
     return names_to_ids
 
 
