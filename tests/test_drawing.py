@@ -155,3 +155,14 @@ def test_every_script_on_a_label_has_glyphs_or_is_said_to_have_none(capsys):
         assert said == ""
     get_font(text, 30)
     assert capsys.readouterr().err == ""  # it is said once
+
+
+def test_letters_that_the_chinese_font_lacks_come_from_another():
+    text = "浣熊-1 87%"
+    pieces = drawing._split_by_font(text, 16)
+    assert "".join(piece for _, piece in pieces) == text
+    if drawing._find_missing(get_font(text, 16), "浣熊"):
+        pytest.skip("no font here has Chinese letters")
+    assert not any(drawing._find_missing(font, piece) for font, piece in pieces)
+    assert drawing.measure_text(text, 16)[0] == sum(font.getlength(piece) for font, piece in pieces)
+    assert drawing.measure_text("", 16)[0] == 0

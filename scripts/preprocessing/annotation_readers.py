@@ -103,9 +103,8 @@ def _make_box(place, faults, name, create, numbers, **flags):
     from globox import ParsingError
 
     try:
-        found = create(numbers)
+        found = create(numbers)  # globox asserts xmin <= xmax, which NaN is not, either
     except (TypeError, ValueError, OverflowError, AssertionError, ParsingError):
-        # (globox asserts xmin <= xmax, which NaN is not, either)
         faults.append(f"{place} has no box of four numbers of which width and height are above 0; correct it")
         return None
     # globox goes on with what comes of arithmetic; 0.0001 pixels are less than a person draws, and hide its rounding
