@@ -119,7 +119,7 @@ lock:
 # ---------------------------------------------------------------- photos to detector
 
 .PHONY: export-there tflite onnx benchmark
-.PHONY: workspace workspace-there label split label_map check stats tfrecord inspect pretrained config train eval export infer tensorboard
+.PHONY: workspace workspace-there label split label_map check stats tfrecord inspect pretrained config train eval export infer prelabel tensorboard
 ## make the folders of a new workspace, workspace/NAME
 workspace:
 	@test -n "$(NAME)" || { echo "error: NAME is empty; make workspace NAME=my_photos" >&2; exit 2; }
@@ -226,6 +226,11 @@ infer: workspace-there
 	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/inference_main_v2.py" -m "exported_models/$(MODEL)/saved_model" \
 	  -l annotations/label_map.pbtxt -i images/test -o inference_result/ --score $(SCORE)
 
+## propose boxes for the photos without an XML file, for a person to correct: prelabel/voc
+prelabel: workspace-there
+	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/inference_main_v2.py" -m "exported_models/$(MODEL)/saved_model" \
+	  -l annotations/label_map.pbtxt -i images -o prelabel --save voc --unlabelled --score $(SCORE)
+
 ## show the curves of all models on http://127.0.0.1:PORT
 tensorboard: workspace-there
 	@$(IN_WORKSPACE) $(PY) -m tensorboard.main --logdir models --host $(TENSORBOARD_HOST) --port $(PORT)
@@ -252,7 +257,7 @@ raccoon: ready
 
 # ---------------------------------------------------------------- tests
 
-.PHONY: test test-upstream bench-data lint format
+.PHONY: test test-upstream bench-data bench-infer lint format
 ## run the project's tests
 test: ready lint
 	@$(PY) -m pytest $(TESTS)
@@ -265,6 +270,11 @@ test-upstream: ready
 bench-data: ready
 	@test -n "$(DATA)" || { echo "error: DATA is empty; make bench-data DATA=folder of the raccoon photos" >&2; exit 2; }
 	@$(PY) tests/bench/bench_data.py "$(DATA)"
+
+## measure inference beside the tutorial's way, on photos of the workspace, 1,000 and more made of them
+bench-infer: workspace-there
+	@$(IN_WORKSPACE) $(PY) "$(CURDIR)/tests/bench/bench_infer.py" -m "$(EXPORT)/saved_model" -l annotations/label_map.pbtxt \
+	  -i images --tflite "$(EXPORT)/tflite/model_float32.tflite"
 
 ## check the style of the code
 lint: ready

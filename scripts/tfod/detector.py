@@ -70,7 +70,9 @@ class Detector:
         self._runtime = open_model(path, self.threads)
         fixed = self._runtime.batch
         if batch and fixed and batch != fixed:
-            raise InputError(f"{path}: takes {fixed} image a call, not {batch}; export with --batch_size {batch}")
+            raise InputError(
+                f"{path}: takes {fixed} image{'s' * (fixed > 1)} a call, not {batch}; export with --batch_size {batch}"
+            )
         self.batch = batch or fixed or 1
         self.names = read_names(labels) if labels is not None else self._runtime.labels
         self._ids = find_ids(classes, self.names)

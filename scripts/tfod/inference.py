@@ -47,10 +47,11 @@ class Totals:
         )
         lines.append(f"{self.started:.1f} s to load the model, then {rate:.1f} images/s; of that time: {shares}")
         if "voc" in self.save:
-            lines += [
-                f"{self.proposals} XML files are in {output}/voc, for a person to correct: label.py -i {output}/voc",
-                "then move them to the photos: mv -n FROM/*.xml TO",
-            ]
+            lines.append(
+                f"{self.proposals} XML files with proposed boxes are in {output}/voc, beside links to the photos."
+            )
+            lines.append("Look at each in labelImg, correct it and save it; then move them to the photos, as with:")
+            lines.append(f"  mv -n {output}/voc/*.xml {arguments.images_dir[0]}/")
         return "\n".join(lines)
 
 

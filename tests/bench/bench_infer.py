@@ -1,7 +1,7 @@
 """How fast photos are annotated, beside the tutorial's way; one table (`make bench-infer`).
 
     python tests/bench/bench_infer.py -m exported_models/my_model/saved_model -l annotations/label_map.pbtxt \\
-        -i images --tflite exported_models/my_model/tflite/model.tflite
+        -i images --tflite exported_models/my_model/tflite/model_float32.tflite
 
 The tutorial's way is written anew here: one image a call, the OD API's own drawing, matplotlib's imsave, one thread,
 and a figure an image that stays open. Photos are hard links of the given ones under other names. Each side is a
@@ -116,6 +116,8 @@ def main():
     if arguments.way:
         annotate_as_the_tutorial(model, labels, arguments.images, arguments.way)
         return 0
+    if arguments.tflite and not arguments.tflite.is_file():
+        raise InputError(f"{arguments.tflite}: is not there; `make tflite` makes it, or omit --tflite")
     misses = []
     with tempfile.TemporaryDirectory(prefix="bench_infer.") as room:
         output = Path(room) / "result"
