@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfod.console import InputError
-from tfod.label_map import find_unknown_names, read_label_map, write_label_map
+from tfod.label_map import find_near_name, find_unknown_names, read_label_map, write_label_map
 
 names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1)
 
@@ -124,3 +124,30 @@ def test_unknown_names_get_the_nearest_name_as_a_hint():
         "l.pbtxt: lacks the class 'raccon' of 2 boxes, first in a.xml; did you mean 'raccoon'? correct the XML, or add"
         " the class to the label map",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "near", "sure"),
+    [
+        ("raccon", "raccoon", True),
+        ("Raccoon", "raccoon", True),
+        ("rac coon", "raccoon", True),
+        ("raccooon", "raccoon", True),
+        ("racoonn", "raccoon", False),  # two letters away
+        ("cta", "cat", False),
+        ("bat", "cat", False),  # of so few letters it may well be another class
+        ("plate1", "plate", True),
+        ("plane2", None, False),
+        ("bird", None, False),
+    ],
+)
+def test_near_names(name, near, sure):
+    found = find_near_name(name, ["cat", "raccoon", "plate"])
+    if near or sure:
+        assert found == (near, sure)
+    assert found[1] == sure
+
+
+def test_two_near_names_are_not_sure():
+    assert not find_near_name("fish2", ["fish1", "fish3"])[1]
+    assert not find_near_name("CAT", ["cat", "Cat"])[1]

@@ -1,0 +1,102 @@
+"""A photo and its XML file, put together: boxes where the detector will see them, or every fault by name."""
+
+import pytest
+from conftest import draw_photo, label_photo
+from PIL import ExifTags, Image
+
+from tfod.dataset import check_photo
+from tfod.voc import Box, write_annotation
+
+
+def check(image, xml=None, decode=True):
+    photo, names, faults, warnings = check_photo(image, xml or image.with_suffix(".xml"), decode)
+    return photo, names, {fault.kind for fault in faults}, {fault.kind for fault in warnings}
+
+
+@pytest.mark.parametrize("decode", [True, False])
+def test_a_sound_photo(tmp_path, decode):
+    path = label_photo(tmp_path, "a.jpg", 1)
+    photo, names, faults, warnings = check(path, decode=decode)
+    assert (photo.path, photo.xml, photo.width, photo.height) == (path, tmp_path / "a.xml", 96, 64)
+    assert photo.boxes == [Box("cat", 13, 11, 43, 31)] and names == ("cat",)
+    assert not faults and not warnings
+
+
+def test_a_photo_without_an_xml_file_is_a_negative(tmp_path):
+    path = label_photo(tmp_path, "a.jpg")
+    photo, names, faults, _ = check_photo(path, None)
+    assert (photo.xml, photo.boxes, names, faults) == (None, [], (), [])
+
+
+def test_only_decoding_finds_what_is_wrong_with_the_pixels(tmp_path):
+    path = label_photo(tmp_path, "a.jpg")
+    path.write_bytes(path.read_bytes()[:-200])
+    assert check(path)[2] == {"image-damaged"}
+    assert check(path, decode=False)[2] == set()
+
+
+def test_faults_of_image_and_xml_file_are_told_together(tmp_path):
+    path = label_photo(
+        tmp_path, "a.jpg", boxes=[Box("cat", 5, 5, 3, 9), Box("dog", 1, 1, 9, 9), Box("dog", 1, 1, 9, 9)]
+    )
+    path.write_bytes(b"no image")
+    photo, names, faults, warnings = check(path)
+    assert photo is None
+    assert names == ("cat", "dog", "dog")  # the class of a faulty box is known all the same
+    assert faults == {"image-not-read", "box-swapped"} and warnings == {"box-duplicate"}
+
+
+def test_a_folder_named_as_an_image_is_named(tmp_path):
+    (tmp_path / "a.jpg").mkdir()
+    write_annotation(tmp_path / "a.xml", "a.jpg", 96, 64, [])
+    assert check(tmp_path / "a.jpg")[2] == {"file-not-read"}
+
+
+@pytest.mark.parametrize("upright", [True, False])
+def test_boxes_of_a_turned_photo_lie_in_the_upright_one(tmp_path, upright):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # stored 96 x 64, upright 64 x 96
+    draw_photo().save(tmp_path / "a.jpg", exif=exif)
+    size, box = ((64, 96), Box("cat", 4, 8, 34, 28)) if upright else ((96, 64), Box("cat", 8, 30, 28, 60))
+    write_annotation(tmp_path / "a.xml", "a.jpg", *size, [box])
+    photo, _, faults, warnings = check(tmp_path / "a.jpg")
+    assert photo.boxes == [Box("cat", 4, 8, 34, 28)]
+    assert (photo.width, photo.height) == (64, 96)
+    assert not faults and warnings == {"exif-turned"}
+
+
+@pytest.mark.parametrize(
+    ("xml", "filename", "path", "warnings"),
+    [
+        ("a.xml", "a.jpg", r"C:\photos\a.jpg", set()),
+        ("a.xml", "a.jpg", "/home/somebody/else/a.png", set()),
+        ("a.xml", "a", "", set()),  # as some tools write it
+        ("a.xml", "a.JPG", "a.JPG", set()),
+        ("a.xml", "", "", set()),
+        ("a.xml", "photos/a.jpg", "a.jpg", set()),
+        ("a.xml", "b.jpg", "b.jpg", {"filename-differs"}),
+        ("a.xml", "a.jpg", "/x/b.jpg", {"path-differs"}),
+        ("a.xml", "b.jpg", "/x/c.jpg", {"filename-differs", "path-differs"}),
+        ("b.xml", "a.jpg", "a.jpg", {"filename-differs"}),  # belongs to a.jpg by its <filename>
+        ("u\u0308.xml", "\u00fc.jpg", "", set()),
+    ],
+)
+def test_names_that_disagree_are_warned_of(tmp_path, xml, filename, path, warnings):
+    image = label_photo(tmp_path, f"{xml[:-4]}.jpg" if xml != "b.xml" else "a.jpg")
+    text = image.with_suffix(".xml").read_text(encoding="utf-8")
+    text = text.replace(f"<filename>{image.name}<", f"<filename>{filename}<").replace(
+        f"<path>{image.name}<", f"<path>{path}<"
+    )
+    (tmp_path / xml).write_text(text, encoding="utf-8")
+    photo, _, faults, found = check(image, tmp_path / xml)
+    assert photo and not faults
+    assert found == warnings
+
+
+@pytest.mark.parametrize(
+    "filename", ["../a.jpg", "..", "/etc/a.jpg", r"C:\a.jpg", r"..\a.jpg", r"\\server\a.jpg", "b/../../a.jpg"]
+)
+def test_a_filename_that_leads_out_is_refused(tmp_path, filename):
+    image = label_photo(tmp_path, "a.jpg")
+    write_annotation(tmp_path / "a.xml", filename, 96, 64, [])
+    assert check(image)[2] == {"filename-leads-out"}
