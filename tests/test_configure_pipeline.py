@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from tfod import pipeline_config
+from tfod.tfrecord import make_example, write_records
+from tfod.voc import Box
 
 ROOT = Path(__file__).resolve().parents[1]
 BASES = sorted((ROOT / "scripts" / "configs").glob("*.config"))
@@ -135,3 +137,43 @@ def test_model_folder_without_checkpoint_is_named(configure, tmp_path):
 @pytest.mark.parametrize("words", [["--num_steps", "0"], ["--batch_size", "-1"], ["--fine_tune_checkpoint_type", "x"]])
 def test_wrong_calls_end_with_2(configure, words):
     assert configure(*words)[0] == 2
+
+
+def write_boxes(path, *numbers):
+    """Writes a record for each number of boxes."""
+    box = Box("cat", 1, 1, 5, 5)
+    write_records(path, [make_example("a.jpg", b"image", "jpeg", 9, 9, [box] * n, {"cat": 1}) for n in numbers])
+
+
+def test_images_of_more_than_100_boxes_raise_the_readers_limits(configure, tmp_path):
+    write_boxes(tmp_path / "annotations/train.record", 3, 137, 0)
+    write_boxes(tmp_path / "annotations/test.record", 100)
+    _, _, said = configure()
+    assert "annotations/train.record: an image has 137 boxes; max_number_of_boxes is raised to that\n" in said
+    assert "annotations/test.record: an image has" not in said
+    config = pipeline_config.read_config(tmp_path / "models/m/pipeline.config")
+    assert config.train_input_reader.max_number_of_boxes == 137
+    assert config.eval_input_reader[0].max_number_of_boxes == 100
+
+
+def test_shards_are_read_by_as_many_readers(configure, tmp_path):
+    (tmp_path / "annotations/train.record").unlink()
+    shards = [tmp_path / f"annotations/train.record-0000{i}-of-00003" for i in range(3)]
+    for number, path in enumerate(shards):
+        write_boxes(path, 100 + number)
+    code, _, said = configure()
+    assert code == 0, said
+    reader = pipeline_config.read_config(tmp_path / "models/m/pipeline.config").train_input_reader
+    assert list(reader.tf_record_input_reader.input_path) == ["annotations/train.record-?????-of-00003"]
+    assert (reader.num_readers, reader.max_number_of_boxes) == (3, 102)
+    shards[1].unlink()
+    code, _, said = configure("--force")
+    assert code == 1
+    assert "error: annotations/train.record: 1 of its 3 shards are missing, a run was ended before it wrote" in said
+
+
+def test_damaged_records_are_named(configure, tmp_path):
+    (tmp_path / "annotations/test.record").write_bytes(b"no record")
+    code, _, said = configure()
+    assert code == 1
+    assert "error: annotations/test.record: record 1, at byte 0: the file ends within it, 9 bytes long" in said

@@ -12,6 +12,10 @@ import time
 
 from tqdm import tqdm
 
+# tqdm would start a thread that looks after slow bars (miniters=1 does without it). Worker processes are forked, and
+# that is safe only where there are no threads; signals, too, would then come at any moment.
+tqdm.monitor_interval = 0
+
 
 class Fault(str):
     """One fault of a file, as the text `FILE: what is wrong; what to do`, that a report can group and count.
@@ -109,7 +113,8 @@ def show_progress(what, total, start=0):
 
     `total` is None where nobody knows it.
     """
-    bar = tqdm(total=total, initial=start, desc=what, file=sys.stderr, leave=False, disable=not sys.stderr.isatty())
+    shown = sys.stderr.isatty()
+    bar = tqdm(total=total, initial=start, desc=what, file=sys.stderr, leave=False, miniters=1, disable=not shown)
     said = time.monotonic()
     first = None  # what comes before the first item is done (building, tracing) says nothing of the others
 

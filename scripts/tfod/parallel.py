@@ -14,6 +14,8 @@ import signal
 
 from tfod.console import InputError
 
+_ENDING = {signal.SIGINT, signal.SIGTERM}
+
 
 def count_cores():
     """How many cores this process may use: the default number of workers."""
@@ -46,9 +48,14 @@ def fork_workers(function, number):
             ours, theirs = context.Pipe()
             parents_ends = [*(worker.pipe for worker in workers), ours]
             process = context.Process(target=_serve, args=(function, theirs, parents_ends), daemon=True)
-            process.start()
+            # What is raised while Python forks is lost: a Ctrl-C just then waits until the worker is in the list.
+            former = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+            try:
+                process.start()
+                workers.append(Worker(process, ours))
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, former)
             theirs.close()
-            workers.append(Worker(process, ours))
         yield workers
     finally:
         for worker in workers:
@@ -62,6 +69,7 @@ def _serve(function, pipe, parents_ends):
     """What a worker does. It ends with its parent, whose ends of the pipes it must not hold open itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent ends us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     for end in parents_ends:
         end.close()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):

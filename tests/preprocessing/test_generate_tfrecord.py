@@ -1,11 +1,18 @@
 """The records: what the images and XML files say, or every fault of them at once."""
 
 import csv
+import fcntl
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_photo, label_photo
+from conftest import ROOT, draw_photo, label_photo
 from PIL import ExifTags, Image
 
 from tfod.label_map import write_label_map
@@ -199,6 +206,128 @@ def test_the_suffix_does_not_say_what_the_bytes_are(call, tmp_path):
         [b"jpeg"],
         [b"png"],
     ]
+
+
+def test_the_same_bytes_whatever_the_number_of_workers(call, workspace):
+    for number in range(60):
+        label_photo(workspace / "images", f"more_{number}.jpg", number)
+    texts = []
+    for workers in (1, 2, 7):
+        done = call(SCRIPT, *TUTORIAL[:4], "-o", "a.record", "-c", "a.csv", "--num_workers", workers, cwd=workspace)
+        assert done.returncode == 0, done.stderr
+        texts.append([(workspace / name).read_bytes() for name in ("a.record", "a.csv")])
+        (workspace / "a.record").unlink()
+    assert texts[0] == texts[1] == texts[2]
+    lines = (workspace / "a.csv").read_text().splitlines()[1:]
+    assert lines == sorted(lines, key=lambda line: line.split(",")[0])  # whatever the order of the records
+
+
+def read_names(workspace, *options, record="annotations/train.record"):
+    """The images' names in the order of the records that are made with these options."""
+    done = call_generate(workspace, *options)
+    assert done.returncode == 0, done.stderr
+    paths = sorted((workspace / record).parent.glob("train.record*"))
+    return [example["image/filename"][0].decode() for path in paths for example in read_examples(path)], done
+
+
+def call_generate(workspace, *options):
+    command = [sys.executable, ROOT / "scripts" / SCRIPT, *TUTORIAL, *map(str, options)]
+    return subprocess.run(command, cwd=workspace, capture_output=True, text=True, check=False)
+
+
+def test_the_order_is_drawn_by_the_seed_and_new_photos_leave_it_as_it_is(workspace):
+    ordered, _ = read_names(workspace, "--order", "sorted")
+    assert ordered == sorted(ordered)
+    shuffled, done = read_names(workspace)
+    assert "shuffled by seed 42" in done.stderr
+    other, _ = read_names(workspace, "--seed", 1)
+    assert sorted(shuffled) == sorted(other) == ordered
+    assert len({tuple(names) for names in (ordered, shuffled, other)}) == 3
+    label_photo(workspace / "images", "another.jpg", 3)
+    more, _ = read_names(workspace)
+    assert [name for name in more if name != "another.jpg"] == shuffled
+
+
+def test_shards_replace_one_file_and_one_file_replaces_shards(workspace):
+    one, _ = read_names(workspace)
+    several, done = read_names(workspace, "--num_shards", 5)
+    assert several == one
+    assert done.stdout == "Successfully created the TFRecord file: annotations/train.record-?????-of-00005\n"
+    assert " MB in 5 files, " in done.stderr
+    assert read_names(workspace, "--num_shards", 5)[1].stderr == "annotations/train.record is up to date (12 images)\n"
+    fewer, _ = read_names(workspace, "--num_shards", 2)
+    assert fewer == one
+    (workspace / "annotations/train.record-00001-of-00002").unlink()  # an up-to-date set is a whole one
+    assert read_names(workspace, "--num_shards", 2)[0] == one
+    assert read_names(workspace)[0] == one
+    files = sorted(path.name for path in (workspace / "annotations").iterdir())
+    assert files == [".train.record.stamp", "label_map.pbtxt", "train.record"]
+    done = call_generate(workspace, "--num_shards", 13)
+    assert "error: annotations/train.record: 13 files are too many for 12 images; lower --num_shards" in done.stderr
+
+
+def test_headers_are_enough_after_make_check(workspace):
+    photo = workspace / "images" / "a.jpg"
+    photo.write_bytes(photo.read_bytes()[:-300])
+    assert call_generate(workspace).returncode == 1
+    assert call_generate(workspace, "--check", "headers").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "said"), [("INT", 130, "interrupted\n"), ("TERM", 143, ""), ("KILL", -9, "")]
+)
+def test_an_interrupted_run_leaves_no_record_and_the_next_one_nothing_else(workspace, ending, code, said):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # to be encoded anew, which takes a second
+    label_photo(workspace / "images", "large.png", photo=draw_photo(size=(5000, 4000)), exif=exif)
+    before = b"the former records"
+    (workspace / "annotations" / "train.record").write_bytes(before)
+    command = [sys.executable, ROOT / "scripts" / SCRIPT, *TUTORIAL, "--check", "headers"]
+    run = subprocess.Popen(command, cwd=workspace, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not list((workspace / "annotations").glob(".train.record.*.tmp/train.record")):
+        assert run.poll() is None, "it was done before it could be interrupted"
+        time.sleep(0.002)
+    number = signal.Signals[f"SIG{ending}"]
+    if ending == "INT":
+        os.killpg(run.pid, number)  # as a terminal does: to all its processes
+    else:
+        run.send_signal(number)
+    assert (run.communicate(timeout=20)[1], run.returncode) == (said, code)
+    assert (workspace / "annotations" / "train.record").read_bytes() == before
+    left = list((workspace / "annotations").glob(".*"))
+    assert len(left) == (ending == "KILL")
+    deadline = time.monotonic() + 20
+    while left and is_locked(left[0]) and time.monotonic() < deadline:  # workers end with what they are at
+        time.sleep(0.05)
+    assert call_generate(workspace).returncode == 0
+    files = sorted(path.name for path in (workspace / "annotations").iterdir())
+    assert files == [".train.record.stamp", "label_map.pbtxt", "train.record"]
+
+
+def is_locked(folder):
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def test_a_worker_that_is_killed_ends_the_run(workspace):
+    for number in range(400):
+        label_photo(workspace / "images", f"more_{number}.jpg", number)
+    command = [sys.executable, ROOT / "scripts" / SCRIPT, *TUTORIAL]
+    run = subprocess.Popen(command, cwd=workspace, stderr=subprocess.PIPE, text=True)
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+    while not (workers := children.read_text().split()):
+        time.sleep(0.002)
+    os.kill(int(workers[0]), signal.SIGKILL)  # as the system does when the memory is used up
+    said = run.communicate(timeout=20)[1]
+    assert run.returncode == 1
+    assert said.startswith("error: a worker process was ended by SIGKILL: most likely the memory ran out (dmesg tells)")
+    assert [path.name for path in (workspace / "annotations").iterdir()] == ["label_map.pbtxt"]
 
 
 def test_wrong_folders_and_files_are_named(call, workspace):
