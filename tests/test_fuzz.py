@@ -13,7 +13,7 @@ from PIL import Image
 
 from tfod.console import Fault, InputError
 from tfod.dataset import check_photo
-from tfod.images import check_image, read_pixels
+from tfod.images import check_image, read_image, read_small
 from tfod.label_map import find_near_name, read_label_map
 from tfod.voc import Box, find_images_of, write_annotation
 
@@ -152,18 +152,24 @@ def test_five_hundred_images(room):
     for _ in range(600):
         path.write_bytes(mutate(chance, chance.choice(seeds)))
         ends = []
-        for read in (read_pixels, check_image, lambda path: check_image(path, decode=False)):
+        for read in (
+            read_image,
+            lambda path: read_small(path, (20, 20)),
+            check_image,
+            lambda path: check_image(path, decode=False),
+        ):
             with Stopwatch():
                 try:
                     ends.append(read(path))
                 except InputError as error:
                     expect_named(error.faults, path)
                     ends.append(None)
-        assert bool(ends[0]) == bool(ends[1])  # the fast look finds what the whole one does
-        if ends[0]:
+        whole, small, checked, header = ends
+        assert bool(whole) == bool(small) == bool(checked)  # the fast looks find what the whole one does
+        if whole:
             clean += 1
-            assert ends[0][0].mode == "RGB" and ends[0][0].size == ends[1].upright_size
-            assert ends[1] == ends[2]
+            assert whole.mode == small[0].mode == "RGB" and whole.size == checked.upright_size
+            assert small[1] == checked == header
     assert 30 < clean < 570
     before[path] = list_files(room)[path]
     assert list_files(room) == before

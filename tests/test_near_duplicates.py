@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from tfod.images import read_image
-from tfod.near_duplicates import COLUMNS, ROWS, find_near_duplicates, make_thumbnail
+from tfod.images import read_image, read_small
+from tfod.near_duplicates import COLUMNS, ROWS, SAMPLED, find_near_duplicates, make_thumbnail
 
 
 def compress(image, quality):
@@ -41,8 +41,18 @@ def raccoons(raccoon_images):
     return {int(path.stem.rpartition("-")[2]): read_image(path) for path in paths}
 
 
-def test_different_raccoon_photos_are_told_apart(raccoons):
+def test_photos_that_were_decoded_smaller_look_the_same(raccoon_images, raccoons):
+    small = [make_thumbnail(read_small(raccoon_images / f"raccoon-{number}.jpg", SAMPLED)[0]) for number in raccoons]
+    found = find_near_duplicates(small, [make_thumbnail(image) for image in raccoons.values()])
+    assert [i for i, near in found if i in near] == list(range(200))
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_different_raccoon_photos_are_told_apart(raccoon_images, raccoons, small):
     thumbnails = [make_thumbnail(image) for image in raccoons.values()]
+    if small:
+        paths = [raccoon_images / f"raccoon-{number}.jpg" for number in raccoons]
+        thumbnails = [make_thumbnail(read_small(path, SAMPLED)[0]) for path in paths]
     numbers = list(raccoons)
     pairs = {
         (numbers[i], numbers[k])

@@ -9,9 +9,9 @@ from dataset_files import SIDES, UNSPLIT
 from tfod.console import Fault, InputError
 from tfod.dataset import Photo, check_labels
 from tfod.files import sha256
-from tfod.images import StoredImage, read_image, read_pixels
+from tfod.images import StoredImage, read_image, read_small
 from tfod.label_map import find_near_name
-from tfod.near_duplicates import find_near_duplicates, make_thumbnail
+from tfod.near_duplicates import SAMPLED, find_near_duplicates, make_thumbnail
 
 SMALL_BOX = 8  # pixels a side at the model's input; below that, anchors and features see next to nothing
 FEW_BOXES = 10  # of a class
@@ -34,12 +34,12 @@ class Look:
 
 
 def look_at(job):
-    """(side, image path, XML path or None) -> the `Look`; the image is decoded whole."""
+    """(side, image path, XML path or None) -> the `Look`; the image is decoded to its last byte."""
     side, image_path, xml_path = job
     stored = thumbnail = None
     faults = []
     try:
-        image, stored = read_pixels(image_path)
+        image, stored = read_small(image_path, SAMPLED)
         thumbnail = make_thumbnail(image)
     except InputError as error:
         faults.extend(error.faults)

@@ -90,12 +90,16 @@ def read_image(path):
 
     Raises InputError if the file can't be decoded.
     """
-    return read_pixels(path)[0]
+    return _decode(path, _read_bytes(path))[0]
 
 
-def read_pixels(path):
-    """As `read_image`: (the PIL image, its `StoredImage`)."""
-    return _decode(path, _read_bytes(path))
+def read_small(path, least):
+    """(the picture as by `read_image`, its `StoredImage`); a JPEG's is grey, and smaller where `least` allows.
+
+    Every byte goes through the decoder, so whatever `read_image` finds is found; but no colours, and a half, a quarter
+    or an eighth of the width and height are worked out, as long as they are `least` (width, height) or more.
+    """
+    return _decode(path, _read_bytes(path), least)
 
 
 def _read_bytes(path):
@@ -119,21 +123,20 @@ def check_image(path, decode=True):
     if not decode:
         with _name_faults(path), Image.open(path, formats=_FORMATS) as image:
             return _describe(path, image)
-    _, stored = _decode(path, _read_bytes(path), small=True)
+    _, stored = _decode(path, _read_bytes(path), least=(1, 1))
     return stored
 
 
-def _decode(path, data, small=False):
+def _decode(path, data, least=None):
     """`data`, the bytes of the file `path`, as (PIL image: RGB, upright; StoredImage).
 
-    With `small`, a JPEG's image has an eighth of its width and height and no colours: every byte is read and its codes
-    are followed to the end, few pixels are worked out.
+    With `least`, a JPEG's image is grey and smaller, as `read_small` says.
     """
     with _name_faults(path):
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         stored = _describe(path, image)
-        if small:
-            image.draft("L", (1, 1))
+        if least:
+            image.draft("L", least)
         image.load()
         if stored.orientation > 1:
             ImageOps.exif_transpose(image, in_place=True)

@@ -9,6 +9,7 @@ from PIL import Image
 
 ROWS, COLUMNS = 16, 17
 SAMPLES = 8  # a side of the square of pixels whose mean is a pixel of the thumbnail: as good as all, in half the time
+SAMPLED = COLUMNS * SAMPLES, ROWS * SAMPLES  # width and height that a photo should have at least
 # Measured on the 200 raccoon photos: copies at half and a third of the size, as JPEG of quality 10 to 30, brighter, and
 # with 1 % cut off at every side differ in up to 52 bits and correlate by 0.96 or more; with 2 % cut off 99 % of them
 # lie within these limits. Different photos differ in 76 bits or more (127 on average, standard deviation 10) and
@@ -19,7 +20,7 @@ LEAST_CORRELATION = 0.9
 
 def make_thumbnail(image):
     """The thumbnail of an RGB PIL image, upright: bytes of ROWS x COLUMNS grey levels."""
-    sampled = image.resize((COLUMNS * SAMPLES, ROWS * SAMPLES), Image.Resampling.NEAREST)
+    sampled = image.resize(SAMPLED, Image.Resampling.NEAREST)
     return sampled.reduce(SAMPLES).convert("L").tobytes()
 
 
