@@ -17,6 +17,14 @@ from tfod.detections import is_proposal
 from tfod.label_map import write_label_map
 from tfod.voc import read_annotation
 
+BOXES = [[0.1, 0.1, 0.6, 0.6], [0.5, 0.5, 0.9, 0.9], [0.0, 0.0, 1.0, 1.0]]
+FOUND = {
+    "num_detections": np.float32([2]),
+    "detection_boxes": np.float32([BOXES]),
+    "detection_classes": np.float32([[2, 1, 1]]),
+    "detection_scores": np.float32([[0.9, 0.4, 0.0]]),
+}
+
 
 @pytest.fixture(scope="module")
 def saved_model(tmp_path_factory):
@@ -26,12 +34,7 @@ def saved_model(tmp_path_factory):
     class Model(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8, name="input_tensor")])
         def __call__(self, input_tensor):
-            return {
-                "num_detections": tf.constant([2.0]),
-                "detection_boxes": tf.constant([[[0.1, 0.1, 0.6, 0.6], [0.5, 0.5, 0.9, 0.9], [0.0, 0.0, 1.0, 1.0]]]),
-                "detection_classes": tf.constant([[2.0, 1.0, 1.0]]),
-                "detection_scores": tf.constant([[0.9, 0.4, 0.0]]),
-            }
+            return {name: tf.constant(value) for name, value in FOUND.items()}
 
     folder = tmp_path_factory.mktemp("export") / "saved_model"
     model = Model()
@@ -39,12 +42,30 @@ def saved_model(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def onnx_model(tmp_path_factory):
+    """The same as ONNX, which starts without TensorFlow's long import."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    photo = helper.make_tensor_value_info("input_tensor", TensorProto.UINT8, [1, None, None, 3])
+    nodes = [
+        helper.make_node("Constant", [], [name], value=numpy_helper.from_array(value)) for name, value in FOUND.items()
+    ]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape) for name, value in FOUND.items()]
+    graph = helper.make_graph(nodes, "detector", [photo], outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    onnx.save(model, path)
+    return path
+
+
 @pytest.fixture
-def infer(call, tmp_path, saved_model):
+def infer(call, tmp_path, onnx_model):
     """Runs the script on tmp_path/images: returns (code, output, said)."""
     write_label_map(tmp_path / "map.pbtxt", {"cat": 1, "dog": 2})
 
-    def infer(*words, model=saved_model):
+    def infer(*words, model=onnx_model):
         command = ["-m", model, "-l", "map.pbtxt", "-o", "result", *words]
         command += [] if "-i" in words else ["-i", "images"]
         done = call("inference_main_v2.py", *command, cwd=tmp_path)
@@ -54,8 +75,8 @@ def infer(call, tmp_path, saved_model):
     return infer
 
 
-def test_each_image_is_annotated_under_its_own_name(infer, labelled_images, tmp_path):
-    code, output, _ = infer()
+def test_each_image_is_annotated_under_its_own_name(infer, labelled_images, tmp_path, saved_model):
+    code, output, _ = infer(model=saved_model)
     assert code == 0
     assert "Wrote 12 annotated images to result: 12 detections of score 0.5 or more" in output
     for path in labelled_images.glob("*.*"):
@@ -207,7 +228,8 @@ def test_proposals_are_for_unlabelled_photos_and_open_beside_them(infer, labelle
     assert code == 0
     voc = tmp_path / "result/voc"
     assert sorted(path.name for path in voc.iterdir()) == ["a.jpg", "a.xml", "photo_1.jpg", "photo_1.xml"]
-    assert "2 XML files are in result/voc" in output
+    assert "Wrote voc of 2 images to result" in output
+    assert "2 XML files with proposed boxes are in result/voc" in output
     assert (voc / "a.jpg").resolve() == labelled_images / "a.jpg"
     assert is_proposal(voc / "a.xml")
     for xml in labelled_images.glob("photo_*.jpg"):
@@ -332,7 +354,7 @@ def test_a_video_is_annotated_with_the_time_of_each_frame(infer, tmp_path):
     write_video(tmp_path / "clip.mp4", 25)
     code, output, said = infer("-i", "clip.mp4", "--save", "video,json,voc")
     assert code == 0, said
-    assert "of images to result: 25 detections" in output
+    assert "Wrote video, json, voc of 25 images to result: 25 detections" in output
     found = json.loads((tmp_path / "result/detections.json").read_text())["images"]
     assert [image["frame"] for image in found] == list(range(1, 26))
     assert [image["seconds"] for image in found] == pytest.approx([number / 10 for number in range(25)], abs=0.001)

@@ -37,9 +37,11 @@ class Totals:
 
     def describe(self, arguments, output):
         """The totals, as lines for a person."""
-        what = "annotated images" if "images" in self.save else f"{', '.join(self.save)} of images"
+        what = f"{', '.join(self.save)} of {self.images} images"
+        if "images" in self.save:
+            what = f"{self.images} annotated images"
         number = sum(self.classes.values())
-        lines = [f"Wrote {self.images} {what} to {output}: {number} detections of score {arguments.score} or more"]
+        lines = [f"Wrote {what} to {output}: {number} detections of score {arguments.score} or more"]
         lines += [f"  {name}: {count}" for name, count in self.classes.most_common()]
         rate = self.images / max(self.took - self.started, 1e-9)
         shares = ", ".join(

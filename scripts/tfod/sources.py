@@ -33,8 +33,8 @@ def find_sources(words, recursive=False, leave_out=None):
     """What the words of `-i` name: (list of `Photo`, list of `Video`, faults of single files).
 
     A word is a folder (of photos; with those below it if `recursive`), a file, a pattern as `photos/*.jpg`, or the
-    number of a camera. Nothing below the folder `leave_out`, where the results go, is taken. A thing with the name of
-    a photo that is none, as a folder, is a fault that leaves the others as they are.
+    number of a camera. Of a folder, what is below `leave_out`, where the results go, is not taken. A thing with the name
+    of a photo that is none, as a folder, is a fault that leaves the others as they are.
 
     Raises InputError with every word that names nothing, and where two photos' results would have one name.
     """
@@ -80,12 +80,13 @@ def _list_folder(folder, recursive, leave_out):
     folders = [folder]
     if recursive:
         folders = []
-        for place, below, _ in os.walk(folder):
-            below[:] = sorted(name for name in below if not name.startswith("."))
+        for place, names, _ in os.walk(folder):
+            names[:] = sorted(name for name in names if not name.startswith("."))
             folders.append(Path(place))
     found, odd = [], []
+    below = leave_out and folder.resolve() in leave_out.resolve().parents
     for place in folders:
-        if leave_out and leave_out.resolve() in (place.resolve(), *place.resolve().parents):
+        if below and leave_out.resolve() in (place.resolve(), *place.resolve().parents):
             continue
         photos = list_images(place)
         found += [Photo(path, path.relative_to(folder)) for path in photos]
