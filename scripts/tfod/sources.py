@@ -33,8 +33,8 @@ def find_sources(words, recursive=False, leave_out=None):
     """What the words of `-i` name: (list of `Photo`, list of `Video`, faults of single files).
 
     A word is a folder (of photos; with those below it if `recursive`), a file, a pattern as `photos/*.jpg`, or the
-    number of a camera. Of a folder, what is below `leave_out`, where the results go, is not taken. A thing with the name
-    of a photo that is none, as a folder, is a fault that leaves the others as they are.
+    number of a camera. Of a folder, what is below `leave_out`, where the results go, is not taken. A thing with the
+    name of a photo that is none, as a folder, is a fault that leaves the others as they are.
 
     Raises InputError with every word that names nothing, and where two photos' results would have one name.
     """
