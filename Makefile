@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV ?= .venv
 ## folder of the labelling tool's own environment
 LABEL_VENV ?= .venv-label
+## folder in WORKSPACE that make label opens; prelabel/voc has what make prelabel proposes
+LABEL_IMAGES ?= images
 ## folder of the data and models that a command works on
 WORKSPACE ?= workspace/training_demo
 ## name of the model, in WORKSPACE/models and WORKSPACE/exported_models
@@ -45,6 +47,10 @@ STEPS ?= 2000
 BATCH ?= 8
 ## steps between two checkpoints
 CHECKPOINT_EVERY ?= 500
+## steps between two evaluations while training; the best is kept in models/MODEL/best; 0 makes none
+EVAL_EVERY ?= 0
+## evaluations without a better one after which training ends; 0 never ends it
+PATIENCE ?= 0
 ## checkpoint to export: latest, best or a number; empty takes the best where there is one, else the latest
 CHECKPOINT ?=
 ## images a call of the export: a number, or dynamic for any; empty is 1
@@ -133,10 +139,10 @@ workspace:
 workspace-there: ready
 	@test -d "$(WORKSPACE)" || { echo "error: $(WORKSPACE): is not there; make workspace NAME=... makes one" >&2; exit 1; }
 
-## open the labelling tool on images/, with the classes predefined
+## open the labelling tool on LABEL_IMAGES, with the classes predefined
 label: workspace-there
 	@scripts/install_label.sh $(PY) "$(LABEL_VENV)"
-	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/label.py" -i images -l annotations/label_map.pbtxt --venv "$(call from_root,$(LABEL_VENV))"
+	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/label.py" -i "$(LABEL_IMAGES)" -l annotations/label_map.pbtxt --venv "$(call from_root,$(LABEL_VENV))"
 
 ## copy images/ into images/train and images/test (and images/val)
 split: workspace-there
@@ -187,7 +193,8 @@ config: tfrecord pretrained
 ## train the model to STEPS steps, going on where it stopped
 train: config
 	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/model_main_tf2.py" --model_dir="models/$(MODEL)" --pipeline_config_path="$(CONFIG)" \
-	  --seed=$(SEED) --checkpoint_every_n=$(CHECKPOINT_EVERY) --num_workers=$(WORKERS)
+	  --seed=$(SEED) --checkpoint_every_n=$(CHECKPOINT_EVERY) --eval_every_n=$(EVAL_EVERY) --patience=$(PATIENCE) \
+  --num_workers=$(WORKERS)
 
 ## measure the newest checkpoint on the test photos: models/MODEL/metrics.json
 eval: workspace-there
@@ -257,10 +264,14 @@ raccoon: ready
 
 # ---------------------------------------------------------------- tests
 
-.PHONY: test test-upstream bench-data bench-infer lint format
+.PHONY: test test-long test-upstream bench-data bench-infer lint format
 ## run the project's tests
 test: ready lint
-	@$(PY) -m pytest $(TESTS)
+	@$(PY) -m pytest -m "not long" $(TESTS)
+
+## run the tests that take minutes each, as well: a training that is killed 20 times
+test-long: ready
+	@$(PY) -m pytest -m long $(TESTS)
 
 ## run the OD API's own tests on this TensorFlow; FAST=1 runs those that cover what this project calls
 test-upstream: ready

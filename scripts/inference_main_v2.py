@@ -144,12 +144,17 @@ def main():
         return 0
     fingerprint = make_fingerprint(arguments, photos, videos)
     if fingerprint and not odd and files.is_current(output, fingerprint):
-        say(f"{output} is up to date: {len(photos)} annotated images")
+        kinds = ", ".join(arguments.save) if arguments.save else "annotated images"
+        say(f"{output} is up to date: {kinds} of {len(photos)} photos and {len(videos)} videos")
         return 0
     from tfod import inference
 
-    with files.make_room(output) as room:
-        done = inference.infer(arguments, photos, videos, output, room)
+    try:
+        with files.make_room(output) as room:
+            done = inference.infer(arguments, photos, videos, output, room)
+    except OSError as error:
+        what = f"{error.filename or output}: {error.strerror or error}"
+        raise InputError(f"{what}; free some space, or check your rights there") from error
     print(done.describe(arguments, output))
     if done.faults or odd:
         raise InputError(*odd, *done.faults)

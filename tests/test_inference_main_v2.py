@@ -91,7 +91,7 @@ def test_second_run_does_nothing_until_something_changed(infer, labelled_images,
     infer()
     code, output, said = infer()
     assert (code, output) == (0, "")
-    assert "result is up to date: 12 annotated images" in said
+    assert "result is up to date: annotated images of 12 photos" in said
     assert "24 detections of score 0.3" in infer("--score", 0.3)[1]
     (tmp_path / "result/a.jpg").unlink()
     assert infer("--score", 0.3)[0] == 0
@@ -262,6 +262,16 @@ def test_photos_that_would_share_an_xml_file_are_named(infer, tmp_path):
     assert code == 1 and "error: a.jpg: would have the same XML file as a.png; rename one" in said
 
 
+def test_output_that_cannot_be_written_is_named(infer, labelled_images, tmp_path):
+    (tmp_path / "taken").touch()
+    code, _, said = infer("-o", "taken/result")
+    assert code == 1 and "error: taken: " in said
+    (tmp_path / "result").mkdir()
+    (tmp_path / "result/a.jpg").mkdir()
+    code, _, said = infer()
+    assert code == 1 and "error: " in said and "check your rights there" in said
+
+
 def test_labelled_photos_are_never_written_over(infer, labelled_images, tmp_path):
     shutil.copytree(labelled_images, tmp_path / "images/test")
     before = (labelled_images / "a.jpg").read_bytes()
@@ -283,6 +293,9 @@ def test_files_patterns_and_folders_below(infer, labelled_images, tmp_path):
     assert (tmp_path / "result/more/photo_0.jpg").exists()
     assert "Wrote 1 annotated images" in infer("-i", "images/a.jpg", "-o", "one")[1]
     assert (tmp_path / "one/a.jpg").exists()
+    shutil.copy(labelled_images / "a.jpg", tmp_path / "photo")
+    assert "Wrote 1 annotated images" in infer("-i", "photo", "-o", "one")[1]
+    assert (tmp_path / "one/photo.jpg").exists()
     said = infer("-i", "images/a.jpg", "images", "none*", "nothing")[2]
     assert "images/a.jpg: its result would have the name of" in said
     assert "none*: no file's name is like that" in said
@@ -292,7 +305,7 @@ def test_files_patterns_and_folders_below(infer, labelled_images, tmp_path):
 def test_results_below_the_input_are_not_taken_for_input(infer, labelled_images, tmp_path):
     for _ in range(2):
         code, output, said = infer("-i", ".", "-o", "result", "--recursive")
-        assert code == 0 and ("Wrote 12" in output or "up to date: 12" in said)
+        assert code == 0 and ("Wrote 12" in output or "of 12 photos" in said)
 
 
 def write_png_header(path, width, height):

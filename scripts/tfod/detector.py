@@ -179,7 +179,7 @@ def find_ids(classes, names):
         elif str(word).isdecimal() and (int(word) in names or not names):
             ids.append(int(word))
         else:
-            there = ", ".join(by_name) or "no names at all, only ids"
+            there = ", ".join(by_name) or "no names, only ids, without a label map"
             faults.append(f"{word}: is no class of this detector; it has {there}")
     if faults:
         raise InputError(*faults)

@@ -52,7 +52,7 @@ class Totals:
             lines.append(
                 f"{self.proposals} XML files with proposed boxes are in {output}/voc, beside links to the photos."
             )
-            lines.append("Look at each in labelImg, correct it and save it; then move them to the photos, as with:")
+            lines.append(f"Look at each (make label LABEL_IMAGES={output}/voc), correct and save it; then move them:")
             lines.append(f"  mv -n {output}/voc/*.xml {arguments.images_dir[0]}/")
         return "\n".join(lines)
 

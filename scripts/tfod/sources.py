@@ -68,8 +68,9 @@ def find_sources(words, recursive=False, leave_out=None):
             odd.append(fault)
         elif path.suffix.lower() in VIDEO_SUFFIXES:
             videos.append(Video(path, name))
-        else:
-            photos.append(Photo(path, name))
+        else:  # what is no image by its name may still be one; its result has a name that says so
+            known = path.suffix.lower() in IMAGE_SUFFIXES
+            photos.append(Photo(path, name if known else name.with_name(f"{name.name}.jpg")))
     wrong += _find_equal_names(photos)
     if wrong:
         raise InputError(*wrong)
