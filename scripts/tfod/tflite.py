@@ -1,9 +1,13 @@
 """Top module: which detectors can be TFLite files, what such a file takes, and what it finds."""
 
+import itertools
+
 import numpy as np
 
 from tfod.console import InputError
 from tfod.pipeline_config import get_model
+
+MEAN_INPUTS = 16  # a mean over all places of so many photos
 
 
 def require_convertible(config, path):
@@ -64,6 +68,16 @@ def convert(saved_model, kind, read_inputs):
     `saved_model` is what export_tflite_graph_tf2.py wrote. For int8, `read_inputs()` yields representative inputs,
     float32 [1, height, width, 3] as the model takes them; the int8 model's own input is uint8, its outputs are floats.
     """
+    model = _convert(saved_model, kind, read_inputs)
+    if kind != "int8":
+        return model
+    from tfod.bias_correction import correct_biases
+
+    inputs = itertools.islice(read_inputs(), MEAN_INPUTS)
+    return correct_biases(model, _convert(saved_model, "float32", None), inputs)
+
+
+def _convert(saved_model, kind, read_inputs):
     import tfod.compat  # noqa: F401 - corrects object_detection at import
 
     import tensorflow as tf
