@@ -228,13 +228,13 @@ def _find_jpeg_end(data):
     return 0
 
 
-def map_in_threads(function, items):
-    """Yields `function(item)` in the order of `items`, worked out on all cores.
+def map_in_threads(function, items, workers=None):
+    """Yields `function(item)` in the order of `items`, worked out by `workers` threads: None: one for each core.
 
     For what Pillow, hashing and files do, where Python's threads run at the same time. Few results wait at any
     moment, so that memory does not grow with the number of items.
     """
-    workers = len(os.sched_getaffinity(0))
+    workers = workers or len(os.sched_getaffinity(0))
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         waiting = collections.deque()
         try:

@@ -60,8 +60,8 @@ class Totals:
 class Work:
     """What the threads do with an image: `process`. `loading` is a future of the `Detector`."""
 
-    def __init__(self, loading, files, save):
-        self.loading, self.files, self.save = loading, files, save
+    def __init__(self, loading, files, save, threads=None):
+        self.loading, self.files, self.save, self.threads = loading, files, save, threads
         self.totals, self.lock = Totals(save=save), threading.Lock()
 
     @contextlib.contextmanager
@@ -114,7 +114,7 @@ class Work:
     def run(self, batches, writers, update, video_writer=None):
         """Processes `batches`, and gives each result to the `writers`, in order."""
         totals = self.totals
-        for done in map_in_threads(self.process, batches):
+        for done in map_in_threads(self.process, batches, self.threads):
             for item in done:
                 if isinstance(item, str):
                     totals.faults.append(item)
@@ -139,7 +139,7 @@ def infer(arguments, photos, videos, output, room):
     began = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(1) as loader, contextlib.ExitStack() as stack:
         loading = loader.submit(load_detector, arguments)  # while it loads, the first photos are read
-        work = Work(loading, files, save)
+        work = Work(loading, files, save, arguments.threads)
         loading.add_done_callback(lambda _: setattr(work.totals, "started", time.monotonic() - began))
         opened, faults = open_videos(videos)
         counts = [properties.frames for _, properties, _ in opened]
