@@ -153,8 +153,8 @@ def main():
         faults.append(f"{output}: {args.num_shards} files are too many for {len(pairs)} images; lower --num_shards")
 
     settings = {name: getattr(args, name) for name in ("num_shards", "order", "seed", "allow_unlabelled")}
-    inputs = (path for pair in pairs for path in pair if path)
-    state = fingerprint([args.labels_path]) + fingerprint(inputs, **settings)
+    states = map_photos(lambda some: fingerprint(filter(None, sum(some, ()))), pairs, args.num_workers, "looking")
+    state = fingerprint([args.labels_path], photos=list(states), **settings)
     there = [path for path in [output, *list_shards(output)] if path.exists()]
     stands = there == records and is_current(records[-1], state + fingerprint(records))
     if not faults and stands and (not csv_path or is_current(csv_path, state)):
