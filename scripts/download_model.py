@@ -1,30 +1,27 @@
 """Puts a pretrained detector into pre_trained_models/NAME: checkpoint/, saved_model/ and pipeline.config.
 
-MODEL is a name of the TF2 Detection Zoo, an https address of a .tar.gz, or a .tar.gz on this disk. A download that
-breaks off goes on where it stopped, in a later run too. Its sha256 is noted in pre_trained_models/SHA256SUMS, and
-later downloads of the same name are held to it.
+MODEL is a name of the TF2 Detection Zoo (`make models` lists them), an https address of a .tar.gz, or a .tar.gz on
+this disk. A download that breaks off goes on where it stopped, in a later run too. Its sha256 must be the one that is
+known of this model; where none is known, the first download's is noted in pre_trained_models/SHA256SUMS, and later
+ones of the same name are held to it.
 
     python scripts/download_model.py ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8
 """
 
 import argparse
 import difflib
-import gzip
 import re
 import shutil
-import tarfile
-import zlib
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from tfod.archives import MOST_BYTES, check_member, open_tarball
 from tfod.console import InputError, make_parser, run, say
 from tfod.download import describe_disk_error, fetch
 from tfod.files import sha256, write_text, write_whole
-from tfod.zoo import MODELS, get_address
+from tfod.zoo import HOME, MODELS, get_address
 
 ENDING = ".tar.gz"
-MOST_BYTES = 8 * 10**9  # unpacked; the zoo's largest model has about a quarter of that
-MOST_FILES = 10_000
 
 
 def parse_arguments():
@@ -32,6 +29,12 @@ def parse_arguments():
     parser.add_argument("model", metavar="MODEL", help="name of the zoo, https address or .tar.gz file")
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("pre_trained_models"), metavar="DIR", help="folder for NAME/"
+    )
+    parser.add_argument(
+        "--mirror",
+        default=HOME,
+        metavar="URL",
+        help="https address that a name is looked for under: the zoo, or a copy of it, as URL/DATE/NAME.tar.gz",
     )
     parser.add_argument("--sha256", type=parse_sha256, help="what the .tar.gz file's sha256 must be")
     parser.add_argument("--retries", type=int, default=3, help="how many times to try a broken download again")
@@ -41,6 +44,8 @@ def parse_arguments():
         parser.error("--retries must be 0 or more")
     if arguments.pause < 0:
         parser.error("--pause must be 0 or more seconds")
+    if not re.fullmatch(r"https://[^/?#\s]+[^?#\s]*", arguments.mirror, re.IGNORECASE):
+        parser.error(f"--mirror {arguments.mirror!r} is not an https address")
     return arguments
 
 
@@ -50,7 +55,7 @@ def parse_sha256(text):
     return text.lower()
 
 
-def find_source(model):
+def find_source(model, mirror=HOME):
     """(name, address or None, path of the file on this disk or None) of what the MODEL argument means."""
     if "://" in model:
         file_name = unquote(PurePosixPath(urlsplit(model).path).name)
@@ -65,7 +70,10 @@ def find_source(model):
             raise InputError(f"{model}: no such file; give a model's {ENDING} file, or its name in the zoo")
         return path.name.removesuffix(ENDING), None, path
     if model in MODELS:
-        return model, get_address(model), None
+        if MODELS[model].family == "ExtremeNet":
+            advice = "take centernet_hg104_512x512_coco17_tpu-8, which was trained from it"
+            raise InputError(f"{model}: is a checkpoint alone, without a pipeline.config to train it with; {advice}")
+        return model, get_address(model, mirror), None
     near = [name for name in MODELS if model.lower() in name] or difflib.get_close_matches(model, MODELS, cutoff=0)
     raise InputError(f"{model}: is no model of the TF2 Detection Zoo; did you mean {', '.join(near[:5])}?")
 
@@ -98,50 +106,59 @@ def read_sums(path):
     return sums
 
 
-def check_sums(digest, name, sums_path, wanted):
-    """Raises InputError unless `digest` is the one that was asked for and the one of the first download."""
+def check_sums(digest, file_name, sums_path, wanted):
+    """Raises InputError unless `digest` is what it must be.
+
+    `wanted` is what the person asked for, or None. A sum in the catalogue comes before that of an earlier download.
+    """
+    model = MODELS.get(file_name.removesuffix(ENDING))
+    changed = "it was damaged or changed: do not use it"
     if wanted and digest != wanted:
-        raise InputError(f"{name}: has sha256 {digest}, not {wanted}; it was damaged or changed: do not use it")
-    noted = read_sums(sums_path).get(name, digest)
+        raise InputError(f"{file_name}: has sha256 {digest}, not {wanted}; {changed}")
+    if model and model.sha256:
+        if digest != model.sha256:
+            raise InputError(f"{file_name}: has sha256 {digest}, but the zoo's model has {model.sha256}; {changed}")
+        return
+    noted = read_sums(sums_path).get(file_name, digest)
     if noted != digest:
         advice = "if you trust the new one, delete its line there"
-        raise InputError(f"{name}: has sha256 {digest}, but {sums_path} has {noted} from an earlier download; {advice}")
+        raise InputError(
+            f"{file_name}: has sha256 {digest}, but {sums_path} has {noted} from an earlier download; {advice}"
+        )
 
 
-def unpack(tarball, folder):
+def check_size(tarball, file_name):
+    """Raises InputError if a file of this disk is not as long as the zoo's of that name, where that is known."""
+    model = MODELS.get(file_name.removesuffix(ENDING))
+    size = tarball.stat().st_size
+    if model and model.bytes and size != model.bytes:
+        advice = "fetch it again, or give a file of your own another name"
+        raise InputError(f"{tarball}: has {size} bytes, but the zoo's model has {model.bytes}; {advice}")
+
+
+def unpack(tarball, folder, name):
     """Unpacks a .tar.gz into the new `folder`. Raises InputError if it is broken, or would touch what is outside."""
-    size = 0
     folder.mkdir()
-    try:
-        with gzip.open(tarball) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
-            for count, member in enumerate(archive, start=1):
-                path = PurePosixPath(member.name)
-                if not (member.isfile() or member.isdir()):
-                    raise InputError(f"{tarball}: holds a link or device, {member.name!r}; do not use this file")
-                if path.is_absolute() or ".." in path.parts or not member.name.isprintable() or "\\" in member.name:
-                    raise InputError(f"{tarball}: holds the unsafe path {member.name!r}; do not use this file")
-                size += member.size
-                if size > MOST_BYTES or count > MOST_FILES:
-                    most = f"{MOST_BYTES / 1e9:g} GB or {MOST_FILES} files"
-                    raise InputError(f"{tarball}: unpacks to more than {most}, which no model does; do not use it")
-                # Not archive.extract(): on Python before 3.11.4 it gives owners and rights that the archive says.
-                target = folder / path
-                (target if member.isdir() else target.parent).mkdir(parents=True, exist_ok=True)
-                if member.isfile():
-                    with target.open("wb") as file:
-                        shutil.copyfileobj(archive.extractfile(member), file)
-            while size <= MOST_BYTES and (rest := stream.read(1 << 20)):  # to gzip's checksum, which is at its end
-                size += len(rest)
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{tarball}: is not a whole {ENDING} file ({error}); fetch it anew") from error
+    with open_tarball(tarball, name) as members:
+        for member, file in members:
+            check_member(member, name)
+            # Not archive.extract(): on Python before 3.11.4 it gives owners and rights that the archive says.
+            target = folder / member.name
+            (target.parent if file else target).mkdir(parents=True, exist_ok=True)
+            if file:
+                with target.open("wb") as written:
+                    shutil.copyfileobj(file, written)
 
 
 def install(tarball, name, target):
-    """Makes the folder `target` of what the .tar.gz holds, whatever its own top folder is called."""
+    """Makes the folder `target` of what the .tar.gz holds, whatever its own top folder is called.
+
+    `name` is what errors call the archive. The folder appears whole or not at all.
+    """
     try:
         with write_whole(target) as fresh:
             unpacked = fresh.with_name("unpacked." + fresh.name)
-            unpack(tarball, unpacked)
+            unpack(tarball, unpacked, name)
             folders = [unpacked, *sorted(path for path in unpacked.iterdir() if path.is_dir())]
             best = min(folders, key=lambda folder: len(find_faults(folder)))
             if faults := find_faults(best):
@@ -151,14 +168,41 @@ def install(tarball, name, target):
             best.rename(fresh)
     except OSError as error:
         raise InputError(describe_disk_error(target, error)) from error
+    if not (target / "saved_model" / "saved_model.pb").is_file():
+        say(f"{name}: holds no saved_model/saved_model.pb; it can be trained further, but not run as it is")
+
+
+def download(name, address, folder, arguments):
+    """Fetches the .tar.gz at `address`, makes folder/NAME of it and notes its sha256, which is returned."""
+    file_name, sums_path, model = name + ENDING, folder / "SHA256SUMS", MODELS.get(name)
+    fetched = folder / f".{file_name}"
+    advice = f"fetch it by hand, then: python scripts/download_model.py {file_name} -o {folder}"
+    try:
+        digest = fetch(
+            address,
+            fetched,
+            arguments.sha256,
+            arguments.retries,
+            arguments.pause,
+            advice,
+            size=model and model.bytes,
+            most=MOST_BYTES,
+        )
+        check_sums(digest, file_name, sums_path, None)
+        say(f"unpacking {file_name} ({fetched.stat().st_size / 1e6:.1f} MB)")
+        install(fetched, address, folder / name)
+    finally:
+        fetched.unlink(missing_ok=True)
+    sums = read_sums(sums_path) | {file_name: digest}
+    write_text(sums_path, "".join(f"{sums[key]}  {key}\n" for key in sorted(sums)))
+    return digest
 
 
 def main():
     arguments = parse_arguments()
-    name, address, tarball = find_source(arguments.model)
-    folder = arguments.output
-    target = folder / name
-    sums_path = folder / "SHA256SUMS"
+    name, address, tarball = find_source(arguments.model, arguments.mirror)
+    target = arguments.output / name
+    sums_path = arguments.output / "SHA256SUMS"
     file_name = name + ENDING
     if target.exists():
         if faults := find_faults(target):
@@ -169,23 +213,14 @@ def main():
         return
     if tarball:
         try:
+            check_size(tarball, file_name)
             digest = sha256(tarball)
         except OSError as error:
             raise InputError(f"{tarball}: can't be read ({error.strerror}); check its rights") from error
         check_sums(digest, file_name, sums_path, arguments.sha256)
-        install(tarball, file_name, target)
+        install(tarball, str(tarball), target)
     else:
-        advice = f"fetch it by hand, then: python scripts/download_model.py {file_name} -o {folder}"
-        fetched = folder / f".{file_name}"
-        try:
-            digest = fetch(address, fetched, arguments.sha256, arguments.retries, arguments.pause, advice)
-            check_sums(digest, file_name, sums_path, None)
-            say(f"unpacking {file_name} ({fetched.stat().st_size / 1e6:.1f} MB)")
-            install(fetched, file_name, target)
-        finally:
-            fetched.unlink(missing_ok=True)
-        sums = read_sums(sums_path) | {file_name: digest}
-        write_text(sums_path, "".join(f"{sums[key]}  {key}\n" for key in sorted(sums)))
+        digest = download(name, address, arguments.output, arguments)
     print(f"sha256 {digest}  {file_name}")
     print(f"Wrote {target}")
 

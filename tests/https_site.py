@@ -23,6 +23,11 @@ class Site:
         self.moved = {}  # path -> the address that it redirects to
         self.statuses = []  # the next requests are answered with these instead
         self.breaks = []  # the next answers break off after this many bytes
+        self.stalls = []  # the next answers say nothing more, for `silence` seconds, after this many bytes
+        self.silence = 1
+        self.pace = None  # how many bytes at most in 10 ms
+        self.garbage = []  # the next requests are answered with these bytes, which are no HTTP
+        self.headers = {}  # what to say instead of the right headers
         self.delay = 0  # seconds before each answer
         self.ranges = True  # whether Range is understood
         self.version = "etag"  # what tells two versions of a file apart: "etag", "weak etag", "date" or None
@@ -50,7 +55,10 @@ def serve_https(with_tls=True):
             site.log.append((self.path, self.headers.get("Range"), self.headers.get("If-Range")))
             content = site.files.get(self.path)
             time.sleep(site.delay)
-            if site.statuses:
+            if site.garbage:
+                self.wfile.write(site.garbage.pop(0))
+                self.close_connection = True
+            elif site.statuses:
                 self.send_error(site.statuses.pop(0))
             elif self.path in site.moved:
                 self.send_response(302)
@@ -72,16 +80,23 @@ def serve_https(with_tls=True):
                 self.send_error(416)
                 return
             self.send_response(206 if span else 200)
+            headers = dict(version)
             if span:
-                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+                headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
             if site.length:
-                self.send_header("Content-Length", str(len(content) - start))
-            for name, value in version.items():
+                headers["Content-Length"] = str(len(content) - start)
+            for name, value in (headers | site.headers).items():
                 self.send_header(name, value)
             self.end_headers()
             end = start + site.breaks.pop(0) if site.breaks else len(content)
-            self.wfile.write(content[start:end])
-            self.wfile.flush()
+            if site.stalls:
+                stall = start + site.stalls.pop(0)
+                self.wfile.write(content[start:stall])
+                time.sleep(site.silence)
+                start = stall
+            for position in range(start, end, site.pace or len(content) or 1):
+                self.wfile.write(content[position : min(end, position + (site.pace or end))])
+                time.sleep(0.01 if site.pace else 0)
             self.close_connection = True
 
     class Server(ThreadingHTTPServer):

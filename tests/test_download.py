@@ -139,6 +139,14 @@ def test_what_is_not_https_is_never_asked(site, tmp_path):
     assert list_names(tmp_path) == []
 
 
+@pytest.mark.parametrize("target", ["http://localhost/model", "file:///etc/hostname", "ftp://localhost/model", "//["])
+def test_a_redirect_to_another_scheme_is_not_followed(site, tmp_path, target):
+    site.moved["/old"] = target
+    with pytest.raises(InputError, match=rf"^{site.address}/old: .*; ask your admin$"):
+        fetch(site.address + "/old", tmp_path / "file", pause=0, retries=1, advice="ask your admin")
+    assert list_names(tmp_path) == []
+
+
 def test_an_endless_redirect_ends(site, tmp_path):
     site.moved["/a"] = site.address + "/a"
     with pytest.raises(InputError, match=r"Exceeded 30 redirects"):
@@ -165,6 +173,74 @@ def test_a_server_that_is_too_slow(site, tmp_path, monkeypatch):
     site.delay = 1
     with pytest.raises(InputError, match=r"no answer in time; tried 1 times; "):
         fetch(site.address + "/model", tmp_path / "file", retries=0)
+
+
+def test_a_server_that_falls_silent_is_left_and_gone_on_with(site, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("tfod.download.TIMEOUTS", (5, 0.3))
+    site.stalls = [300_000]
+    assert fetch(site.address + "/model", tmp_path / "file", pause=0) == DIGEST
+    assert "the connection broke off after 0.3 MB; trying again in 0 s" in capsys.readouterr().err
+    assert [span for _, span, _ in site.log] == [None, f"bytes={1 << 18}-"]  # what came of the next piece is lost
+
+
+def test_a_throttled_download_arrives(site, tmp_path, monkeypatch):
+    monkeypatch.setattr("tfod.download.TIMEOUTS", (5, 0.5))
+    site.pace = 10_000  # it takes 0.9 seconds, longer than the silence that is allowed
+    assert fetch(site.address + "/model", tmp_path / "file", retries=0) == DIGEST
+    assert len(site.log) == 1
+
+
+def test_what_is_no_http_is_tried_again(site, tmp_path):
+    site.garbage = [b"\x00\xff garbage\r\n\r\n", b""]
+    assert fetch(site.address + "/model", tmp_path / "file", pause=0) == DIGEST
+    site.garbage = [b"SSH-2.0-OpenSSH\r\n"]
+    with pytest.raises(InputError, match=r"the server can't be reached; tried 1 times; "):
+        fetch(site.address + "/model", tmp_path / "file2", retries=0)
+
+
+@pytest.mark.parametrize("length", ["many", "", "-1", "9" * 30])
+def test_a_length_that_is_no_number_is_not_believed(site, tmp_path, length):
+    site.headers = {"Content-Length": length}
+    try:
+        assert fetch(site.address + "/model", tmp_path / "file", retries=0) == DIGEST
+    except InputError as error:
+        assert "tried 1 times" in str(error)
+        assert not (tmp_path / "file").exists()
+
+
+@pytest.mark.parametrize("span", ["bytes 0-899999/900000", "bytes 300000-899999/*", "bytes 300000-899999/5", "garbage"])
+def test_a_range_that_was_not_asked_for_is_not_taken(site, tmp_path, span):
+    site.breaks = [300_000]
+    with pytest.raises(InputError):
+        fetch(site.address + "/model", tmp_path / "file", retries=0)
+    site.headers = {"Content-Range": span}
+    with pytest.raises(InputError, match=r"the server does not go on where the last try stopped"):
+        fetch(site.address + "/model", tmp_path / "file", retries=0)
+    site.headers = {}
+    assert fetch(site.address + "/model", tmp_path / "file", retries=0) == DIGEST
+    assert site.log[-1][1] is None
+
+
+def test_a_file_of_another_size_than_is_known_is_not_fetched(site, tmp_path):
+    with pytest.raises(InputError, match=r"the file there has 900000 bytes, not 5; ask your admin"):
+        fetch(site.address + "/model", tmp_path / "file", size=5, advice="ask your admin")
+    site.length = False
+    with pytest.raises(InputError, match=r"the server sends more than 5 bytes; "):
+        fetch(site.address + "/model", tmp_path / "file", size=5)
+    with pytest.raises(InputError, match=r"got 900000 of 900001 bytes; tried 1 times; "):
+        fetch(site.address + "/model", tmp_path / "file", size=900_001, retries=0)
+    assert not (tmp_path / "file").exists()
+    assert fetch(site.address + "/model", tmp_path / "file2", size=900_000) == DIGEST
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_a_file_without_end_is_not_taken(site, tmp_path, length):
+    site.length = length
+    with pytest.raises(
+        InputError, match=r"has 900000 bytes, not 10000 at most" if length else r"more than 10000 bytes"
+    ):
+        fetch(site.address + "/model", tmp_path / "file", most=10_000)
+    assert list_names(tmp_path) == []
 
 
 def test_the_proxy_of_the_environment_is_asked(site, tmp_path, monkeypatch):

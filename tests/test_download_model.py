@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from https_site import make_environment, serve_https
 
-from tfod.zoo import MODELS, get_address
+from download_model import check_sums
+from tfod.console import InputError
+from tfod.zoo import MODELS
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 NAME = "ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8"
@@ -135,6 +137,90 @@ def test_a_download_that_is_given_up_shows_no_model_and_says_what_to_do(site, tm
     assert list_names(tmp_path / "models") == ["SHA256SUMS", NAME]
 
 
+def test_a_mirror_has_the_zoos_folders(site, tmp_path):
+    site.files = {f"/zoo/20200711/{NAME}.tar.gz": pack(FILES)}
+    for mirror in (f"{site.address}/zoo", f"{site.address}/zoo/"):
+        done = download(tmp_path, NAME, "--mirror", mirror)
+        assert done.returncode == 0, done.stderr
+        assert site.log.pop()[0] == f"/zoo/20200711/{NAME}.tar.gz"
+        assert read_tree(tmp_path / "models" / NAME) == FILES
+        (tmp_path / "models" / NAME).rename(tmp_path / f"old{len(list_names(tmp_path))}")
+    site.files[f"/zoo/20200711/{NAME}.tar.gz"] = pack(FILES | {"pipeline.config": b"changed"})
+    done = download(tmp_path, NAME, "--mirror", f"{site.address}/zoo")  # held to the sum of the first, whoever has it
+    assert done.returncode == 1
+    assert "but models/SHA256SUMS has" in done.stderr
+    done = download(tmp_path, "efficientdet_d3_coco17_tpu-32", "--mirror", f"{site.address}/none")
+    assert (
+        f"error: {site.address}/none/20200711/efficientdet_d3_coco17_tpu-32.tar.gz: the server says 404" in done.stderr
+    )
+
+
+def test_a_size_that_the_catalogue_knows_must_be_the_files(site, tmp_path):
+    name = "efficientdet_d3_coco17_tpu-32"
+    site.files[f"/{name}.tar.gz"] = packed = pack(FILES)
+    (tmp_path / f"{name}.tar.gz").write_bytes(packed)
+    done = download(tmp_path, f"{site.address}/{name}.tar.gz")
+    assert done.returncode == 1
+    assert f"the file there has {len(packed)} bytes, not {MODELS[name].bytes}; fetch it by hand" in done.stderr
+    done = download(tmp_path, f"{name}.tar.gz")
+    assert done.returncode == 1
+    advice = "fetch it again, or give a file of your own another name"
+    wrong = f"has {len(packed)} bytes, but the zoo's model has {MODELS[name].bytes}"
+    assert done.stderr == f"error: {name}.tar.gz: {wrong}; {advice}\n"
+    assert list_names(tmp_path / "models") == []
+
+
+def test_a_sum_in_the_catalogue_comes_before_that_of_an_earlier_download(tmp_path, monkeypatch):
+    known, other = "a" * 64, "b" * 64
+    monkeypatch.setitem(MODELS, NAME, MODELS[NAME]._replace(sha256=known))
+    (tmp_path / "SHA256SUMS").write_text(f"{other}  {NAME}.tar.gz\n")
+    check_sums(known, f"{NAME}.tar.gz", tmp_path / "SHA256SUMS", None)
+    with pytest.raises(InputError, match=f"has sha256 {other}, but the zoo's model has {known}; it was damaged"):
+        check_sums(other, f"{NAME}.tar.gz", tmp_path / "SHA256SUMS", None)
+    with pytest.raises(InputError, match=f"has sha256 {other}, but the zoo's model has {known}"):
+        check_sums(other, f"{NAME}.tar.gz", tmp_path / "SHA256SUMS", other)
+
+
+def test_the_bare_checkpoint_of_the_zoo_is_refused_before_it_is_fetched(tmp_path):
+    done = download(tmp_path, "extremenet")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: extremenet: is a checkpoint alone, without a pipeline.config to train it with; "
+        "take centernet_hg104_512x512_coco17_tpu-8, which was trained from it\n"
+    )
+
+
+def test_a_hostile_tarball_from_a_server_leaves_neither_files_nor_a_sum(site, tmp_path):
+    site.files[f"/{NAME}.tar.gz"] = pack(FILES, extra=[make_member("../../outside", size=1)])
+    done = download(tmp_path, f"{site.address}/{NAME}.tar.gz")
+    assert done.returncode == 1
+    assert f"error: {site.address}/{NAME}.tar.gz: holds the unsafe path '../../outside'; do not use" in done.stderr
+    assert list_names(tmp_path) == ["models"]
+    assert list_names(tmp_path / "models") == []
+
+
+def test_a_model_is_never_seen_before_it_is_whole(tmp_path):
+    last = {"pipeline.config": FILES["pipeline.config"]}
+    first = {name: content for name, content in FILES.items() if name not in last}
+    (tmp_path / "m.tar.gz").write_bytes(pack(first | {"zeros": bytes(100_000_000)} | last))
+    command = [sys.executable, SCRIPTS / "download_model.py", "-o", "models", "m.tar.gz"]
+    unpacking, target = 0, tmp_path / "models/m"
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE) as process:
+        while process.poll() is None and not target.exists():
+            unpacking += bool(list(tmp_path.glob("models/.m.*/unpacked.m/*/zeros")))
+        assert (target / "pipeline.config").exists()
+        process.communicate()
+    assert process.returncode == 0
+    assert unpacking > 0
+
+
+@pytest.mark.parametrize("mirror", ["http://localhost", "https://", "mirror", "https://host/a?b", "https://host/#a"])
+def test_a_mirror_that_is_none_is_a_wrong_call(tmp_path, mirror):
+    done = download(tmp_path, NAME, "--mirror", mirror)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"--mirror {mirror!r} is not an https address" in done.stderr
+
+
 def test_404_ends_at_once(site, tmp_path):
     done = download(tmp_path, f"{site.address}/other.tar.gz")
     assert done.returncode == 1
@@ -253,12 +339,3 @@ def test_the_folder_must_be_writable(tmp_path):
     assert done.returncode == 1
     assert "error: models/m: can't be written (" in done.stderr
     assert len(done.stderr.splitlines()) == 1
-
-
-def test_the_zoos_addresses_are_https_and_end_with_the_name():
-    assert len(MODELS) == 42
-    for name in MODELS:
-        assert get_address(name).startswith("https://download.tensorflow.org/models/object_detection/tf2/202")
-        assert get_address(name).endswith(f"/{name}.tar.gz")
-    with pytest.raises(KeyError):
-        get_address("none")

@@ -6,14 +6,12 @@ instead. What is there already is left as it is.
     python scripts/preprocessing/fetch_raccoon.py -o images
 """
 
-import gzip
 import hashlib
 import re
 import shutil
-import tarfile
-import zlib
 from pathlib import Path
 
+from tfod.archives import open_tarball
 from tfod.console import InputError, make_parser, run, say
 from tfod.download import describe_disk_error, fetch
 from tfod.files import write_whole
@@ -24,6 +22,7 @@ NAMES = {f"raccoon-{number}{suffix}" for number in range(1, 201) for suffix in (
 # of the 400 files at that commit, whatever the archive around them is: see hash_files
 SHA256 = "105bf86e304fd66a0f8e14c03c4fe4a8d09867ff7eae298712ed80851b6b4d4b"
 MOST_BYTES = 10**7  # of a photo; the largest has a twentieth of that
+MOST_UNPACKED = 10**9  # of the archive; the 400 files take 13 MB of it
 
 
 def parse_arguments():
@@ -59,18 +58,13 @@ def copy_files(folder, output, wanted):
 def unpack_files(tarball, output, wanted, url, digest):
     """Writes the wanted files of the repository's .tar.gz, TOP/images/*.jpg and TOP/annotations/*.xml."""
     found = {}  # 13 MB in all; nothing is written before the whole archive is known to be sound
-    try:
-        with gzip.open(tarball) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
-            for member in archive:
-                # only names that lead nowhere else
-                match = re.fullmatch(r"[^/]+/(?:images/(raccoon-\d+\.jpg)|annotations/(raccoon-\d+\.xml))", member.name)
-                name = match and (match[1] or match[2])
-                if name in NAMES and member.isfile() and member.size <= MOST_BYTES:
-                    found[name] = archive.extractfile(member).read()
-            while stream.read(1 << 20):  # to gzip's checksum, which is at its end
-                pass
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{url}: is not a whole .tar.gz file ({error}); run this again") from error
+    with open_tarball(tarball, url, most_bytes=MOST_UNPACKED, advice="run this again") as members:
+        for member, file in members:
+            # only names that lead nowhere else
+            match = re.fullmatch(r"[^/]+/(?:images/(raccoon-\d+\.jpg)|annotations/(raccoon-\d+\.xml))", member.name)
+            name = match and (match[1] or match[2])
+            if name in NAMES and file and member.size <= MOST_BYTES:
+                found[name] = file.read()
     if missing := sorted(NAMES - set(found)):
         more = f" and {len(missing) - 1} more" if missing[1:] else ""
         raise InputError(f"{url}: holds no {missing[0]}{more}; give the address of raccoon_dataset at {COMMIT[:7]}")

@@ -13,6 +13,7 @@ from tfod import files
 from tfod.console import InputError, say
 
 CHUNK = 1 << 18  # bytes
+MOST = 8 * 10**9  # bytes of a file
 TIMEOUTS = (20, 60)  # seconds: to connect, and between two pieces of the answer
 PASSING = (408, 425, 429, 500, 502, 503, 504)  # HTTP answers that may be others in a moment
 
@@ -25,7 +26,9 @@ class _Passing(Exception):
     """A fault that the next try may not meet."""
 
 
-def fetch(url, path, sha256=None, retries=3, pause=2.0, advice="try again later, or fetch it by hand"):
+def fetch(
+    url, path, sha256=None, retries=3, pause=2.0, advice="try again later, or fetch it by hand", size=None, most=MOST
+):
     """Downloads `url` to the file `path`, which appears whole or not at all; returns its sha256 in hexadecimal.
 
     What a broken try leaves, `.NAME.part` beside `path`, is gone on with by the next one, in a later run too.
@@ -34,16 +37,18 @@ def fetch(url, path, sha256=None, retries=3, pause=2.0, advice="try again later,
     sha256:  what the file's sha256 must be, if it is known
     retries: how many times to try again, after `pause` seconds, then twice as long, and so on
     advice:  ends an error of the address or the server: what a person can do instead
+    size:    how many bytes the file must have, if it is known
+    most:    how many it may have at most; what a server sends beyond is not taken
 
     Raises InputError if the address is not https or leads elsewhere, if the server can't be reached or has no such
-    file, if the file can't be written, or if its sha256 is another.
+    file, if the file can't be written, or if its size or sha256 is another.
     """
     path = Path(path)
     part, note = (path.with_name(f".{path.name}.part{suffix}") for suffix in ("", ".json"))
     for tried in range(1, retries + 2):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _fetch_rest(url, part, note)
+            _fetch_rest(url, part, note, size, most)
             break
         except _Final as error:
             raise InputError(f"{url}: {error}; {advice}") from error
@@ -85,8 +90,8 @@ def _read_note(note, url):
     return known if known.get("url") == url else {}
 
 
-def _fetch_rest(url, part, note):
-    """Fetches what is missing of `part`. Raises _Final, _Passing, or the OSError of a disk that can't be written."""
+def _fetch_rest(url, part, note, size, most):
+    """Fetches what is missing of `part`, as `fetch` says. Raises _Final, _Passing, or the OSError of writing it."""
     import requests  # late: it takes a quarter of a second
     import urllib3
 
@@ -104,6 +109,10 @@ def _fetch_rest(url, part, note):
     try:
         with session.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as answer:
             start, total = _check_answer(answer, start, known, part, note)
+            total = total or size
+            if (size and total != size) or (total and total > most):
+                _forget(part, note)
+                raise _Final(f"the file there has {total} bytes, not {size or f'{most} at most'}")
             version = _get_version(answer.headers)
             files.write_text(note, json.dumps({"url": url, "version": version, "total": total}))
             # as they are: requests would unpack what a server marks as compressed
@@ -111,15 +120,13 @@ def _fetch_rest(url, part, note):
             with part.open("ab" if start else "wb") as file:
                 for chunk in _show(chunks, part.name[1:-5], start, total):
                     file.write(chunk)
+                    if file.tell() > (total or most):
+                        break
     except requests.exceptions.InvalidSchema as error:
         if "No connection adapters" not in str(error):
             raise _Final(str(error)) from error  # a SOCKS proxy, for which requests needs one more package
         raise _Final("is not, or leads to what is not, an https address; only those are fetched") from error
-    except (
-        requests.exceptions.MissingSchema,
-        requests.exceptions.InvalidURL,
-        requests.exceptions.TooManyRedirects,
-    ) as error:
+    except (ValueError, requests.exceptions.TooManyRedirects) as error:  # an address that is none, here or there
         raise _Final(str(error)) from error
     except requests.exceptions.ProxyError as error:
         raise _Passing("the proxy does not let it through (see HTTPS_PROXY)") from error
@@ -130,6 +137,9 @@ def _fetch_rest(url, part, note):
             late = isinstance(error, requests.exceptions.Timeout)
             raise _Passing("no answer in time" if late else "the server can't be reached") from error
         raise _Passing(f"the connection broke off after {part.stat().st_size / 1e6:.1f} MB") from error
+    if part.stat().st_size > (total or most):
+        _forget(part, note)
+        raise _Final(f"the server sends more than {total or most} bytes")
     if total and part.stat().st_size != total:
         raise _Passing(f"got {part.stat().st_size} of {total} bytes")
 
@@ -137,8 +147,8 @@ def _fetch_rest(url, part, note):
 def _check_answer(answer, start, known, part, note):
     """(position the answer's bytes begin at, size of the whole file or None)."""
     if answer.status_code == 200:  # all of it, whatever we have: the server knows no ranges, or the file changed
-        length = answer.headers.get("Content-Length")
-        return 0, int(length) if length else None
+        length = answer.headers.get("Content-Length", "")
+        return 0, int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
     if answer.status_code == 206 and start:
         span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
         if span and int(span[1]) == start and known.get("total") in (None, int(span[2])):

@@ -1,52 +1,74 @@
-"""Middle module: the models of the TF2 Detection Zoo, trained on COCO 2017. Facts only."""
+"""Middle module: the catalogue of the TF2 Detection Zoo, detectors trained on COCO 2017. The facts are in zoo.csv.
 
-# name: the day of its release, which is a part of its address
-MODELS = {
-    "centernet_hg104_512x512_coco17_tpu-8": "20200713",
-    "centernet_hg104_512x512_kpts_coco17_tpu-32": "20200711",
-    "centernet_hg104_1024x1024_coco17_tpu-32": "20200713",
-    "centernet_hg104_1024x1024_kpts_coco17_tpu-32": "20200711",
-    "centernet_resnet50_v1_fpn_512x512_coco17_tpu-8": "20200711",
-    "centernet_resnet50_v1_fpn_512x512_kpts_coco17_tpu-8": "20200711",
-    "centernet_resnet101_v1_fpn_512x512_coco17_tpu-8": "20200711",
-    "centernet_resnet50_v2_512x512_coco17_tpu-8": "20200711",
-    "centernet_resnet50_v2_512x512_kpts_coco17_tpu-8": "20200711",
-    "centernet_mobilenetv2fpn_512x512_coco17_od": "20210210",
-    "centernet_mobilenetv2fpn_512x512_coco17_kpts": "20210210",
-    "efficientdet_d0_coco17_tpu-32": "20200711",
-    "efficientdet_d1_coco17_tpu-32": "20200711",
-    "efficientdet_d2_coco17_tpu-32": "20200711",
-    "efficientdet_d3_coco17_tpu-32": "20200711",
-    "efficientdet_d4_coco17_tpu-32": "20200711",
-    "efficientdet_d5_coco17_tpu-32": "20200711",
-    "efficientdet_d6_coco17_tpu-32": "20200711",
-    "efficientdet_d7_coco17_tpu-32": "20200711",
-    "ssd_mobilenet_v2_320x320_coco17_tpu-8": "20200711",
-    "ssd_mobilenet_v1_fpn_640x640_coco17_tpu-8": "20200711",
-    "ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8": "20200711",
-    "ssd_mobilenet_v2_fpnlite_640x640_coco17_tpu-8": "20200711",
-    "ssd_resnet50_v1_fpn_640x640_coco17_tpu-8": "20200711",
-    "ssd_resnet50_v1_fpn_1024x1024_coco17_tpu-8": "20200711",
-    "ssd_resnet101_v1_fpn_640x640_coco17_tpu-8": "20200711",
-    "ssd_resnet101_v1_fpn_1024x1024_coco17_tpu-8": "20200711",
-    "ssd_resnet152_v1_fpn_640x640_coco17_tpu-8": "20200711",
-    "ssd_resnet152_v1_fpn_1024x1024_coco17_tpu-8": "20200711",
-    "faster_rcnn_resnet50_v1_640x640_coco17_tpu-8": "20200711",
-    "faster_rcnn_resnet50_v1_1024x1024_coco17_tpu-8": "20200711",
-    "faster_rcnn_resnet50_v1_800x1333_coco17_gpu-8": "20200711",
-    "faster_rcnn_resnet101_v1_640x640_coco17_tpu-8": "20200711",
-    "faster_rcnn_resnet101_v1_1024x1024_coco17_tpu-8": "20200711",
-    "faster_rcnn_resnet101_v1_800x1333_coco17_gpu-8": "20200711",
-    "faster_rcnn_resnet152_v1_640x640_coco17_tpu-8": "20200711",
-    "faster_rcnn_resnet152_v1_1024x1024_coco17_tpu-8": "20200711",
-    "faster_rcnn_resnet152_v1_800x1333_coco17_gpu-8": "20200711",
-    "faster_rcnn_inception_resnet_v2_640x640_coco17_tpu-8": "20200711",
-    "faster_rcnn_inception_resnet_v2_1024x1024_coco17_tpu-8": "20200711",
-    "mask_rcnn_inception_resnet_v2_1024x1024_coco17_gpu-8": "20200711",
-    "extremenet": "20210507",
-}
+A field that is empty there is not known. Its columns, and where they are from:
+
+    name, release    of the .tar.gz; `release`, a day, is a part of its address
+    family           what the zoo's page and the model's config call it; ExtremeNet is a checkpoint alone
+    input, resizer   HEIGHTxWIDTH that the config resizes to, which is not always the one in the name. fixed_shape
+                     stretches a photo to it; keep_aspect_ratio does not, and pads what is left over (800x1333: short
+                     side 800 at most, long side 1333 at most)
+    ms, map          milliseconds an image and COCO mAP of the boxes in percent, as the zoo's page states them
+    second_map       the page's second number: mAP of `outputs`' keypoints or masks. (For the small CenterNet with
+                     keypoints it has one number only, too high for that network's boxes, so it is kept here.)
+    bytes, sha256    of the .tar.gz
+    batch, learning_rate   images a step, and the highest learning rate, of the config in the .tar.gz. Where only the
+                     config of the same name in upstream's configs/tf2 could be read, it is that one's; the two differ
+                     for ssd_mobilenet_v2_320x320 (0.8 in the .tar.gz, 0.08 in later ones)
+    fine_tune_type   what fine_tune_checkpoint_type has to be, to train it on other classes
+"""
+
+import csv
+from pathlib import Path
+from typing import NamedTuple
+
+HOME = "https://download.tensorflow.org/models/object_detection/tf2"
+TFLITE_FAMILIES = ("SSD", "RetinaNet", "EfficientDet", "CenterNet")
 
 
-def get_address(name):
-    """The https address of a model's .tar.gz. Raises KeyError if the zoo has no such model."""
-    return f"https://download.tensorflow.org/models/object_detection/tf2/{MODELS[name]}/{name}.tar.gz"
+class Model(NamedTuple):
+    """One line of zoo.csv; numbers that are not known are None, texts are empty."""
+
+    name: str
+    release: str
+    family: str
+    input: str
+    resizer: str
+    ms: float | None
+    map: float | None
+    second_map: float | None
+    outputs: str
+    bytes: int | None
+    sha256: str
+    batch: int | None
+    learning_rate: float | None
+    fine_tune_type: str
+
+
+def read_models(path):
+    """The models of a file like zoo.csv, as a dict name -> `Model`."""
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        for field in ("ms", "map", "second_map", "learning_rate"):
+            row[field] = float(row[field]) if row[field] else None
+        for field in ("bytes", "batch"):
+            row[field] = int(row[field]) if row[field] else None
+    return {row["name"]: Model(**row) for row in rows}
+
+
+MODELS = read_models(Path(__file__).with_name("zoo.csv"))
+
+
+def get_address(name, mirror=HOME):
+    """The address of a model's .tar.gz in the zoo or in a copy of it. Raises KeyError if the zoo has no such model."""
+    return f"{mirror.rstrip('/')}/{MODELS[name].release}/{name}.tar.gz"
+
+
+def describe_tflite(model):
+    """Whether `model` can be a TFLite file, as tflite.require_convertible decides it: "yes", "if resized" or "no".
+
+    "if resized" needs a fixed_shape_resizer in its config in place of the keep_aspect_ratio_resizer.
+    """
+    if model.family not in TFLITE_FAMILIES:
+        return "no"
+    return "yes" if model.resizer == "fixed_shape" else "if resized"
