@@ -14,6 +14,10 @@ WORKSPACE ?= workspace/training_demo
 MODEL ?= my_model
 ## zoo model to start from: a name, an address or a tarball; empty starts from BASE_CONFIG
 PRETRAINED ?= ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8
+## https address of a copy of the zoo, as MIRROR/20200711/NAME.tar.gz; empty is the zoo itself
+MIRROR ?=
+## what make models lists: --family SSD, --max-ms 50, --min-map 25, --tflite, --sort map
+ZOO_FILTER ?=
 ## config to start from where PRETRAINED is empty
 BASE_CONFIG ?= scripts/configs/ssd_mobilenet_v2_fpnlite_320.config
 ## checkpoint to start from with BASE_CONFIG, without its suffix; empty trains new weights
@@ -125,7 +129,7 @@ lock:
 # ---------------------------------------------------------------- photos to detector
 
 .PHONY: export-there tflite onnx benchmark
-.PHONY: workspace workspace-there label split label_map check stats tfrecord inspect pretrained config train eval export infer prelabel tensorboard
+.PHONY: workspace workspace-there label split label_map check stats tfrecord inspect models pretrained config train eval export infer prelabel tensorboard
 ## make the folders of a new workspace, workspace/NAME
 workspace:
 	@test -n "$(NAME)" || { echo "error: NAME is empty; make workspace NAME=my_photos" >&2; exit 2; }
@@ -180,9 +184,13 @@ inspect: workspace-there
 	  --draw 12 -o annotations/inspected annotations/train.record annotations/test.record \
 	  $$(test ! -d images/val || echo annotations/val.record)
 
+## list the zoo's models for PRETRAINED, with their speed and mAP, and the three to try first; ZOO_FILTER="--tflite"
+models: ready
+	@$(PY) "$(SCRIPTS)/list_models.py" $(ZOO_FILTER)
+
 ## download the model PRETRAINED into pre_trained_models/
 pretrained: workspace-there
-	@$(if $(ZOO_MODEL),$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/download_model.py" "$(ZOO_SOURCE)" -o pre_trained_models,:)
+	@$(if $(ZOO_MODEL),$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/download_model.py" "$(ZOO_SOURCE)" -o pre_trained_models$(if $(MIRROR), --mirror "$(MIRROR)"),:)
 
 ## make models/MODEL/pipeline.config
 config: tfrecord pretrained
