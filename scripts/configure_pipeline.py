@@ -1,15 +1,20 @@
 #!/usr/bin/env python3
-"""Makes a pipeline.config: a base config, fitted to the data, the steps and the batch.
+"""Makes a pipeline.config: a base config, fitted to the data, the steps and the batch; or checks one.
 
 The base is one of scripts/configs, or the pipeline.config of a pretrained model. Its learning rate and schedule
-are scaled from the batch and the steps it was made for to those asked for here.
+are scaled from the batch and the steps it was made for to those asked for here. What changed is printed.
 
     cd workspace/training_demo
     python ../../scripts/configure_pipeline.py -o models/my_model/pipeline.config \\
         --base ../../scripts/configs/ssd_mobilenet_v2_fpnlite_320.config --num_steps 2000 --batch_size 8
+    python ../../scripts/configure_pipeline.py --check models/my_model/pipeline.config
 """
 
+import argparse
+import copy
 import glob
+import itertools
+import re
 from pathlib import Path
 
 from tfod import files
@@ -18,13 +23,36 @@ from tfod.console import InputError, make_parser, run, say
 
 def parse_arguments():
     parser = make_parser(__doc__)
-    parser.add_argument("-o", "--output", required=True, help="the pipeline.config to write")
-    parser.add_argument("--base", required=True, help="config to start from, or folder of a pretrained model")
+    parser.add_argument("-o", "--output", help="the pipeline.config to write")
+    parser.add_argument("--base", help="config to start from, or folder of a pretrained model")
+    parser.add_argument("--check", metavar="FILE", help="only list all that is wrong with this pipeline.config")
     parser.add_argument("-l", "--label_map", default="annotations/label_map.pbtxt", help="label map")
     parser.add_argument("--train_record", default="annotations/train.record", help="training records")
     parser.add_argument("--test_record", default="annotations/test.record", help="test records")
     parser.add_argument("--num_steps", type=int, default=2000, help="training steps")
     parser.add_argument("--batch_size", type=int, default=8, help="images a step")
+    parser.add_argument(
+        "--input_size", type=parse_size, metavar="N or WxH", help="pixels that photos are resized to; else the base's"
+    )
+    parser.add_argument(
+        "--augment",
+        choices=["light", "default", "strong"],
+        help="vary training images by flips; by light, place and size, too; by much more; else as the base has it",
+    )
+    parser.add_argument(
+        "--freeze", choices=["backbone", "none"], help="what keeps the checkpoint's weights; else as the base has it"
+    )
+    parser.add_argument(
+        "--ema",
+        type=parse_share,
+        nargs="?",
+        const=0.999,
+        metavar="DECAY",
+        help="evaluate and export moving averages of the weights (DECAY 0.999); 0: none; else as the base has it",
+    )
+    parser.add_argument("--metrics", choices=["coco", "pascal", "open_images"], help="what evaluation measures")
+    parser.add_argument("--iou_threshold", type=parse_share, help="boxes of one class that overlap more are one object")
+    parser.add_argument("--score_threshold", type=parse_share, help="detections of a lower score are dropped")
     parser.add_argument(
         "--fine_tune_checkpoint",
         default="",
@@ -36,12 +64,39 @@ def parse_arguments():
         choices=["detection", "classification", "full"],
         help="what to take from it: the whole detector without its class layer, its backbone, or everything",
     )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        help="any other field, as train_config.gradient_clipping_by_norm=10; may be given several times",
+    )
     parser.add_argument("--force", action="store_true", help="write it even over one that was edited by hand")
     arguments = parser.parse_args()
+    if not arguments.check and not (arguments.output and arguments.base):
+        parser.error("give --output and --base, or --check")
     for name in ("num_steps", "batch_size"):
         if getattr(arguments, name) < 1:
             parser.error(f"--{name} is {getattr(arguments, name)}; give 1 or more")
     return arguments
+
+
+def parse_size(text):
+    """(side,) or (width, height) in pixels."""
+    match = re.fullmatch(r"([1-9]\d*)(?:[xX]([1-9]\d*))?", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size in pixels; give it as 320, or as 640x480")
+    return tuple(int(side) for side in match.groups() if side)
+
+
+def parse_share(text):
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to below 1")
+    return number
 
 
 def find_base(base, fine_tune_checkpoint):
@@ -72,32 +127,80 @@ def find_records(name, faults):
     return f"{name}-?????-of-{len(paths):05d}", paths
 
 
+def read_features(paths):
+    """The keys of the features that the first 100 examples of the records hold something for."""
+    from tfod.tfrecord import parse_example, read_records
+
+    examples = ((path, data) for path in paths for data in read_records(path))
+    keys = set()
+    for path, data in itertools.islice(examples, 100):
+        try:
+            features = parse_example(data, skip=("image/encoded",))
+        except ValueError as error:
+            raise InputError(f"{path}: {error}; make the records anew") from error
+        keys.update(key for key, values in features.items() if values)
+    return keys
+
+
 def fit_readers(config, label_map, records):
-    """Sets what both input readers read. `records` are (pattern, files) for training and for the test, in turn."""
+    """Sets what both input readers read. `records` are (pattern, files) for training and for the test, in turn.
+
+    Returns the number of training images.
+    """
+    from tfod import model_config
     from tfod.tfrecord import count_boxes
 
     del config.eval_input_reader[1:]
     test_reader = config.eval_input_reader[0] if config.eval_input_reader else config.eval_input_reader.add()
     test_reader.shuffle, test_reader.num_epochs = False, 1
+    images = []
     for reader, (pattern, paths) in zip((config.train_input_reader, test_reader), records, strict=True):
         reader.label_map_path = label_map
         reader.tf_record_input_reader.input_path[:] = [pattern]
         reader.num_readers = max(len(paths), 1)
+        boxes = [number for path in paths for number in count_boxes(path)]
+        images.append(len(boxes) if paths else None)
         # Both readers cut what an image has beyond this, without a word: training then takes objects for background.
         # (train_config has a field of this name, too, which nothing reads.)
-        most = max((boxes for path in paths for boxes in count_boxes(path)), default=0)
+        most = max(boxes, default=0)
+        raised = model_config.raise_detections(config, most)
         if most > reader.max_number_of_boxes:
-            say(f"{pattern}: an image has {most} boxes; max_number_of_boxes is raised to that")
             reader.max_number_of_boxes = most
+            raised.insert(0, "max_number_of_boxes")
+        if raised:
+            verb = "is" if len(raised) == 1 else "are"
+            say(f"{pattern}: an image has {most} boxes; {', '.join(raised)} {verb} raised to that")
+    return images[0]
 
 
-def fit_config(config, arguments, fine_tune_checkpoint, num_classes):
-    """Changes `config` in place to what was asked for."""
-    from tfod import pipeline_config
+def fit_model(config, arguments, num_classes, features):
+    """Changes config.model in place to what was asked for; `features` are the keys that the records have."""
+    from tfod import model_config
+
+    if features:
+        for task in model_config.drop_tasks(config, features):
+            say(f"{arguments.base}: {task} is taken out: the records have boxes, and nothing for that")
+    model_config.set_num_classes(config, num_classes, arguments.label_map)
+    faults = []
+    for change in (
+        lambda: arguments.input_size and model_config.set_input_size(config, arguments.input_size),
+        lambda: model_config.set_thresholds(config, arguments.iou_threshold, arguments.score_threshold),
+    ):
+        try:
+            change()
+        except InputError as error:
+            faults += error.faults
+    return faults
+
+
+def fit_training(config, arguments, fine_tune_checkpoint):
+    """Changes train_config and eval_config in place to what was asked for."""
+    from tfod import augmentation, model_config, pipeline_config, schedules
 
     train = config.train_config
-    pipeline_config.get_model(config).num_classes = num_classes
+    schedules.fill_schedule(train.optimizer)
     pipeline_config.scale_schedule(config, arguments.batch_size, arguments.num_steps)
+    schedules.bound_schedule(train.optimizer, arguments.num_steps)
     train.fine_tune_checkpoint = fine_tune_checkpoint
     train.fine_tune_checkpoint_type = arguments.fine_tune_checkpoint_type if fine_tune_checkpoint else ""
     train.fine_tune_checkpoint_version = (
@@ -107,29 +210,69 @@ def fit_config(config, arguments, fine_tune_checkpoint, num_classes):
     train.use_bfloat16 = False
     train.sync_replicas = False
     train.replicas_to_aggregate = 1
+    if arguments.augment:
+        augmentation.set_augmentation(train, arguments.augment)
+    if arguments.freeze:
+        train.freeze_variables[:] = ["^backbone/"] if arguments.freeze == "backbone" else []
+    if arguments.ema is not None:
+        train.optimizer.use_moving_average = config.eval_config.use_moving_averages = arguments.ema > 0
+        if arguments.ema > 0:
+            train.optimizer.moving_average_decay = arguments.ema
+    if arguments.metrics:
+        config.eval_config.metrics_set[:] = [model_config.METRICS[arguments.metrics]]
     if not config.eval_config.metrics_set:
         config.eval_config.metrics_set.append("coco_detection_metrics")
 
 
-def main():
-    arguments = parse_arguments()
-    from tfod import pipeline_config
-    from tfod.checkpoints import find_latest_checkpoint
+def check_file(path):
+    from tfod import config_checks, pipeline_config
+
+    faults = config_checks.check_config(pipeline_config.read_config(path), path)
+    if faults:
+        raise InputError(*faults)
+    print(f"{path}: nothing wrong")
+
+
+def make_config(arguments, base, fine_tune_checkpoint):
+    """(base config, config made of it, classes, training images, faults): what was asked for; nothing is written."""
+    from tfod import config_fields, pipeline_config
     from tfod.label_map import read_label_map
 
-    base, fine_tune_checkpoint = find_base(arguments.base, arguments.fine_tune_checkpoint)
-    config = pipeline_config.read_config(base)
+    base_config = pipeline_config.read_config(base)
+    if base_config.model.WhichOneof("model") not in ("ssd", "faster_rcnn", "center_net"):
+        raise InputError(
+            f"{base}: has no model of a known family; start from a config of scripts/configs or of the zoo"
+        )
+    config = copy.deepcopy(base_config)
     num_classes = max(read_label_map(arguments.label_map).values())
-    fit_config(config, arguments, fine_tune_checkpoint, num_classes)
     faults = []
     records = [find_records(name, faults) for name in (arguments.train_record, arguments.test_record)]
-    fit_readers(config, arguments.label_map, records)
+    faults += fit_model(config, arguments, num_classes, read_features(records[0][1]))
+    fit_training(config, arguments, fine_tune_checkpoint)
+    images = fit_readers(config, arguments.label_map, records)
+    try:
+        config_fields.set_fields(config, arguments.set)
+    except InputError as error:
+        faults += error.faults
+    return base_config, config, num_classes, images, faults
+
+
+def main():
+    arguments = parse_arguments()
+    if arguments.check:
+        check_file(arguments.check)
+        return
+    from tfod import config_checks, config_fields, pipeline_config
+    from tfod.checkpoints import find_latest_checkpoint
+
+    base, fine_tune_checkpoint = find_base(arguments.base, arguments.fine_tune_checkpoint)
+    base_config, config, num_classes, images, faults = make_config(arguments, base, fine_tune_checkpoint)
     output = Path(arguments.output)
     former = pipeline_config.read_config(output) if output.exists() and not arguments.force else None
     edited = former is not None and former != config and not files.is_untouched(output)
-    faults += pipeline_config.find_faults(former if edited else config, output)
+    faults += config_checks.check_config(former if edited else config, output, None if edited else images)
     trained = find_latest_checkpoint(output.parent)
-    if former is not None and trained:
+    if former is not None and trained and former.model.WhichOneof("model"):
         classes = pipeline_config.get_model(former).num_classes
         if classes != num_classes:
             faults.append(
@@ -137,7 +280,7 @@ def main():
                 "new model another name (MODEL=), or remove the old one (make clean-model)"
             )
     if faults:
-        raise InputError(*faults)
+        raise InputError(*dict.fromkeys(faults))
     if edited:
         say(f"{output} was edited by hand and is kept as it is; --force (make config FORCE=1) writes it anew")
         return
@@ -148,10 +291,14 @@ def main():
         say(f"{output}: changes, and its folder holds checkpoints: training goes on from them under the new config")
     pipeline_config.write_config(output, config)
     files.mark_current(output, None)
+    print(f"Changed against {base}:")
+    for line in config_fields.list_changes(base_config, config):
+        print(f"  {line}")
     start = f"from {fine_tune_checkpoint} ({arguments.fine_tune_checkpoint_type})" if fine_tune_checkpoint else "anew"
+    train = config.train_config
     print(
         f"Wrote {output}: {base.name}, {num_classes} class{'es' * (num_classes > 1)}, "
-        f"{arguments.num_steps} steps of {arguments.batch_size} images, {start}"
+        f"{train.num_steps} steps of {train.batch_size} images, {start}"
     )
 
 

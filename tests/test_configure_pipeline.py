@@ -2,13 +2,20 @@ import re
 from pathlib import Path
 
 import pytest
+from test_checkpoint_index import write_index
 
-from tfod import pipeline_config
+from tfod import augmentation, pipeline_config
 from tfod.tfrecord import make_example, write_records
 from tfod.voc import Box
 
 ROOT = Path(__file__).resolve().parents[1]
 BASES = sorted((ROOT / "scripts" / "configs").glob("*.config"))
+
+
+def write_boxes(path, *numbers):
+    """Writes a record for each number of boxes."""
+    box = Box("cat", 1, 1, 5, 5)
+    write_records(path, [make_example("a.jpg", b"image", "jpeg", 9, 9, [box] * n, {"cat": 1}) for n in numbers])
 
 
 @pytest.fixture
@@ -17,7 +24,7 @@ def configure(call, tmp_path):
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations/label_map.pbtxt").write_text("item { id: 1 name: 'cat' } item { id: 2 name: 'dog' }")
     for name in ("train", "test"):
-        (tmp_path / f"annotations/{name}.record").touch()
+        write_boxes(tmp_path / f"annotations/{name}.record", *[1] * 8)
 
     def configure(*words, base=BASES[0], output="models/m/pipeline.config"):
         done = call("configure_pipeline.py", "--base", base, "-o", output, *words, cwd=tmp_path)
@@ -25,6 +32,10 @@ def configure(call, tmp_path):
         return done.returncode, done.stdout, done.stderr
 
     return configure
+
+
+def read_config(tmp_path):
+    return pipeline_config.read_config(tmp_path / "models/m/pipeline.config")
 
 
 @pytest.mark.parametrize("base", BASES, ids=lambda path: path.stem)
@@ -46,8 +57,7 @@ def test_every_base_config_is_fitted_to_the_data(configure, tmp_path, base):
 def make_pretrained(folder):
     """A pretrained model's folder, as the zoo's are: its config was made for a pod of TPUs."""
     (folder / "checkpoint").mkdir(parents=True)
-    for suffix in ("index", "data-00000-of-00001"):
-        (folder / f"checkpoint/ckpt-0.{suffix}").touch()
+    write_index(folder / "checkpoint/ckpt-0", {"model/_feature_extractor/a": [3], "model/_box_predictor/b": [90]})
     config = pipeline_config.read_config(BASES[0])
     config.train_config.use_bfloat16 = config.train_config.sync_replicas = True
     config.train_config.replicas_to_aggregate = 8
@@ -139,21 +149,17 @@ def test_wrong_calls_end_with_2(configure, words):
     assert configure(*words)[0] == 2
 
 
-def write_boxes(path, *numbers):
-    """Writes a record for each number of boxes."""
-    box = Box("cat", 1, 1, 5, 5)
-    write_records(path, [make_example("a.jpg", b"image", "jpeg", 9, 9, [box] * n, {"cat": 1}) for n in numbers])
-
-
 def test_images_of_more_than_100_boxes_raise_the_readers_limits(configure, tmp_path):
     write_boxes(tmp_path / "annotations/train.record", 3, 137, 0)
     write_boxes(tmp_path / "annotations/test.record", 100)
-    _, _, said = configure()
-    assert "annotations/train.record: an image has 137 boxes; max_number_of_boxes is raised to that\n" in said
+    _, _, said = configure("--batch_size", 3)
+    assert "annotations/train.record: an image has 137 boxes; max_number_of_boxes, max_total_detections, " in said
     assert "annotations/test.record: an image has" not in said
     config = pipeline_config.read_config(tmp_path / "models/m/pipeline.config")
     assert config.train_input_reader.max_number_of_boxes == 137
     assert config.eval_input_reader[0].max_number_of_boxes == 100
+    nms = config.model.ssd.post_processing.batch_non_max_suppression
+    assert (nms.max_total_detections, nms.max_detections_per_class) == (137, 137)
 
 
 def test_shards_are_read_by_as_many_readers(configure, tmp_path):
@@ -161,7 +167,7 @@ def test_shards_are_read_by_as_many_readers(configure, tmp_path):
     shards = [tmp_path / f"annotations/train.record-0000{i}-of-00003" for i in range(3)]
     for number, path in enumerate(shards):
         write_boxes(path, 100 + number)
-    code, _, said = configure()
+    code, _, said = configure("--batch_size", 3)
     assert code == 0, said
     reader = pipeline_config.read_config(tmp_path / "models/m/pipeline.config").train_input_reader
     assert list(reader.tf_record_input_reader.input_path) == ["annotations/train.record-?????-of-00003"]
@@ -177,3 +183,111 @@ def test_damaged_records_are_named(configure, tmp_path):
     code, _, said = configure()
     assert code == 1
     assert "error: annotations/test.record: record 1, at byte 0: the file ends within it, 9 bytes long" in said
+
+
+def test_what_changed_against_the_base_is_printed(configure):
+    _, output, _ = configure("--num_steps", 300, "--input_size", 160)
+    lines = output.splitlines()
+    assert lines[0] == f"Changed against {BASES[0]}:"
+    assert "  model.ssd.num_classes: 1 -> 2" in lines
+    assert "  train_input_reader.label_map_path: PATH_TO_BE_CONFIGURED -> annotations/label_map.pbtxt" in lines
+    assert any(re.fullmatch(r"  model.ssd.image_resizer.fixed_shape_resizer.width: \d+ -> 160", line) for line in lines)
+    assert lines[-1].startswith("Wrote models/m/pipeline.config: ")
+
+
+def test_options_of_the_recipe_are_set_together(configure, tmp_path):
+    write_index(tmp_path / "backbone-1", {"feature_extractor/layer_with_weights-0/kernel": [3, 3, 3, 32]})
+    words = ["--augment", "light", "--ema", "--freeze", "backbone", "--metrics", "pascal", "--score_threshold", "0.25"]
+    words += ["--iou_threshold", "0.5", "--fine_tune_checkpoint", "backbone-1"]
+    words += ["--fine_tune_checkpoint_type", "classification", "--set", "train_config.gradient_clipping_by_norm=10"]
+    code, _, said = configure(*words)
+    assert code == 0, said
+    config = read_config(tmp_path)
+    train, nms = config.train_config, config.model.ssd.post_processing.batch_non_max_suppression
+    assert [o.WhichOneof("preprocessing_step") for o in train.data_augmentation_options] == ["random_horizontal_flip"]
+    assert train.optimizer.use_moving_average
+    assert config.eval_config.use_moving_averages
+    assert train.optimizer.moving_average_decay == pytest.approx(0.999)
+    assert train.freeze_variables == ["^backbone/"]
+    assert config.eval_config.metrics_set == ["pascal_voc_detection_metrics"]
+    assert (nms.score_threshold, nms.iou_threshold) == (0.25, 0.5)
+    assert train.gradient_clipping_by_norm == 10
+    configure("--base", "models/m/pipeline.config", "--ema", "0", "--freeze", "none", "-o", "again.config", *words[-2:])
+    again = pipeline_config.read_config(tmp_path / "again.config")
+    assert not again.train_config.optimizer.use_moving_average
+    assert not again.eval_config.use_moving_averages
+    assert not again.train_config.freeze_variables
+
+
+def test_without_options_the_recipe_is_the_bases_own(configure, tmp_path):
+    configure(base=BASES[1])
+    base, config = pipeline_config.read_config(BASES[1]), read_config(tmp_path)
+    assert config.train_config.data_augmentation_options == base.train_config.data_augmentation_options
+    assert config.model.ssd.post_processing == base.model.ssd.post_processing
+    assert config.model.ssd.image_resizer == base.model.ssd.image_resizer
+
+
+def test_the_default_augmentation_is_that_of_the_base_configs():
+    config = pipeline_config.read_config(ROOT / "scripts/configs/ssd_mobilenet_v2_fpnlite_320.config")
+    base = list(config.train_config.data_augmentation_options)
+    augmentation.set_augmentation(config.train_config, "default")
+    assert list(config.train_config.data_augmentation_options) == base
+
+
+def test_all_wrong_options_are_named_at_once(configure, tmp_path):
+    code, output, said = configure(
+        "--set", "train_config.btch_size=3", "--input_size", 300, "--freeze", "backbone", "--batch_size", 9
+    )
+    assert (code, output) == (1, "")
+    assert "error: --set train_config.btch_size=3: train_config has no field btch_size; did you mean" in said
+    assert "image_resizer's width is 300, which can't be halved and doubled again to the same, as the FPN does" in said
+    assert "the backbone is frozen, and there is no fine_tune_checkpoint that it could come from" in said
+    assert "batch_size is 9 and there are 8 images to train on; make it 8 or less (BATCH=8)" in said
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--input_size", "12.5"], "'12.5' is no size in pixels; give it as 320, or as 640x480"),
+        (["--input_size", "0x10"], "is no size in pixels"),
+        (["--iou_threshold", "1.5"], "'1.5' is no number from 0 to below 1"),
+        (["--score_threshold", "x"], "'x' is no number from 0 to below 1"),
+        (["--ema", "1"], "'1' is no number from 0 to below 1"),
+        (["--augment", "more"], "invalid choice: 'more'"),
+        (["--freeze", "head"], "invalid choice: 'head'"),
+        (["--metrics", "voc"], "invalid choice: 'voc'"),
+    ],
+)
+def test_wrong_values_of_options_end_with_2(configure, words, message):
+    code, _, said = configure(*words)
+    assert code == 2
+    assert message in said
+
+
+def test_neither_output_nor_check_ends_with_2(call):
+    done = call("configure_pipeline.py")
+    assert done.returncode == 2
+    assert "give --output and --base, or --check" in done.stderr
+
+
+def test_what_was_made_passes_its_own_check(configure, call, tmp_path):
+    configure()
+    done = call("configure_pipeline.py", "--check", "models/m/pipeline.config", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "models/m/pipeline.config: nothing wrong\n", "")
+    done = call("configure_pipeline.py", "--check", BASES[0], cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count(f"error: {BASES[0]}: ") == 4
+    assert "is still PATH_TO_BE_CONFIGURED" in done.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["--fine_tune_checkpoint", "backbone-1", "--fine_tune_checkpoint_type", "full"]])
+def test_config_is_made_without_tensorflow(configure, tmp_path, monkeypatch, words):
+    """An import of TensorFlow takes seconds, and this step comes before each training."""
+    write_index(tmp_path / "backbone-1", {"model/_box_predictor/b": [3]})
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    code, _, said = configure(*words)
+    assert code == 0
+    imported = {line.rpartition("|")[2].strip() for line in said.splitlines()}
+    assert "tfod.config_checks" in imported
+    assert not {"tensorflow", "numpy", "pandas", "matplotlib"} & imported

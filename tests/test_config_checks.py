@@ -1,0 +1,216 @@
+import pytest
+from test_checkpoint_index import write_index
+
+from tfod import pipeline_config
+from tfod.config_checks import check_config
+from tfod.tfrecord import make_example, write_records
+from tfod.voc import Box
+
+CONFIG = """
+model { %s { num_classes: 2
+  feature_extractor { type: "%s" } image_resizer { fixed_shape_resizer { width: 320 height: 320 } } } }
+train_config { batch_size: 4 num_steps: 100
+  optimizer { use_moving_average: false momentum_optimizer { learning_rate { cosine_decay_learning_rate {
+    learning_rate_base: 0.1 warmup_learning_rate: 0.01 total_steps: 100 warmup_steps: 10 } } } } }
+train_input_reader { label_map_path: "map" tf_record_input_reader { input_path: "train" } }
+eval_input_reader { label_map_path: "map" tf_record_input_reader { input_path: "train" } }
+eval_config { metrics_set: "coco_detection_metrics" }
+"""
+KINDS = {
+    "ssd": ("ssd", "ssd_mobilenet_v2_keras"),
+    "faster_rcnn": ("faster_rcnn", "faster_rcnn_resnet50_keras"),
+    "center_net": ("center_net", "resnet_v2_50"),
+    "hourglass": ("center_net", "hourglass_52"),
+}
+
+
+@pytest.fixture
+def check(tmp_path, monkeypatch):
+    """check(kind, change=None): the faults of a good config after `change(config)`, as one text."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "map").write_text("item { id: 1 name: 'cat' } item { id: 2 name: 'dog' }")
+    example = make_example("a.jpg", b"image", "jpeg", 9, 9, [Box("cat", 1, 1, 5, 5)], {"cat": 1})
+    write_records(tmp_path / "train", [example] * 5)
+    write_index(tmp_path / "detector/ckpt-0", {"model/_feature_extractor/a": [3], "model/_box_predictor/b": [3]})
+    write_index(tmp_path / "rcnn/ckpt-0", {"model/_first_stage_box_predictor/b": [3]})
+    write_index(tmp_path / "center/ckpt-0", {"model/_prediction_head_dict/object_center/0/b": [3]})
+    write_index(tmp_path / "backbone/ckpt-0", {"feature_extractor/layer_with_weights-0/kernel": [3, 3, 3, 32]})
+    write_index(tmp_path / "other/ckpt-0", {"generator/a": [3]})
+
+    def check(kind="ssd", change=None):
+        text = CONFIG % KINDS[kind]
+        config = pipeline_config.text_format.Parse(text, pipeline_config.pipeline_pb2.TrainEvalPipelineConfig())
+        if kind == "hourglass":
+            config.model.center_net.image_resizer.fixed_shape_resizer.width = 256
+            config.model.center_net.image_resizer.fixed_shape_resizer.height = 256
+        if change:
+            change(config)
+        return "\n".join(check_config(config, "p.config"))
+
+    return check
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_good_configs_of_every_family_have_no_faults(check, kind):
+    assert check(kind) == ""
+
+
+def set_checkpoint(name, kind):
+    def change(config):
+        config.train_config.fine_tune_checkpoint = f"{name}/ckpt-0"
+        config.train_config.fine_tune_checkpoint_type = kind
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "type_"),
+    [
+        ("ssd", "detector", "detection"),
+        ("ssd", "detector", "full"),
+        ("ssd", "backbone", "classification"),
+        ("ssd", "backbone", ""),  # upstream's default
+        ("faster_rcnn", "rcnn", "detection"),
+        ("center_net", "center", "detection"),
+        ("center_net", "backbone", "classification"),
+        ("hourglass", "center", "full"),
+    ],
+)
+def test_checkpoints_that_fit_have_no_faults(check, kind, name, type_):
+    assert check(kind, set_checkpoint(name, type_)) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "type_", "message"),
+    [
+        ("ssd", "detector", "classification", "and detector/ckpt-0 is a detector's; make the type detection"),
+        ("ssd", "detector", "", "is classification, and detector/ckpt-0 is a detector's"),
+        (
+            "ssd",
+            "backbone",
+            "detection",
+            "and backbone/ckpt-0 is a classification model's; make the type classification",
+        ),
+        ("ssd", "backbone", "full", "and backbone/ckpt-0 is a classification model's; make the type classification"),
+        (
+            "ssd",
+            "other",
+            "classification",
+            "other/ckpt-0 has no feature_extractor; name a checkpoint of a classification",
+        ),
+        ("ssd", "other", "detection", "other/ckpt-0 has no detection model; name a detector's checkpoint"),
+        ("ssd", "rcnn", "detection", "rcnn/ckpt-0 is of a Faster R-CNN, and the config's model is an SSD"),
+        ("faster_rcnn", "center", "detection", "is of a CenterNet, and the config's model is a Faster R-CNN"),
+        ("center_net", "detector", "full", "is of an SSD, and the config's model is a CenterNet"),
+        ("ssd", "detector", "fine_tune", "fine_tune_checkpoint_type is 'fine_tune'; make it detection,"),
+        ("hourglass", "backbone", "classification", "hourglass_52 takes no classification checkpoint"),
+        ("ssd", "none", "detection", "fine_tune_checkpoint none/ckpt-0 is not there"),
+    ],
+)
+def test_checkpoints_of_another_kind_are_named(check, kind, name, type_, message):
+    assert message in check(kind, set_checkpoint(name, type_))
+
+
+def test_full_takes_a_model_of_as_many_classes(check, tmp_path):
+    text = CONFIG % KINDS["ssd"]
+    for where in ("detector/pipeline.config", "pipeline.config"):  # as training has it; as an export has it
+        (tmp_path / where).write_text(text.replace("num_classes: 2", "num_classes: 90"))
+        assert "detector/ckpt-0 has 90 classes where the config has 2: full takes the class layer, too" in check(
+            "ssd", set_checkpoint("detector", "full")
+        )
+        assert check("ssd", set_checkpoint("detector", "detection")) == ""
+        (tmp_path / where).unlink()
+
+
+def test_broken_checkpoint_is_named(check, tmp_path):
+    (tmp_path / "detector/ckpt-0.index").write_bytes(b"garbage")
+    assert "detector/ckpt-0.index: is no index of a checkpoint" in check("ssd", set_checkpoint("detector", "full"))
+
+
+def set_field(path, value):
+    def change(config):
+        *parents, last = path.split(".")
+        for name in parents:
+            config = getattr(config, name)
+        setattr(config, last, value)
+
+    return change
+
+
+RATE = "train_config.optimizer.momentum_optimizer.learning_rate.cosine_decay_learning_rate"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            set_field("model.ssd.num_classes", 90),
+            "p.config: num_classes is 90, and the highest id of map is 2; make it 2",
+        ),
+        (set_field(f"{RATE}.total_steps", 500), "p.config: the schedule has 500 total_steps and the training 100"),
+        (set_field("train_config.batch_size", 6), "p.config: batch_size is 6 and there are 5 images to train on"),
+        (
+            set_field("model.ssd.image_resizer.fixed_shape_resizer.width", 20),
+            "image_resizer's width is 20; this model needs",
+        ),
+        (set_field("eval_config.use_moving_averages", True), "p.config: eval_config.use_moving_averages is true, and"),
+        (lambda c: c.eval_config.metrics_set.append("coco"), "p.config: metrics_set coco is not known"),
+        (
+            lambda c: c.train_config.freeze_variables.append("^backbone/"),
+            "p.config: the backbone is frozen, and there is no",
+        ),
+        (
+            lambda c: c.train_config.freeze_variables.append("("),
+            "p.config: freeze_variables '(' is no regular expression",
+        ),
+        (
+            lambda c: c.train_config.data_augmentation_options.add().drop_label_probabilistically.__setattr__(
+                "label", 7
+            ),
+            "p.config: drop_label_probabilistically names the class 7, and there are 2",
+        ),
+        (
+            lambda c: c.train_config.data_augmentation_options.add().remap_labels.original_labels.append(8),
+            "p.config: remap_labels names the class 8, and there are 2",
+        ),
+        (set_field("train_input_reader.label_map_path", "PATH_TO_BE_CONFIGURED"), "is still PATH_TO_BE_CONFIGURED"),
+        (set_field("train_input_reader.label_map_path", "none"), "p.config: none (relative to"),
+        (lambda c: c.train_config.optimizer.Clear(), "p.config: train_config has no optimizer"),
+        (lambda c: c.model.Clear(), "p.config: has no model"),
+        (set_field("model.experimental_model.name", "x"), "p.config: experimental_model is not known here"),
+    ],
+)
+def test_each_rule_has_its_message(check, change, message):
+    text = check("ssd", change)
+    assert message in text
+    assert len(text.splitlines()) == 1
+
+
+def test_damaged_files_are_named_and_not_raised(check, tmp_path):
+    (tmp_path / "map").write_text("item { id: 0 name: 'x' }")
+    (tmp_path / "train").write_bytes(b"no record")
+    text = check()
+    assert "map: line 1: 'x' has the id 0" in text
+    assert "train: record 1, at byte 0" in text
+
+
+def test_empty_records_are_named(check, tmp_path):
+    (tmp_path / "train").write_bytes(b"")
+    assert "batch_size is 4 and there are 0 images to train on; the records are empty: make tfrecord" in check()
+
+
+def test_center_net_tasks_are_held_to_the_classes(check, tmp_path):
+    def change(config):
+        model = config.model.center_net
+        model.densepose_estimation_task.class_id = 2
+        model.deepmac_mask_estimation.allowed_masked_classes_ids.append(3)
+        model.keypoint_estimation_task.add().keypoint_class_name = "person"
+        model.keypoint_label_map_path = path
+
+    path = "map"
+    text = check("center_net", change)
+    assert "densepose_estimation_task's class_id is 2, counted from 0, and there are 2 classes" in text
+    assert "allowed_masked_classes_ids has 3, and there are 2 classes" in text
+    assert "keypoint_class_name 'person' is not in map; add it there" in text
+    path = "gone"
+    assert "keypoint_label_map_path gone is not there; name a label map with keypoints" in check("center_net", change)

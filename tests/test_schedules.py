@@ -1,0 +1,95 @@
+import pytest
+from google.protobuf import text_format
+
+from tfod import pipeline_config, schedules
+
+COSINE = "cosine_decay_learning_rate { learning_rate_base: 0.1 warmup_learning_rate: 0.01 %s }"
+MANUAL = "manual_step_learning_rate { initial_learning_rate: 0.1 %s }"
+
+
+def make_config(rate, num_steps=1000):
+    text = "train_config { batch_size: 8 num_steps: %d optimizer { momentum_optimizer { learning_rate { %s } } } }"
+    return text_format.Parse(text % (num_steps, rate), pipeline_config.pipeline_pb2.TrainEvalPipelineConfig())
+
+
+def scale(config, num_steps):
+    optimizer = config.train_config.optimizer
+    schedules.fill_schedule(optimizer)
+    pipeline_config.scale_schedule(config, 8, num_steps)
+    schedules.bound_schedule(optimizer, num_steps)
+    return schedules.get_schedule(optimizer)[1]
+
+
+@pytest.mark.parametrize(
+    ("base", "num_steps", "total", "warm"),
+    [
+        ("total_steps: 1000 warmup_steps: 100", 2000, 2000, 200),  # its share
+        ("total_steps: 1000 warmup_steps: 20", 500, 500, 20),  # no fewer than 20
+        ("total_steps: 1000 warmup_steps: 20", 60, 60, 6),  # or a tenth
+        ("total_steps: 1000 warmup_steps: 900", 500, 500, 250),  # no more than a half
+        ("total_steps: 1000 warmup_steps: 0", 500, 500, 0),  # none stays none
+        ("total_steps: 4000 warmup_steps: 100", 500, 500, 50),  # never longer than the training
+        ("", 500, 500, 250),  # upstream's defaults: 10,000 of 4,000,000
+        ("total_steps: 1000 warmup_steps: 100", 1, 1, 0),
+    ],
+)
+def test_cosine_keeps_its_shares_within_bounds(base, num_steps, total, warm):
+    config = make_config(COSINE % base)
+    schedule = scale(config, num_steps)
+    assert (schedule.total_steps, schedule.warmup_steps) == (total, warm)
+    assert schedules.find_schedule_faults(config.train_config) == []
+
+
+def test_held_rate_leaves_room_to_come_down():
+    config = make_config(COSINE % "total_steps: 1000 warmup_steps: 100 hold_base_rate_steps: 950")
+    schedule = scale(config, 200)
+    assert schedule.warmup_steps + schedule.hold_base_rate_steps < schedule.total_steps
+    assert schedules.find_schedule_faults(config.train_config) == []
+
+
+@pytest.mark.parametrize(("num_steps", "steps"), [(500, [450]), (2000, [1800]), (2, [1])])
+def test_manual_steps_stay_within_the_training(num_steps, steps):
+    config = make_config(MANUAL % "schedule { step: 900 learning_rate: 0.01 } schedule { step: 2000 learning_rate: 1 }")
+    assert [entry.step for entry in scale(config, num_steps).schedule] == steps
+    assert schedules.find_schedule_faults(config.train_config) == []
+
+
+def test_manual_steps_that_have_no_room_give_way_to_the_later_ones():
+    rate = MANUAL % "schedule { step: 700 learning_rate: 0.05 } schedule { step: 900 learning_rate: 0.01 }"
+    entries = scale(make_config(rate), 3).schedule
+    assert [entry.step for entry in entries] == [1, 2]
+    assert [entry.learning_rate for entry in scale(make_config(rate), 2).schedule] == pytest.approx([0.01])
+    assert scale(make_config(rate), 1).learning_rate == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("rate", "message"),
+    [
+        (COSINE % "total_steps: 5000 warmup_steps: 100", "the schedule has 5000 total_steps and the training 1000"),
+        (COSINE % "", "the schedule has 4000000 total_steps"),
+        (COSINE % "total_steps: 900 warmup_steps: 950", "warmup_steps 950 and hold_base_rate_steps 0 leave nothing"),
+        (
+            (COSINE % "total_steps: 9 warmup_steps: 1").replace("0.01", "0.5"),
+            "warmup_learning_rate 0.5 is more than learning_rate_base 0.1",
+        ),
+        (MANUAL % "", "manual_step_learning_rate has no schedule"),
+        (MANUAL % "schedule { step: 1000 }", "has a step at 1000 and the training ends at 1000: it is never reached"),
+        (MANUAL % "schedule { step: 9 } schedule { step: 5 }", "the steps of the schedule, 9, 5, do not rise"),
+        (MANUAL % "schedule { step: 0 }", "the steps of the schedule, 0, do not rise from 1 on"),
+        ("exponential_decay_learning_rate { burnin_steps: 1000 }", "burnin_steps 1000 last the whole training"),
+        ("", "the optimizer has no learning rate"),
+    ],
+)
+def test_what_cannot_work_is_named(rate, message):
+    assert message in "\n".join(schedules.find_schedule_faults(make_config(rate).train_config))
+
+
+def test_training_without_steps_is_named():
+    faults = schedules.find_schedule_faults(make_config(MANUAL % "", num_steps=0).train_config)
+    assert faults == ["num_steps is 0; set it to the steps to train"]
+
+
+def test_constant_rate_has_no_faults():
+    config = make_config("constant_learning_rate { learning_rate: 0.1 }")
+    assert scale(config, 7).learning_rate == pytest.approx(0.1)
+    assert schedules.find_schedule_faults(config.train_config) == []
