@@ -36,7 +36,9 @@ def parse_arguments():
         metavar="URL",
         help="https address that a name is looked for under: the zoo, or a copy of it, as URL/DATE/NAME.tar.gz",
     )
-    parser.add_argument("--sha256", type=parse_sha256, help="what the .tar.gz file's sha256 must be")
+    parser.add_argument(
+        "--sha256", type=parse_sha256, help="what the .tar.gz file's sha256 must be; then its size is not looked at"
+    )
     parser.add_argument("--retries", type=int, default=3, help="how many times to try a broken download again")
     parser.add_argument("--pause", type=float, default=2.0, help="seconds before the first of these; then it doubles")
     arguments = parser.parse_args()
@@ -128,11 +130,11 @@ def check_sums(digest, file_name, sums_path, wanted):
 
 
 def check_size(tarball, file_name):
-    """Raises InputError if a file of this disk is not as long as the zoo's of that name, where that is known."""
+    """Raises InputError if a file of this disk is not as long as the zoo's file of that name, where that is known."""
     model = MODELS.get(file_name.removesuffix(ENDING))
     size = tarball.stat().st_size
     if model and model.bytes and size != model.bytes:
-        advice = "fetch it again, or give a file of your own another name"
+        advice = "fetch it again; or, if it is the one you want, say so with --sha256"
         raise InputError(f"{tarball}: has {size} bytes, but the zoo's model has {model.bytes}; {advice}")
 
 
@@ -185,7 +187,7 @@ def download(name, address, folder, arguments):
             arguments.retries,
             arguments.pause,
             advice,
-            size=model and model.bytes,
+            size=model.bytes if model and not arguments.sha256 else None,
             most=MOST_BYTES,
         )
         check_sums(digest, file_name, sums_path, None)
@@ -213,7 +215,8 @@ def main():
         return
     if tarball:
         try:
-            check_size(tarball, file_name)
+            if not arguments.sha256:
+                check_size(tarball, file_name)
             digest = sha256(tarball)
         except OSError as error:
             raise InputError(f"{tarball}: can't be read ({error.strerror}); check its rights") from error

@@ -164,10 +164,14 @@ def test_a_size_that_the_catalogue_knows_must_be_the_files(site, tmp_path):
     assert f"the file there has {len(packed)} bytes, not {MODELS[name].bytes}; fetch it by hand" in done.stderr
     done = download(tmp_path, f"{name}.tar.gz")
     assert done.returncode == 1
-    advice = "fetch it again, or give a file of your own another name"
+    advice = "fetch it again; or, if it is the one you want, say so with --sha256"
     wrong = f"has {len(packed)} bytes, but the zoo's model has {MODELS[name].bytes}"
     assert done.stderr == f"error: {name}.tar.gz: {wrong}; {advice}\n"
     assert list_names(tmp_path / "models") == []
+    digest = hashlib.sha256(packed).hexdigest()
+    assert download(tmp_path, f"{name}.tar.gz", "--sha256", digest).returncode == 0
+    (tmp_path / "models" / name).rename(tmp_path / "old")
+    assert download(tmp_path, f"{site.address}/{name}.tar.gz", "--sha256", digest).returncode == 0
 
 
 def test_a_sum_in_the_catalogue_comes_before_that_of_an_earlier_download(tmp_path, monkeypatch):

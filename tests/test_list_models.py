@@ -25,8 +25,8 @@ def test_the_whole_table():
     assert sorted(line.split()[0] for line in lines) == sorted(MODELS)
     named = {line.split()[0]: line.split() for line in lines}
     smallest = named["ssd_mobilenet_v2_320x320_coco17_tpu-8"]
-    assert smallest[1:] == ["SSD", "300x300", "19", "20.2", "unknown", "yes", "512", "0.8", "detection"]
-    assert named["efficientdet_d3_coco17_tpu-32"][5] == "93"
+    assert smallest[1:] == ["SSD", "300x300", "19", "20.2", "46", "yes", "512", "0.8", "detection"]
+    assert named["extremenet"][2:] == ["unknown"] * 4 + ["no"] + ["unknown"] * 3
     assert "39.0/34.6" in named["mask_rcnn_inception_resnet_v2_1024x1024_coco17_gpu-8"]
     starts = {line.index(MODELS[line.split()[0]].family, len(line.split()[0])) for line in lines}
     assert starts == {header.index("family")}
@@ -61,7 +61,7 @@ def test_sorting():
     assert best[0].name == "efficientdet_d7_coco17_tpu-32"
     assert best[-1].map is None
     assert [model.name for model in choose_models(sort="name")] == sorted(MODELS)
-    assert [model.bytes is None for model in choose_models(sort="megabytes")] == [False] * 2 + [True] * 40
+    assert [model.bytes is None for model in choose_models(sort="megabytes")] == [False] * 14 + [True] * 28
     families = [model.family for model in choose_models(sort="family")]
     assert families == sorted(families)
 
@@ -78,3 +78,16 @@ def test_nothing_that_fits_is_an_error():
 def test_a_wrong_call_ends_with_2(wrong):
     done = list_models(*wrong)
     assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_make_passes_its_variables_on():
+    make = ["make", "-C", SCRIPT.parents[1], f"VENV={sys.prefix}", "-n"]
+    run = {"capture_output": True, "text": True, "check": True}
+    said = subprocess.run([*make, "models", "ZOO_FILTER=--tflite --max-ms 20"], **run).stdout
+    assert 'scripts/list_models.py" --tflite --max-ms 20\n' in said
+    variables = ["MIRROR=https://mirror/zoo", "PRETRAINED=efficientdet_d0_coco17_tpu-32", "FINE_TUNE_CHECKPOINT="]
+    said = subprocess.run([*make, "pretrained", *variables], **run).stdout
+    wanted = '"efficientdet_d0_coco17_tpu-32" -o pre_trained_models --mirror "https://mirror/zoo"\n'
+    assert f'scripts/download_model.py" {wanted}' in said
+    said = subprocess.run([*make, "pretrained", "MIRROR=", *variables[1:]], **run).stdout
+    assert "--mirror" not in said

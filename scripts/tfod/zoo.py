@@ -10,10 +10,11 @@ A field that is empty there is not known. Its columns, and where they are from:
     ms, map          milliseconds an image and COCO mAP of the boxes in percent, as the zoo's page states them
     second_map       the page's second number: mAP of `outputs`' keypoints or masks. (For the small CenterNet with
                      keypoints it has one number only, too high for that network's boxes, so it is kept here.)
-    bytes, sha256    of the .tar.gz
-    batch, learning_rate   images a step, and the highest learning rate, of the config in the .tar.gz. Where only the
-                     config of the same name in upstream's configs/tf2 could be read, it is that one's; the two differ
-                     for ssd_mobilenet_v2_320x320 (0.8 in the .tar.gz, 0.08 in later ones)
+    bytes, sha256    of the .tar.gz. The sizes are those in logs of downloads and in the list of another project
+                     (FiftyOne) that downloads from the same addresses; sums are found nowhere
+    batch, learning_rate   images a step, and the highest learning rate, of the config in the .tar.gz. Where only that
+                     of the same network in upstream's configs/tf2 could be read, it is that one's; the two differ for
+                     ssd_mobilenet_v2_320x320 (0.8 in the .tar.gz, 0.08 in configs/tf2 today)
     fine_tune_type   what fine_tune_checkpoint_type has to be, to train it on other classes
 """
 
