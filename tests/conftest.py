@@ -74,3 +74,64 @@ def raccoon_images():
     if not folder.is_dir():
         pytest.skip("the raccoon photos are not beside the repository, in ../shared/raccoon/images")
     return folder
+
+
+def run_script(script, *arguments, cwd, code=0):
+    """Runs a script below scripts/, checks its exit code, and returns (standard output, standard error)."""
+    command = [sys.executable, ROOT / "scripts" / script, *arguments]
+    done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == code, f"{script} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done.stdout, done.stderr
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A workspace with a tiny detector of cats and dogs, trained for 80 steps: models/my_model, and records."""
+    from test_make import make_tiny_config
+
+    from tfod import pipeline_config
+
+    place = tmp_path_factory.mktemp("trained")
+    run_script("preprocessing/make_sample_dataset.py", "-o", "images", "--number", 12, "--size", 160, cwd=place)
+    labels, records = "annotations/label_map.pbtxt", ["annotations/train.record", "annotations/test.record"]
+    run_script("preprocessing/generate_label_map.py", "-x", "images", "-o", labels, cwd=place)
+    for record in records:
+        run_script("preprocessing/generate_tfrecord.py", "-x", "images", "-l", labels, "-o", record, cwd=place)
+    path = place / "models/my_model/pipeline.config"
+    make_tiny_config(path)
+    config = pipeline_config.read_config(path)
+    config.model.ssd.num_classes = 2
+    pipeline_config.scale_schedule(config, 4, 80)
+    for reader, record in zip((config.train_input_reader, config.eval_input_reader[0]), records, strict=True):
+        reader.label_map_path = labels
+        reader.tf_record_input_reader.input_path[:] = [record]
+    pipeline_config.write_config(path, config)
+    run_script("model_main_tf2.py", "--model_dir=models/my_model", f"--pipeline_config_path={path}", cwd=place)
+    return place
+
+
+@pytest.fixture(scope="session")
+def exported(trained):
+    """(the workspace, the exporter's standard output): `trained`, exported to exported_models/my_model, any batch."""
+    output, _ = run_script(
+        "exporter_main_v2.py",
+        "--pipeline_config_path=models/my_model/pipeline.config",
+        "--trained_checkpoint_dir=models/my_model",
+        "--output_directory=exported_models/my_model",
+        "--batch_size=dynamic",
+        cwd=trained,
+    )
+    return trained, output
+
+
+@pytest.fixture(scope="session")
+def tflite_files(exported):
+    """(the workspace, convert_tflite.py's standard output): `exported`, with its TFLite files in all formats."""
+    folder = "exported_models/my_model"
+    words = [f"--pipeline_config_path={folder}/pipeline.config", f"--trained_checkpoint_dir={folder}/checkpoint"]
+    words += [f"--output_directory={folder}/tflite"]
+    run_script("export_tflite_graph_tf2.py", *words, cwd=exported[0])
+    words += [f"--saved_model_dir={folder}/tflite/saved_model", "--representative_number=8"]
+    output, _ = run_script("convert_tflite.py", *words, cwd=exported[0])
+    return exported[0], output

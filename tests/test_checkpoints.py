@@ -1,6 +1,12 @@
 import pytest
 
-from tfod.checkpoints import find_latest_checkpoint, list_checkpoint_files, require_checkpoint
+from tfod.checkpoints import (
+    choose_checkpoint,
+    find_latest_checkpoint,
+    list_checkpoint_files,
+    list_checkpoints,
+    require_checkpoint,
+)
 from tfod.console import InputError
 
 
@@ -45,3 +51,30 @@ def test_files_of_one_checkpoint_are_not_those_of_another(tmp_path):
         "ckpt-1.index",
         "ckpt-1.data-00000-of-00001",
     ]
+
+
+def test_only_whole_checkpoints_count(tmp_path):
+    for name in ("ckpt-9", "ckpt-100", "ckpt-20"):
+        make_checkpoint(tmp_path, name)
+    (tmp_path / "ckpt-200.index").touch()
+    (tmp_path / "ckpt-300.index").touch()
+    (tmp_path / "ckpt-300.data-00000-of-00002").touch()
+    (tmp_path / "ckpt-400.data-00000-of-00001").touch()
+    (tmp_path / "ckpt-old.index").touch()
+    assert list_checkpoints(tmp_path) == [str(tmp_path / f"ckpt-{number}") for number in (9, 20, 100)]
+
+
+def test_best_comes_first_unless_another_is_chosen(tmp_path):
+    for name in ("ckpt-9", "ckpt-20"):
+        make_checkpoint(tmp_path, name)
+    write_state(tmp_path, "ckpt-20")
+    assert choose_checkpoint(tmp_path) == choose_checkpoint(tmp_path, "latest") == str(tmp_path / "ckpt-20")
+    with pytest.raises(InputError, match="holds no best/ with a checkpoint.*give latest, or a number"):
+        choose_checkpoint(tmp_path, "best")
+    make_checkpoint(tmp_path / "best", "ckpt-9")
+    write_state(tmp_path / "best", "ckpt-9")
+    assert choose_checkpoint(tmp_path) == choose_checkpoint(tmp_path, "best") == str(tmp_path / "best/ckpt-9")
+    assert choose_checkpoint(tmp_path, "latest") == str(tmp_path / "ckpt-20")
+    assert choose_checkpoint(tmp_path, "9") == str(tmp_path / "ckpt-9")
+    with pytest.raises(InputError, match="holds no checkpoint ckpt-7; there are 9, 20"):
+        choose_checkpoint(tmp_path, "7")

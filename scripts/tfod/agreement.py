@@ -27,8 +27,8 @@ class Agreement:
         return max(self.scores, default=0.0)
 
     def holds(self, pixels, score):
-        """True if detections were compared, each has its pair, and none lies further apart than that."""
-        return bool(self.boxes) and not self.missing and self.largest_box <= pixels and self.largest_score <= score
+        """True if each detection has its pair and none lies further apart than that; so, too, where there is none."""
+        return not self.missing and self.largest_box <= pixels and self.largest_score <= score
 
     def __str__(self):
         if not self.boxes and not self.missing:
@@ -60,7 +60,7 @@ def _pair(these, those, scale, least_score, top, boxes, scores):
     """Pairs the best of `these` with `those`, notes the differences, and returns how many found no pair."""
     missing, taken = 0, set()
     for box, number, score in zip(*(np.asarray(part)[:top] for part in these), strict=True):
-        if score < least_score or score <= 0:
+        if score < least_score or score <= 0 or not (box[2:] > box[:2]).all():
             continue
         best = None
         for index in np.flatnonzero(np.asarray(those[1]) == number):

@@ -114,7 +114,7 @@ def run_model(model, images, **side_inputs):
 
 
 def make_reference(model):
-    """`detect(photo)` of the model itself: uint8 [height, width, 3] -> (boxes, classes from 1, scores), best first."""
+    """`run(photo)` of the model itself: uint8 [height, width, 3] -> outputs of one photo, for `list_detections`."""
     import tensorflow as tf
 
     @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32)])
@@ -122,7 +122,7 @@ def make_reference(model):
         found = run_model(model, image)
         return {**found, "detection_classes": tf.cast(found["detection_classes"], tf.float32) + 1}
 
-    return lambda photo: list_detections(run(tf.cast(photo, tf.float32)[tf.newaxis]))
+    return lambda photo: run(tf.cast(photo, tf.float32)[tf.newaxis])
 
 
 def list_detections(outputs, index=0):

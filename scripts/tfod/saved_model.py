@@ -54,17 +54,33 @@ def compare_with_model(folder, model, module, photos, input_type):
     if len(signature) > 1:
         return _compare_outputs(function, module, photos)
     reference, batch = make_reference(model), signature[0].shape[0] or 2
-    expected, found, sizes = [], [], []
+    expected, found, sizes, raw = [], [], [], Agreement()
     for photo in photos:
         pair = [photo, photo[:, ::-1]]
         images = [pair[index % 2] for index in range(batch)]
         outputs = function(_make_feed(images, input_type))
         truth = [reference(image) for image in pair[:batch]]
         for index in range(batch):
-            expected.append(truth[index % 2])
+            expected.append(list_detections(truth[index % 2]))
             found.append(list_detections(outputs, index))
             sizes.append(photo.shape[1::-1])
-    return compare_detections(expected, found, sizes)
+            _compare_anchors(truth[index % 2], outputs, index, photo, raw)
+    agreement = compare_detections(expected, found, sizes)
+    return agreement if agreement.boxes or agreement.missing else raw  # a high score threshold may leave nothing
+
+
+def _compare_anchors(expected, found, index, photo, agreement, best=10):
+    """Adds what the best anchors say before the suppression, where the model tells it (SSD and Faster R-CNN do)."""
+    names = ("raw_detection_boxes", "raw_detection_scores")
+    if not all(name in outputs for name in names for outputs in (expected, found)):
+        return
+    (boxes, scores), (others, other_scores) = (
+        [outputs[name][place].numpy() for name in names] for outputs, place in ((expected, 0), (found, index))
+    )
+    top = np.argsort(-scores.max(axis=-1))[:best]
+    scale = np.array(photo.shape[:2] * 2)
+    agreement.boxes += list(np.abs((boxes[top] - others[top]) * scale).reshape(len(top), -1).max(axis=1).astype(float))
+    agreement.scores += list(np.abs(scores[top] - other_scores[top]).max(axis=-1).astype(float))
 
 
 def _make_feed(images, input_type):

@@ -1,5 +1,6 @@
 """Top module: which detectors can be TFLite files, what such a file takes, and what it finds."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -68,16 +69,23 @@ def convert(saved_model, kind, read_inputs):
     `saved_model` is what export_tflite_graph_tf2.py wrote. For int8, `read_inputs()` yields representative inputs,
     float32 [1, height, width, 3] as the model takes them; the int8 model's own input is uint8, its outputs are floats.
     """
+    if kind == "float32":
+        return _convert_to_float32(str(saved_model))
     model = _convert(saved_model, kind, read_inputs)
     if kind != "int8":
         return model
     from tfod.bias_correction import correct_biases
 
     inputs = itertools.islice(read_inputs(), MEAN_INPUTS)
-    return correct_biases(model, _convert(saved_model, "float32", None), inputs)
+    return correct_biases(model, _convert_to_float32(str(saved_model)), inputs)
 
 
-def _convert(saved_model, kind, read_inputs):
+@functools.cache
+def _convert_to_float32(saved_model):
+    return _convert(saved_model, "float32")
+
+
+def _convert(saved_model, kind, read_inputs=None):
     import tfod.compat  # noqa: F401 - corrects object_detection at import
 
     import tensorflow as tf

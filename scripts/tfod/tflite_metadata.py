@@ -37,7 +37,8 @@ def write_metadata(model, labels, mean, std, name, description):
     content.metadata.append(schema.MetadataT(name=_ENTRY, buffer=len(content.buffers)))
     graph = content.subgraphs[0]
     shape = graph.tensors[graph.inputs[0]].shape
-    packed = _pack_metadata(labels, mean, std, name, description, int(shape[2]), int(shape[1]))
+    size = int(shape[2]), int(shape[1])
+    packed = _pack_metadata(labels, mean, std, name, description, size, len(graph.outputs))
     content.buffers.append(schema.BufferT(data=packed))
     for index, buffer in enumerate(content.buffers):
         content.buffers[index] = _AlignedBuffer(buffer)
@@ -84,13 +85,18 @@ def read_metadata(path):
 
 
 def _order_outputs(content):
-    """Puts the model's outputs into the order in which its detection op has them; the converter sorts by name."""
+    """Puts the model's outputs into the order boxes, classes, scores, count; the converter sorts them by name.
+
+    That is the order of the detection op's outputs. CenterNet has no such op; upstream returns its outputs the other
+    way round, and the converter names them output_0, output_1 and so on.
+    """
     graph = content.subgraphs[0]
     for operator in graph.operators:
         if content.operatorCodes[operator.opcodeIndex].customCode == _DETECTION_OP:
-            if set(operator.outputs) == set(graph.outputs):
-                graph.outputs = operator.outputs
+            graph.outputs = operator.outputs
             return
+    names = {output.name: output.tensorIndex for output in content.signatureDefs[0].outputs}
+    graph.outputs = [names[name] for name in sorted(names, reverse=True)]
 
 
 class _AlignedBuffer:
@@ -115,8 +121,8 @@ class _AlignedBuffer:
         return schema.BufferEnd(builder)
 
 
-def _pack_metadata(labels, mean, std, name, description, width, height):
-    """The ModelMetadata of a detector as bytes."""
+def _pack_metadata(labels, mean, std, name, description, size, outputs):
+    """The ModelMetadata of a detector with so many outputs as bytes; `size` is (width, height) of its input."""
     import flatbuffers
 
     make = _Writer(flatbuffers.Builder(1024))
@@ -128,8 +134,8 @@ def _pack_metadata(labels, mean, std, name, description, width, height):
             {0: make.text(name), 1: make.text(description), 3: content, 4: units and make.vector(units), 6: files}
         )
 
-    size = make.table({0: ("Uint32", width), 1: ("Uint32", height)})
-    image = make.table({0: ("Int8", 1), 1: size})  # RGB
+    table = make.table({0: ("Uint32", size[0]), 1: ("Uint32", size[1])})
+    image = make.table({0: ("Int8", 1), 1: table})  # RGB
     options = make.table({0: make.numbers("Float32", mean), 1: make.numbers("Float32", std)})
     unit = make.table({0: ("Uint8", 1), 1: options})  # NormalizationOptions
     source = tensor("image", "The photo, RGB.", 2, image, units=[unit])
@@ -137,15 +143,16 @@ def _pack_metadata(labels, mean, std, name, description, width, height):
     corners = make.table({0: order, 1: ("Int8", 1), 2: ("Int8", 0)})  # boundaries, as shares of the image
     # TENSOR_VALUE_LABELS: the tensor's values are line numbers, from 0, of the file
     file = make.table({0: make.text(LABELS), 1: make.text("The class names."), 2: ("Int8", 3)})
-    outputs = [
+    results = [
         tensor("location", "Boxes: ymin, xmin, ymax, xmax from 0 to 1.", 3, corners, 2),
         tensor("category", "Classes, from 0.", 1, make.table({}), 2, files=make.vector([file])),
         tensor("score", "Scores, from 0 to 1, best first.", 1, make.table({}), 2),
         tensor("number of detections", "How many detections there are.", 1, make.table({})),
     ]
+    results += [tensor(f"output {i}", "Keypoints.", 1, make.table({})) for i in range(len(results), outputs)]
     names = make.vector([make.text(word) for word in ("location", "category", "score")])
     group = make.table({0: make.text("detection_result"), 1: names})
-    graph = make.table({2: make.vector([source]), 3: make.vector(outputs), 8: make.vector([group])})
+    graph = make.table({2: make.vector([source]), 3: make.vector(results), 8: make.vector([group])})
     fields = {0: make.text(name), 1: make.text(description), 3: make.vector([graph]), 7: make.text("1.2.0")}
     make.builder.Finish(make.table(fields), _IDENTIFIER)
     return bytes(make.builder.Output())

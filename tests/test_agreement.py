@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tfod.agreement import compare_detections
+
+SIZE = (200, 100)  # width, height
+
+
+def make_detections(*rows):
+    """(boxes, classes, scores) of rows (ymin, xmin, ymax, xmax, class, score)."""
+    table = np.array(rows, np.float64).reshape(-1, 6)
+    return table[:, :4], table[:, 4].astype(int), table[:, 5]
+
+
+CAT, DOG = (0.1, 0.1, 0.5, 0.5, 1, 0.9), (0.3, 0.3, 0.9, 0.9, 2, 0.8)
+
+
+def compare(one, other, **options):
+    return compare_detections([one], [other], [SIZE], **options)
+
+
+def test_distances_are_pixels_of_the_photo():
+    moved = (0.1, 0.1, 0.5, 0.51, 1, 0.85)
+    found = compare(make_detections(CAT, DOG), make_detections(moved, DOG))
+    assert found.largest_box == pytest.approx(2)  # 0.01 of 200 pixels
+    assert found.mean_box == pytest.approx(1)
+    assert found.largest_score == pytest.approx(0.05)
+    assert found.missing == 0
+    assert found.holds(2.1, 0.06)
+    assert not found.holds(1.9, 0.06)
+    assert not found.holds(2.1, 0.04)
+
+
+@given(st.permutations([CAT, DOG, (0.6, 0.1, 0.8, 0.3, 1, 0.9), (0.6, 0.1, 0.8, 0.31, 1, 0.9)]))
+def test_order_makes_no_difference(rows):
+    found = compare(make_detections(*rows), make_detections(*reversed(rows)))
+    assert (found.largest_box, found.largest_score, found.missing) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ([CAT, DOG], [CAT]),
+        ([CAT], [CAT, DOG]),
+        ([DOG], [(*DOG[:4], 1, 0.8), DOG]),  # another class
+        ([CAT], [CAT, CAT]),  # twice
+    ],
+)
+def test_detection_without_a_counterpart_is_missing_on_either_side(ours, theirs):
+    found = compare(make_detections(*ours), make_detections(*theirs))
+    assert found.missing == 1
+    assert not found.holds(100, 1)
+    assert "1 without a counterpart" in str(found)
+
+
+def test_where_nothing_was_compared_it_says_so():
+    unsure = make_detections((*CAT[:5], 0.1))
+    assert str(compare(unsure, unsure, least_score=0.3)) == "no detections to compare"
+
+
+def test_boxes_without_an_area_are_left_out():
+    flat = (0.2, 1.0, 0.4, 1.0, 1, 0.9)
+    found = compare(make_detections(CAT, flat), make_detections(CAT))
+    assert (len(found.boxes), found.missing) == (1, 0)
+
+
+def test_a_sure_detection_may_have_its_pair_below_the_least_score():
+    found = compare(make_detections((*CAT[:5], 0.31)), make_detections((*CAT[:5], 0.29)), least_score=0.3)
+    assert found.missing == 0
+    assert found.largest_score == pytest.approx(0.02)

@@ -1,0 +1,78 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+from conftest import load_script, run_script
+
+WORDS = ["--export=exported_models/my_model", "--batch=4", "--score=0.05"]
+
+
+@pytest.fixture(scope="module")
+def measured(tflite_files):
+    """(the workspace, the benchmark's standard output, its benchmark.json)."""
+    workspace, _ = tflite_files
+    output, _ = run_script("benchmark.py", *WORDS, cwd=workspace)
+    return workspace, output, json.loads((workspace / "exported_models/my_model/benchmark.json").read_text())
+
+
+def test_every_format_has_its_row(measured):
+    workspace, output, report = measured
+    names = [row["name"] for row in report["formats"]]
+    assert names[0] == "SavedModel"
+    assert {"TFLite float32", "TFLite float16", "TFLite dynamic", "TFLite int8"} <= set(names)
+    kept = (workspace / "exported_models/my_model/benchmark.md").read_text()
+    table = [line for line in output.splitlines() if line.startswith("|")]
+    assert len(table) == 2 + len(names)
+    assert "\n".join(table) in kept
+    assert report["data"] == "12 images of annotations/test.record"
+
+
+def test_numbers_hold_together(measured):
+    rows = {row["name"]: row for row in measured[2]["formats"]}
+    for row in rows.values():
+        assert 0 < row["one_p50"] <= row["one_p95"]
+        assert 0 < row["many_p50"] <= row["many_p95"]
+        assert 0 < row["throughput"] < 1000 / row["many_p50"] * 1.5
+        assert row["load"] > 0
+        assert row["megabytes"] > 0
+        assert row["first"] > 0
+    saved, tflite = rows["SavedModel"], rows["TFLite float32"]
+    assert (saved["box_mean"], saved["box_largest"], saved["missing"]) == (0, 0, 0)
+    assert tflite["box_largest"] < 0.5
+    assert tflite["map"] == pytest.approx(saved["map"], abs=0.001)
+    assert tflite["memory"] < saved["memory"]  # each in a process of its own: TFLite needs no TensorFlow
+
+
+def test_precision_is_cocos():
+    script = load_script("benchmark.py")
+    boxes = np.array([[10, 10, 50, 50], [60, 60, 90, 90]], np.float32)
+    truth = [((100, 100), boxes, np.array([1, 2]))]
+    names = {1: "cat", 2: "dog"}
+    right = (boxes / 100, np.array([1, 2]), np.array([0.9, 0.8], np.float32))
+    assert script.measure_precision(truth, [right], names) == pytest.approx((1, 1))
+    wrong = (boxes / 100, np.array([1, 1]), np.array([0.9, 0.8], np.float32))
+    assert script.measure_precision(truth, [wrong], names) == pytest.approx((0.5, 0.5))
+
+
+def test_broken_file_is_named(measured):
+    folder = measured[0] / "broken"
+    shutil.copytree(measured[0] / "exported_models/my_model", folder)
+    shutil.rmtree(folder / "tflite")
+    (folder / "bad.tflite").write_bytes(b"no model")
+    _, said = run_script("benchmark.py", "--export=broken", cwd=measured[0], code=1)
+    assert "broken/bad.tflite: can't be measured (broken/bad.tflite: is no TFLite model" in said
+
+
+def test_missing_export_and_records_are_named(measured, tmp_path):
+    _, said = run_script("benchmark.py", "--export=nowhere", cwd=tmp_path, code=1)
+    assert said == "error: nowhere: holds no saved_model/; `make export` makes one\n"
+    folder = measured[0] / "exported_models/my_model"
+    _, said = run_script("benchmark.py", f"--export={folder}", cwd=tmp_path, code=1)
+    assert "its test records are not there" in said
+    assert str(tmp_path) in said
+
+
+def test_wrong_calls_end_with_2(tmp_path):
+    run_script("benchmark.py", "--export=a", "--batch=0", cwd=tmp_path, code=2)
+    run_script("benchmark.py", "--export=a", "--measure=b", cwd=tmp_path, code=2)
