@@ -186,6 +186,17 @@ def test_each_rule_has_its_message(check, change, message):
     assert len(text.splitlines()) == 1
 
 
+def test_freezing_is_refused_where_there_is_no_backbone_to_name(check):
+    def change(config):
+        set_checkpoint("center", "detection")(config)
+        config.train_config.freeze_variables.append("^backbone/")
+
+    assert check("center_net", change) == ""
+    assert check("hourglass", change) == (
+        "p.config: hourglass_52 is built without a backbone of its own that could be frozen; leave out --freeze"
+    )
+
+
 def test_damaged_files_are_named_and_not_raised(check, tmp_path):
     (tmp_path / "map").write_text("item { id: 0 name: 'x' }")
     (tmp_path / "train").write_bytes(b"no record")

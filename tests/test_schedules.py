@@ -93,3 +93,27 @@ def test_constant_rate_has_no_faults():
     config = make_config("constant_learning_rate { learning_rate: 0.1 }")
     assert scale(config, 7).learning_rate == pytest.approx(0.1)
     assert schedules.find_schedule_faults(config.train_config) == []
+
+
+def test_decay_of_rmsprop_is_that_of_its_average_and_not_of_the_learning_rate():
+    """Upstream hands it to Keras as the learning rate's: after 9 steps that were a tenth of itself."""
+    import tfod.compat  # noqa: F401 - corrects object_detection at import
+
+    from object_detection.builders import optimizer_builder
+
+    config = make_config("").train_config.optimizer
+    rms = config.rms_prop_optimizer
+    rms.decay, rms.momentum_optimizer_value, rms.epsilon = 0.75, 0.0, 1e-7
+    rms.learning_rate.constant_learning_rate.learning_rate = 0.5
+    config.use_moving_average = False
+    import tensorflow as tf
+
+    optimizer, _ = optimizer_builder.build(config, global_step=tf.Variable(0))
+    weight = tf.Variable(0.0)
+    steps = []
+    for _ in range(40):
+        before = float(weight)
+        optimizer.apply_gradients([(tf.constant(1.0), weight)])
+        steps.append(before - float(weight))
+    assert steps[0] == pytest.approx(0.5 / (1 - 0.75) ** 0.5, rel=1e-3)  # the average starts at 0
+    assert steps[-1] == pytest.approx(0.5, rel=1e-3)  # and comes to 1: the learning rate is what it was

@@ -145,6 +145,9 @@ def _find_training_faults(config):
                 re.compile(pattern)
             except re.error as error:
                 faults.append(f"{name} {pattern!r} is no regular expression ({error}); correct it")
+    extractor = get_model(config).feature_extractor.type
+    if "^backbone/" in train.freeze_variables and extractor.startswith(model_config.NO_CLASSIFICATION):
+        faults.append(f"{extractor} is built without a backbone of its own that could be frozen; leave out --freeze")
     if "^backbone/" in train.freeze_variables and not train.fine_tune_checkpoint:
         faults.append(
             "the backbone is frozen, and there is no fine_tune_checkpoint that it could come from: it would stay as "
