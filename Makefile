@@ -72,6 +72,8 @@ DATA ?=
 # not ?=, since WSL has a NAME of its own in the environment
 ## name of the workspace that make workspace makes
 NAME =
+## 1: make bench-train also measures the time to mAP 0.50
+QUALITY ?=
 ## test files that make test runs; empty runs all
 TESTS ?=
 ## 1: make test-upstream runs the part that covers what this project calls
@@ -272,7 +274,7 @@ raccoon: ready
 
 # ---------------------------------------------------------------- tests
 
-.PHONY: test test-long test-upstream bench-data bench-infer lint format
+.PHONY: test test-long test-upstream bench-data bench-infer bench-train lint format
 ## run the project's tests
 test: ready lint
 	@$(PY) -m pytest -m "not long" $(TESTS)
@@ -294,6 +296,10 @@ bench-data: ready
 bench-infer: workspace-there
 	@$(IN_WORKSPACE) $(PY) "$(CURDIR)/tests/bench/bench_infer.py" -m "$(EXPORT)/saved_model" -l annotations/label_map.pbtxt \
 	  -i images --tflite "$(EXPORT)/tflite/model_float32.tflite"
+
+## measure training beside upstream's own loop, with the model MODEL's config: 15 minutes; QUALITY=1: 40 more
+bench-train: workspace-there
+	@$(PY) tests/bench/bench_train.py -w "$(WORKSPACE)" --config "$(CONFIG)" $(if $(QUALITY),--quality)
 
 ## check the style of the code
 lint: ready

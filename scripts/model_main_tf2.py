@@ -25,7 +25,22 @@ def parse_arguments():
 
     # training
     parser.add_argument("--checkpoint_every_n", type=int, default=1000, help="steps between two checkpoints")
+    parser.add_argument("--checkpoint_every_minutes", type=float, default=10, help="minutes between two at most")
+    parser.add_argument("--eval_every_n", type=int, default=0, help="steps between two evaluations; 0 makes none")
+    parser.add_argument(
+        "--best_metric",
+        default="DetectionBoxes_Precision/mAP",
+        help="metric by which best/ is kept, with --eval_every_n",
+    )
+    parser.add_argument(
+        "--patience", type=int, default=0, help="evaluations without a new best to stop after; 0: never"
+    )
+    parser.add_argument("--nan_retries", type=int, default=0, help="times to go back and halve the rate at a NaN loss")
     parser.add_argument("--seed", type=int, default=42, help="seed of new weights, of the shuffling and cropping")
+    add_flag(parser, "deterministic", False, "the same losses to the last digit every time, on one CPU; slower")
+    add_flag(parser, "mixed_precision", False, "compute in bfloat16, on GPUs of compute capability 8.0 and later")
+    add_flag(parser, "jit_compile", False, "compile the step with XLA, for models whose step it can compile")
+    add_flag(parser, "require_gpu", False, "do not train where no GPU is seen")
     add_flag(parser, "record_summaries", True, "write training images and the model's own summaries for TensorBoard")
     parser.add_argument("--num_workers", type=int, default=1, help="machines that train together, named in TF_CONFIG")
     add_flag(parser, "use_tpu", False, "train on a TPU")
@@ -41,10 +56,23 @@ def parse_arguments():
         "--sample_1_of_n_eval_on_train_examples", type=int, default=5, help="the same for --eval_on_train_data"
     )
     arguments = parser.parse_args()
-    for name in ("num_train_steps", "checkpoint_every_n", "num_workers", "sample_1_of_n_eval_examples"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            parser.error(f"--{name} is {value}; give 1 or more")
+    least = {
+        1: ("num_train_steps", "checkpoint_every_n", "num_workers", "sample_1_of_n_eval_examples"),
+        0: ("eval_every_n", "patience", "nan_retries", "seed"),
+    }
+    for number, names in least.items():
+        for name in names:
+            value = getattr(arguments, name)
+            if value is not None and value < number:
+                parser.error(f"--{name} is {value}; give {number} or more")
+    if not arguments.checkpoint_every_minutes > 0:
+        parser.error(f"--checkpoint_every_minutes is {arguments.checkpoint_every_minutes}; give more than 0")
+    if arguments.patience and not arguments.eval_every_n:
+        parser.error("--patience counts evaluations; give --eval_every_n, too")
+    if arguments.eval_every_n and arguments.num_workers > 1:
+        parser.error("--eval_every_n works with one worker; start another process with --checkpoint_dir and --watch")
+    if arguments.deterministic and arguments.num_workers > 1:
+        parser.error("--deterministic works with one worker")
     return arguments
 
 
@@ -58,24 +86,17 @@ def read_checked_config(arguments, for_training):
     if for_training and not config.train_config.num_steps:
         faults.append(f"{arguments.pipeline_config_path}: num_steps is not set; set it, or give --num_train_steps")
     if for_training and not faults:
-        faults = find_worker_faults(config, arguments.num_workers)
+        faults = find_worker_faults(arguments.num_workers)
     if faults:
         raise InputError(*faults)
     return config
 
 
-def find_worker_faults(config, num_workers):
-    """What keeps several workers from training together, as texts: TF_CONFIG, and records for each of them."""
+def find_worker_faults(num_workers):
+    """What keeps several workers from training together, as texts: TF_CONFIG has to name them all."""
     if num_workers == 1:
         return []
     faults = []
-    patterns = config.train_input_reader.tf_record_input_reader.input_path
-    records = sum(len(glob(pattern)) for pattern in patterns)
-    if records < num_workers:
-        faults.append(
-            f"{', '.join(patterns)}: files found: {records}, needed: {num_workers}, since every worker reads its own; "
-            f"make tfrecord SHARDS={num_workers}"
-        )
     try:
         workers = json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"]
         if len(workers) != num_workers:
@@ -88,30 +109,62 @@ def find_worker_faults(config, num_workers):
 def train(arguments):
     config = read_checked_config(arguments, for_training=True)
     last = config.train_config.num_steps
-    checkpoint = find_latest_checkpoint(arguments.model_dir)
+    model_dir = Path(arguments.model_dir)
+    from tfod.train_loop import Plan, is_patience_over
+
+    plan = Plan(
+        config_path=arguments.pipeline_config_path,
+        model_dir=model_dir,
+        **{
+            name: getattr(arguments, name)
+            for name in (
+                "seed",
+                "checkpoint_every_n",
+                "checkpoint_every_minutes",
+                "eval_every_n",
+                "best_metric",
+                "patience",
+                "record_summaries",
+                "jit_compile",
+            )
+        },
+    )
+    step = find_step(model_dir)
+    if step >= last:
+        say(f"{model_dir} is at step {step} of {last}: nothing left to train")
+        return 0
+    if is_patience_over(model_dir, plan):
+        say(f"{model_dir} ended at step {step}: no better in {plan.patience} evaluations; more --patience goes on")
+        return 0
+    from tfod import training
+
+    say(f"training {model_dir} to step {last}")
+    training.set_up(arguments, config)
+    strategy = training.make_strategy(config, arguments.num_workers, arguments.use_tpu, arguments.tpu_name)
+    outcome = training.train_stubbornly(config, plan, strategy, arguments.nan_retries)
+    if outcome.ended_by == "patience":
+        print(f"Ended at step {outcome.step}, no better in {plan.patience} evaluations; the best is {model_dir}/best")
+    elif outcome.ended_by:
+        say(f"stopped at step {outcome.step} of {last}, saved as {outcome.checkpoint}; the same command goes on there")
+        return 128 + outcome.ended_by
+    else:
+        print(f"Trained to step {last}: {outcome.checkpoint}")
+    return 0
+
+
+def find_step(model_dir):
+    """The step of the newest checkpoint, 0 where there is none."""
+    checkpoint = find_latest_checkpoint(model_dir)
+    if not checkpoint:
+        return 0
+    import tfod.compat  # noqa: F401 - a quiet TensorFlow, with Keras 2
 
     import tensorflow as tf
 
-    from tfod import training
-
-    if checkpoint:
-        step = int(tf.train.load_variable(checkpoint, "step/.ATTRIBUTES/VARIABLE_VALUE"))
-        if step >= last:
-            say(f"{arguments.model_dir} is at step {step} of {last}: nothing left to train")
-            return
-    say(f"training {arguments.model_dir} to step {last}, {config.train_config.batch_size} images a step")
-    say(f"seed {arguments.seed}")
-    tf.keras.utils.set_random_seed(arguments.seed)
-    strategy = training.make_strategy(arguments.num_workers, arguments.use_tpu, arguments.tpu_name)
-    checkpoint = training.train(
-        config,
-        arguments.model_dir,
-        strategy,
-        checkpoint_every_n=arguments.checkpoint_every_n,
-        record_summaries=arguments.record_summaries,
-        use_tpu=arguments.use_tpu,
-    )
-    print(f"Trained to step {last}: {checkpoint}")
+    try:
+        return int(tf.train.load_variable(checkpoint, "step/.ATTRIBUTES/VARIABLE_VALUE"))
+    except (tf.errors.OpError, ValueError):  # damaged: the training finds an older one
+        return 0
 
 
 def evaluate(arguments):
@@ -128,7 +181,7 @@ def evaluate(arguments):
     model_dir = Path(arguments.model_dir)
     metrics_path = model_dir / ("metrics_on_train.json" if on_train else "metrics.json")
     records = [name for pattern in reader.tf_record_input_reader.input_path for name in sorted(glob(pattern))]
-    evaluate_checkpoint = None
+    model = None
     for checkpoint in find_checkpoints(arguments):
         fingerprint = files.fingerprint(
             [*list_checkpoint_files(checkpoint), *records, reader.label_map_path],
@@ -138,11 +191,11 @@ def evaluate(arguments):
             say(f"{metrics_path} is up to date")
         else:
             say(f"evaluating {checkpoint} on {', '.join(records)}")
-            if evaluate_checkpoint is None:
+            if model is None:
                 summary_dir = model_dir / ("eval_on_train" if on_train else "eval")
-                evaluate_checkpoint = evaluation.build_evaluation(config, summary_dir, on_train)
-            step, metrics = evaluate_checkpoint(checkpoint)
-            evaluation.write_metrics(metrics_path, step, checkpoint, metrics)
+                model, measure = evaluation.build_evaluation(config, summary_dir, on_train)
+            step = evaluation.restore_checkpoint(config, model, checkpoint)
+            evaluation.write_metrics(metrics_path, step, checkpoint, measure(step))
             files.mark_current(metrics_path, fingerprint)
         report = evaluation.read_metrics(metrics_path)
         print(evaluation.format_metrics(report), flush=True)
@@ -166,7 +219,7 @@ def find_checkpoints(arguments):
 
 def main():
     arguments = parse_arguments()
-    evaluate(arguments) if arguments.checkpoint_dir else train(arguments)
+    return evaluate(arguments) if arguments.checkpoint_dir else train(arguments)
 
 
 if __name__ == "__main__":

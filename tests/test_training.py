@@ -1,20 +1,248 @@
-import math
+"""Trainings of a tiny detector in processes of their own: stopped, killed, gone on with, refused."""
+
+import csv
+import os
+import pty
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 import pytest
+from test_make import ROOT, make_tiny_config
 
-from tfod import training
+from tfod import pipeline_config, training
+from tfod.checkpoints import find_latest_checkpoint, list_checkpoints
 from tfod.console import InputError
 
+SCRIPT = ROOT / "scripts/model_main_tf2.py"
+MODEL = ["--model_dir=models/m", "--pipeline_config_path=models/m/pipeline.config", "--norecord_summaries"]
 
-def test_loss_that_is_no_number_stops_and_names_the_parts():
-    training._require_finite({"Loss/total_loss": 3.5, "Loss/localization_loss": 0.0}, 12)
-    for value in (math.nan, math.inf):
-        with pytest.raises(InputError, match="step 12: the loss is no longer a number .*Loss/total_loss (nan|inf)"):
-            training._require_finite({"Loss/total_loss": value, "Loss/localization_loss": 0.0}, 12)
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A folder with records of 12 drawn images, and a config of a tiny detector for batches of 2."""
+    folder = tmp_path_factory.mktemp("data")
+    preprocessing = ROOT / "scripts/preprocessing"
+    run(folder, preprocessing / "make_sample_dataset.py", "-o", "images", "--number", 12, "--size", 160)
+    run(folder, preprocessing / "generate_label_map.py", "-x", "images", "-o", "annotations/label_map.pbtxt")
+    for side in ("train", "test"):
+        words = ["-x", "images", "-l", "annotations/label_map.pbtxt", "-o", f"annotations/{side}.record"]
+        run(folder, preprocessing / "generate_tfrecord.py", *words)
+    make_tiny_config(folder / "tiny.config")
+    return folder
+
+
+@pytest.fixture
+def workspace(data, tmp_path):
+    """An empty models/m with its config beside the data; the records are shared."""
+    (tmp_path / "annotations").symlink_to(data / "annotations")
+    words = ["--base", data / "tiny.config", "--num_steps", 60, "--batch_size", 2, "-o", "models/m/pipeline.config"]
+    run(tmp_path, ROOT / "scripts/configure_pipeline.py", *words)
+    return tmp_path
+
+
+def run(folder, *words, code=0):
+    done = subprocess.run([sys.executable, *map(str, words)], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def start(workspace, *words, **options):
+    return subprocess.Popen([sys.executable, str(SCRIPT), *MODEL, *map(str, words)], cwd=workspace, **options)
+
+
+def wait_for_step(process, model_dir, step):
+    """Waits until train_log.csv tells of `step`."""
+    log = model_dir / "train_log.csv"
+    while process.poll() is None:
+        if log.exists() and any(row["step"].isdigit() and int(row["step"]) >= step for row in read_rows(log)):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"ended with {process.returncode} before step {step}")
+
+
+def read_rows(log):
+    with log.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def edit_config(workspace, change):
+    path = workspace / "models/m/pipeline.config"
+    config = pipeline_config.read_config(path)
+    change(config)
+    pipeline_config.write_config(path, config)
+
+
+def test_training_that_is_stopped_goes_on_at_its_step(workspace):
+    model_dir = workspace / "models/m"
+    process = start(workspace, "--num_train_steps=100000", stderr=subprocess.PIPE, text=True)
+    wait_for_step(process, model_dir, 10)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=100)[1]
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "Traceback" not in said
+    step = int(re.search(r"stopped at step (\d+) of 100000, saved as .*; the same command goes on there", said)[1])
+    assert find_latest_checkpoint(model_dir) == str(model_dir / f"ckpt-{step}")
+    for banner in ("TensorFlow 2.21", "seed 42; devices CPU:0", "12 training images; batches of 2", "new weights"):
+        assert banner in said
+
+    said = run(workspace, SCRIPT, *MODEL, f"--num_train_steps={step + 5}")
+    assert f"resuming m at step {step} of {step + 5}" in said
+    assert list_checkpoints(model_dir)[-1] == str(model_dir / f"ckpt-{step + 5}")
+    said = run(workspace, SCRIPT, *MODEL, f"--num_train_steps={step + 5}")
+    assert f"models/m is at step {step + 5} of {step + 5}: nothing left to train" in said
+
+
+def test_terminal_that_is_gone_is_no_loss(workspace):
+    model_dir = workspace / "models/m"
+    ours, theirs = pty.openpty()
+    process = start(
+        workspace, "--num_train_steps=100000", stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    )
+    os.close(theirs)
+    os.set_blocking(ours, False)
+    wait_for_step(process, model_dir, 10)
+    os.close(ours)
+    process.send_signal(signal.SIGHUP)  # the terminal's own hang-up goes to the process that leads its session
+    assert process.wait(timeout=100) == 128 + signal.SIGHUP
+    assert find_latest_checkpoint(model_dir)
+
+
+def kill_at_random_moments(workspace, kills, seed):
+    """Kills a training of 60 steps, which saves at every fifth, and starts it again; it ends at the exact step."""
+    model_dir, every = workspace / "models/m", 5
+    chance, reached = random.Random(seed), 0
+    for _ in range(kills):
+        process = start(workspace, f"--checkpoint_every_n={every}", stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(list(model_dir.glob("ckpt-*.index"))) == 0 and reached == 0:
+            time.sleep(0.02)
+        time.sleep(chance.uniform(0, 12))
+        process.kill()
+        process.wait()
+        rows = read_rows(model_dir / "train_log.csv") if (model_dir / "train_log.csv").exists() else []
+        reached = max([reached, *(int(row["step"]) for row in rows if row["step"].isdigit())])
+        whole = list_checkpoints(model_dir)
+        saved = int(whole[-1].rpartition("-")[2]) if whole else 0
+        assert saved >= min(reached, 60) - every - 1
+        if saved == 60:
+            break
+    said = run(workspace, SCRIPT, *MODEL, f"--checkpoint_every_n={every}")
+    assert list_checkpoints(model_dir)[-1] == str(model_dir / "ckpt-60")
+    assert "resuming m at step" in said or "nothing left to train" in said
+    assert not list(model_dir.glob(".ckpt*.tmp"))
+
+
+def test_killed_training_loses_no_more_than_an_interval(workspace):
+    kill_at_random_moments(workspace, kills=2, seed=1)
+
+
+@pytest.mark.long
+def test_twenty_kills_lose_no_more_than_an_interval_each(workspace):
+    kill_at_random_moments(workspace, kills=20, seed=2)
+
+
+def test_loss_that_is_no_number_names_images_and_goes_back_with_a_lower_rate(workspace):
+    def make_wild(config):
+        rate = config.train_config.optimizer.adam_optimizer.learning_rate.cosine_decay_learning_rate
+        rate.learning_rate_base = rate.warmup_learning_rate = 1e30
+
+    edit_config(workspace, make_wild)
+    said = run(workspace, SCRIPT, *MODEL, "--nan_retries=1", code=1)
+    assert re.search(r"step \d+: the loss is no longer a number \(.*Loss/total_loss", said)
+    assert re.search(r"on the images animal\w*\.jpg, animal\w*\.jpg; look at their boxes", said) or ".jpg" in said
+    assert "no checkpoint was written yet" in said
+    assert "going back with half the learning rate, at most 5e+29 (retry 1 of 1)" in said
+
+
+def test_checkpoint_that_no_longer_fits_is_refused_with_the_reason(workspace):
+    run(workspace, SCRIPT, *MODEL, "--num_train_steps=1")
+
+    def add_layer(config):
+        predictor = config.model.ssd.box_predictor.weight_shared_convolutional_box_predictor
+        predictor.num_layers_before_predictor += 1
+
+    edit_config(workspace, add_layer)
+    said = run(workspace, SCRIPT, *MODEL, "--num_train_steps=2", code=1)
+    assert "ckpt-1: does not fit the model of models/m/pipeline.config any more: " in said
+    assert "put the config back as it was, or give the changed model another --model_dir" in said
+
+
+def test_best_is_kept_and_patience_ends_the_training(workspace):
+    """The learning rate is nothing, so that no evaluation is better than the first."""
+
+    def stand_still(config):
+        rate = config.train_config.optimizer.adam_optimizer.learning_rate.cosine_decay_learning_rate
+        rate.learning_rate_base = rate.warmup_learning_rate = 0
+
+    edit_config(workspace, stand_still)
+    words = ["--eval_every_n=4", "--patience=2", "--best_metric=Loss/regularization_loss"]
+    said = run(workspace, SCRIPT, *MODEL, *words)
+    assert "step 4: Loss/regularization_loss" in said
+    assert ", the best so far" in said
+    best = workspace / "models/m/best"
+    assert sorted(path.name for path in best.iterdir()) == [
+        "checkpoint",
+        "ckpt-4.data-00000-of-00001",
+        "ckpt-4.index",
+        "metrics.json",
+        "pipeline.config",
+    ]
+    assert find_latest_checkpoint(best.parent) == str(best.parent / "ckpt-12")
+    said = run(workspace, SCRIPT, *MODEL, *words)
+    assert "ended at step 12: no better in 2 evaluations; more --patience goes on" in said
+
+
+def read_losses(workspace):
+    return [
+        [row[name] for name in ("step", "total_loss", "classification_loss", "localization_loss")]
+        for row in read_rows(workspace / "models/m/train_log.csv")
+    ]
+
+
+def test_deterministic_trainings_have_the_same_losses_to_the_last_digit(workspace):
+    words = ["--deterministic", "--num_train_steps=50"]
+    run(workspace, SCRIPT, *MODEL, *words)
+    first = read_losses(workspace)
+    for path in (workspace / "models/m").glob("ckpt-*"):
+        path.unlink()
+    (workspace / "models/m/checkpoint").unlink()
+    run(workspace, SCRIPT, *MODEL, *words)
+    assert [row[0] for row in first] == ["1", "10", "20", "30", "40", "50"]
+    assert read_losses(workspace) == first
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--require_gpu"], "--require_gpu: TensorFlow sees no GPU; `make doctor` says more"),
+        (["--mixed_precision"], "--mixed_precision: needs GPUs that compute in bfloat16, and no GPU is seen"),
+    ],
+)
+def test_what_needs_a_gpu_is_refused_without_one(workspace, words, message):
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("there is a GPU here, and it is allowed")
+    assert message in run(workspace, SCRIPT, *MODEL, *words, code=1)
+
+
+def test_batch_that_does_not_divide_is_refused():
+    config = pipeline_config.pipeline_pb2.TrainEvalPipelineConfig()
+    config.train_config.batch_size = 7
+    with pytest.raises(InputError, match="batch_size is 7, which 2 devices can't share out evenly; make it 6, 8"):
+        training.make_strategy(config, num_workers=2)
 
 
 def test_one_device_needs_no_mirroring():
     import tensorflow as tf
 
+    config = pipeline_config.pipeline_pb2.TrainEvalPipelineConfig()
+    config.train_config.batch_size = 8
     gpus = len(tf.config.list_physical_devices("GPU"))
-    assert training.make_strategy().num_replicas_in_sync == max(gpus, 1)
+    assert training.make_strategy(config).num_replicas_in_sync == max(gpus, 1)

@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
@@ -13,7 +15,7 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 import pytest
 from test_make import make_tiny_config
 
-from tfod import checkpoints, pipeline_config
+from tfod import checkpoints, pipeline_config, train_log
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "scripts"
@@ -21,7 +23,8 @@ SCRIPTS = ROOT / "scripts"
 
 @pytest.fixture
 def workspace(tmp_path):
-    """A folder with a tiny config and records of 8 images in one file and in two."""
+    """A folder with records of 8 images, and a tiny config without what differs between a batch and its halves: the
+    drawing of augmentations, and what the model takes from the whole batch."""
 
     def run(*words):
         subprocess.run([sys.executable, *map(str, words)], cwd=tmp_path, check=True, capture_output=True, timeout=200)
@@ -32,10 +35,14 @@ def workspace(tmp_path):
     records = [preprocessing / "generate_tfrecord.py", "-x", "images", "-l", "annotations/label_map.pbtxt"]
     for side in ("train", "test"):
         run(*records, "-o", f"annotations/{side}.record")
-    run(*records, "-o", "annotations/shards.record", "--num_shards", 2)
     make_tiny_config(tmp_path / "tiny.config")
     config = [SCRIPTS / "configure_pipeline.py", "--base", "tiny.config", "--num_steps", 4, "--batch_size", 4]
     run(*config, "-o", "models/m/pipeline.config")
+    config = pipeline_config.read_config(tmp_path / "models/m/pipeline.config")
+    del config.train_config.data_augmentation_options[:]
+    config.model.ssd.freeze_batchnorm = True  # else by the statistics of the batch
+    config.model.ssd.normalize_loss_by_num_matches = False  # else by the matches in the batch
+    pipeline_config.write_config(tmp_path / "models/m/pipeline.config", config)
     return tmp_path
 
 
@@ -49,11 +56,17 @@ def read_tf_configs():
     return texts
 
 
-def start(workspace, config, workers, tf_config=None):
-    words = ["--model_dir=models/m", f"--pipeline_config_path={config}", f"--num_workers={workers}"]
+def start(workspace, tf_config=None, workers=2, steps=4, model_dir="models/m"):
+    words = [f"--model_dir={model_dir}", "--pipeline_config_path=models/m/pipeline.config", f"--num_workers={workers}"]
     environment = {**os.environ, **({"TF_CONFIG": tf_config} if tf_config else {})}
     return subprocess.Popen(
-        [sys.executable, str(SCRIPTS / "model_main_tf2.py"), *words, "--norecord_summaries"],
+        [
+            sys.executable,
+            str(SCRIPTS / "model_main_tf2.py"),
+            *words,
+            f"--num_train_steps={steps}",
+            "--norecord_summaries",
+        ],
         cwd=workspace,
         env=environment,
         stdout=subprocess.PIPE,
@@ -62,28 +75,60 @@ def start(workspace, config, workers, tf_config=None):
     )
 
 
-def test_two_workers_train_one_model(workspace):
-    path = workspace / "models/m/pipeline.config"
-    config = pipeline_config.read_config(path)
-    config.train_input_reader.tf_record_input_reader.input_path[:] = ["annotations/shards.record-?????-of-00002"]
-    pipeline_config.write_config(path, config)
-    workers = [start(workspace, path, 2, text) for text in read_tf_configs()]
+def read_losses(folder):
+    rows = train_log.read_log(folder / "train_log.csv")
+    return [[row["step"], row["total_loss"], row["localization_loss"]] for row in rows]
+
+
+def test_two_workers_train_the_model_that_one_would(workspace):
+    workers = [start(workspace, text) for text in read_tf_configs()]
     assert len(workers) == 2
     said = [worker.communicate(timeout=400)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], said
     assert "Trained to step 4: models/m/ckpt-4" in said[0]
     assert checkpoints.find_latest_checkpoint(workspace / "models/m") == str(workspace / "models/m/ckpt-4")
-    # both saw the same losses, since they trained one model
-    losses = [re.search(r"trained to step 4 .*: (loss .*)", text).group(1) for text in said]
-    assert losses[0] == losses[1]
+    one = start(workspace, workers=1, model_dir="models/one")
+    assert "Trained to step 4" in one.communicate(timeout=400)[0]
+    expected = read_losses(workspace / "models/one")
+    assert [row[0] for row in expected] == [1, 4]
+    for folder in ("models/m", "models/m/worker_1"):
+        for row, wanted in zip(read_losses(workspace / folder), expected, strict=True):
+            assert row == pytest.approx(wanted, rel=1e-4)
 
 
-def test_workers_without_records_of_their_own_or_each_other_are_named(workspace):
-    worker = start(workspace, "models/m/pipeline.config", 2)
+def wait_for_step(workspace, step, workers):
+    while all(worker.poll() is None for worker in workers):
+        if any(row["step"] >= step for row in train_log.read_log(workspace / "models/m/train_log.csv")):
+            return
+        time.sleep(0.1)
+    raise AssertionError([worker.communicate()[0] for worker in workers])
+
+
+def test_workers_stop_together_and_end_when_one_is_gone(workspace):
+    workers = [start(workspace, text, steps=100000) for text in read_tf_configs()]
+    wait_for_step(workspace, 1, workers)
+    workers[1].send_signal(signal.SIGTERM)
+    said = [worker.communicate(timeout=200)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [143, 143], said
+    stopped = [re.search(r"stopped at step (\d+) of 100000", text)[1] for text in said]
+    assert stopped[0] == stopped[1]
+    assert checkpoints.find_latest_checkpoint(workspace / "models/m").endswith(f"ckpt-{stopped[0]}")
+
+    workers = [start(workspace, text, steps=100000) for text in read_tf_configs()]
+    wait_for_step(workspace, int(stopped[0]) + 1, workers)
+    workers[1].kill()
+    said = workers[0].communicate(timeout=300)[0]
+    workers[1].communicate()
+    assert f"resuming m at step {stopped[0]} of 100000" in said
+    assert "another worker of this training is gone" in said
+    assert workers[0].returncode == 1
+
+
+def test_workers_that_nobody_named_are_refused(workspace):
+    worker = start(workspace)
     said = worker.communicate(timeout=60)[0]
     assert worker.returncode == 1
-    assert "error: annotations/train.record: files found: 1, needed: 2, since every worker reads its own; make" in said
     assert "error: TF_CONFIG: is not set, or names no workers; docs/gpu.md shows one for each machine" in said
-    worker = start(workspace, "models/m/pipeline.config", 3, read_tf_configs()[0])
+    worker = start(workspace, read_tf_configs()[0], workers=3)
     said = worker.communicate(timeout=60)[0]
     assert "error: TF_CONFIG: names 2 workers, and --num_workers is 3; name all" in said

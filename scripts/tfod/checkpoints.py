@@ -39,6 +39,17 @@ def list_checkpoint_files(prefix):
     return sorted(prefix.parent.glob(f"{prefix.name}.index")) + sorted(prefix.parent.glob(f"{prefix.name}.data-*"))
 
 
+def list_checkpoints(folder):
+    """The prefixes of the whole checkpoints in `folder`, ckpt-N with its index and all its data, by rising number."""
+    numbers = {}
+    for index in Path(folder).glob("ckpt-*.index"):
+        number = index.stem.removeprefix("ckpt-")
+        data = [path.name.rpartition("-of-") for path in index.parent.glob(f"{index.stem}.data-*")]
+        if number.isdigit() and data and len(data) == int(data[0][2]):
+            numbers[int(number)] = str(index.with_suffix(""))
+    return [numbers[number] for number in sorted(numbers)]
+
+
 def choose_checkpoint(folder, which=None):
     """The prefix of the checkpoint `which` in the model's folder: "latest", "best" or a number, as 600 for ckpt-600.
 

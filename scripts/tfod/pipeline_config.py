@@ -94,6 +94,24 @@ def _scale_rates(message, rate_ratio, step_ratio):
                 _scale_rates(item, rate_ratio, step_ratio)
 
 
+def scale_learning_rates(optimizer, ratio):
+    """Multiplies the learning rates of an optimizer's message by `ratio`."""
+    _scale_rates(optimizer, ratio, 1)
+
+
+def list_learning_rates(message):
+    """The learning rates anywhere in a message of a config, as its optimizer."""
+    rates = []
+    for field, value in message.ListFields():
+        if field.name in RATE_FIELDS and isinstance(value, float):
+            rates.append(value)
+        elif isinstance(value, Message):
+            rates += list_learning_rates(value)
+        elif field.is_repeated and field.message_type:
+            rates += [rate for item in value for rate in list_learning_rates(item)]
+    return rates
+
+
 def find_faults(config, path, for_training=True):
     """What would stop a training or an evaluation with `config`: a list of `FILE: what; what to do`.
 

@@ -1,22 +1,46 @@
-"""Top module: the training loop, on the OD API's own model, input, loss and optimizer functions."""
-
-import math
-import time
-from pathlib import Path
+"""Top module: a training, on the OD API's own model, input, loss and optimizer functions."""
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
-from tfod import checkpoints
-from tfod.console import InputError, format_seconds, say, show_progress
+from tfod import evaluation, fine_tuning, pipeline_config, saving, train_log
+from tfod.console import InputError, say
+from tfod.train_input import build_train_input, count_images
+from tfod.train_loop import IMAGES_EVERY_N, NonFiniteLoss, TrainLoop
 
-SUMMARY_EVERY_N = 10  # steps between two points of TensorBoard's curves
-IMAGES_EVERY_N = 100  # steps between two looks at training images in TensorBoard
+
+def set_up(arguments, config):
+    """Prepares TensorFlow as the flags of model_main_tf2.py say. Raises InputError for what can't work here."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    faults = []
+    if arguments.require_gpu and not gpus:
+        faults.append("--require_gpu: TensorFlow sees no GPU; `make doctor` says more, docs/gpu.md what to do")
+    if arguments.mixed_precision:
+        old = [
+            gpu.name for gpu in gpus if tf.config.experimental.get_device_details(gpu)["compute_capability"] < (8, 0)
+        ]
+        if not gpus or old:
+            where = f"{', '.join(old)} has none" if old else "no GPU is seen"
+            faults.append(f"--mixed_precision: needs GPUs that compute in bfloat16, and {where}; leave it out")
+    if arguments.deterministic and gpus:
+        faults.append("--deterministic: is for one CPU, and there is a GPU; hide it with CUDA_VISIBLE_DEVICES=-1")
+    if faults:
+        raise InputError(*faults)
+    if arguments.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    if arguments.mixed_precision or (config.train_config.use_bfloat16 and arguments.use_tpu):
+        tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+        config.train_config.use_bfloat16 = True
+    tf.keras.utils.set_random_seed(arguments.seed)
+    tf.random.set_seed(arguments.seed + 1)  # tf.data can't take a seed that it computes where the global one is 0
 
 
-def make_strategy(num_workers=1, use_tpu=False, tpu_name=None):
+def make_strategy(config, num_workers=1, use_tpu=False, tpu_name=None):
     """The tf.distribute strategy for the devices at hand, chosen as upstream's flags say.
 
-    `num_workers` > 1 takes the cluster from TF_CONFIG. On one machine all GPUs are used, or the CPU.
+    `num_workers` > 1 takes the cluster from TF_CONFIG. On one machine all GPUs are used, or the CPU. Raises InputError
+    if the batch of `config` can't be shared out evenly.
     """
     import tensorflow as tf
 
@@ -29,167 +53,183 @@ def make_strategy(num_workers=1, use_tpu=False, tpu_name=None):
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
+    devices, batch = max(len(gpus), 1) * num_workers, config.train_config.batch_size
+    if batch % devices:
+        good = ", ".join(
+            str(number) for number in (batch // devices * devices, -(-batch // devices) * devices) if number
+        )
+        raise InputError(f"batch_size is {batch}, which {devices} devices can't share out evenly; make it {good}")
     if num_workers > 1:
         return tf.distribute.MultiWorkerMirroredStrategy()
-    # One device needs no mirroring, and is faster without.
-    return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
+    if len(gpus) > 1:
+        return tf.distribute.MirroredStrategy()
+    if config.train_config.optimizer.use_moving_average:  # which only changes places with the weights in a strategy
+        return tf.distribute.OneDeviceStrategy("GPU:0" if gpus else "CPU:0")
+    return tf.distribute.get_strategy()  # one device needs no mirroring, and is faster without
 
 
-def train(config, model_dir, strategy, checkpoint_every_n=1000, record_summaries=True, use_tpu=False):
+def train_stubbornly(config, plan, strategy, nan_retries=0):
+    """As `train`, which starts again from the last checkpoint with half the learning rate where a loss is no number,
+    up to `nan_retries` times."""
+    for retry in range(nan_retries + 1):
+        try:
+            return train(config, plan, strategy)
+        except NonFiniteLoss as error:
+            if retry == nan_retries:
+                raise
+            pipeline_config.scale_learning_rates(config.train_config.optimizer, 0.5)
+            rates = pipeline_config.list_learning_rates(config.train_config.optimizer)
+            say(f"warning: {error}")
+            say(f"going back with half the learning rate, at most {max(rates):g} (retry {retry + 1} of {nan_retries})")
+    return None
+
+
+def train(config, plan, strategy):
     """Trains the model of `config` (TrainEvalPipelineConfig) to its num_steps, from the newest checkpoint on.
 
-    Writes model_dir/ckpt-STEP every `checkpoint_every_n` steps and at the last step, and TensorBoard's curves to
-    model_dir/train. Returns the last checkpoint's prefix.
-
-    Raises InputError where a loss is not finite.
+    Writes into plan.model_dir: checkpoints, best/, train_log.csv and .png, TensorBoard's curves in train/ and eval/.
+    Returns the Outcome. Raises InputError where the data, the checkpoint or the disk keep it from going on, and
+    NonFiniteLoss where a loss is not finite.
     """
     import tensorflow as tf
-    from object_detection import inputs
     from object_detection.builders import model_builder, optimizer_builder
 
-    train_config = config.train_config
-    if train_config.use_bfloat16 and use_tpu:
-        tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    chief = strategy.extended.should_checkpoint
+    folder = plan.model_dir if chief else plan.model_dir / f"worker_{strategy.cluster_resolver.task_id}"
+    latest = saving.find_sound_checkpoint(plan.model_dir)
+    first = int(tf.train.load_variable(latest, "step/.ATTRIBUTES/VARIABLE_VALUE")) if latest else 0
+    images = count_images(config)
+    for line in train_log.describe_run(config, plan.seed, images, strategy):
+        say(line)
     with strategy.scope():
-        model = model_builder.build(config.model, is_training=True, add_summaries=record_summaries)
-
-        def make_dataset(input_context):
-            return inputs.train_input(
-                train_config=train_config,
-                train_input_config=config.train_input_reader,
-                model_config=config.model,
-                model=model,
-                input_context=input_context,
-            ).repeat()
-
-        dataset = strategy.distribute_datasets_from_function(make_dataset)
+        model = model_builder.build(config.model, is_training=True, add_summaries=plan.record_summaries)
+        dataset = strategy.distribute_datasets_from_function(
+            lambda context: build_train_input(config, model, plan.seed, first, context)
+        )
         global_step = tf.Variable(
-            0,
-            trainable=False,
-            dtype=tf.int64,
-            name="global_step",
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            first, trainable=False, dtype=tf.int64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
         )
-        optimizer, (learning_rate,) = optimizer_builder.build(train_config.optimizer, global_step=global_step)
-        manager = _restore(config, model_dir, strategy, model, optimizer, global_step, dataset)
-        writer_dir = _own_folder(strategy, Path(model_dir) / "train")
-        with tf.summary.create_file_writer(str(writer_dir)).as_default():
+        optimizer, (learning_rate,) = optimizer_builder.build(config.train_config.optimizer, global_step=global_step)
+        fine_tuning.build_variables(model)
+        if not config.train_config.optimizer.use_moving_average:  # a checkpoint of now is as large as those to come
+            optimizer._create_all_weights(model.trainable_variables)
+        checkpoint = tf.train.Checkpoint(step=global_step, model=model, optimizer=optimizer)
+        checkpoint.save_counter.assign(0)  # exists from here on: whoever restores a checkpoint expects it there
+        size, shapes = saving.rehearse(checkpoint.write, folder)
+        saving.require_room(folder, size)
+        if latest:
+            _resume(checkpoint, latest, shapes, plan.config_path)
+            say(f"resuming {plan.model_dir.name} at step {first} of {config.train_config.num_steps}")
+        elif config.train_config.fine_tune_checkpoint:
+            matched = fine_tuning.restore_fine_tune_checkpoint(config, model, plan.config_path)
+            train = config.train_config
+            say(f"starting from {train.fine_tune_checkpoint} ({train.fine_tune_checkpoint_type}), which matched:")
+            say(f"  {fine_tuning.describe_matches(matched)}")
+        else:
+            say("starting with new weights")
+        if config.train_config.optimizer.use_moving_average and not latest:
+            optimizer.shadow_copy(model)  # the moving average starts as a copy of the variables
+        writer = tf.summary.create_file_writer(str(folder / "train"))
+        with writer.as_default(), tf.summary.record_if(False):
+            _write_hyperparameters(config, plan)
             tf.summary.experimental.set_step(global_step)  # for the summaries that the model itself writes
-            run_step = _build_step(train_config, strategy, model, optimizer, global_step, record_summaries)
-            _loop(run_step, iter(dataset), train_config, global_step, learning_rate, manager, checkpoint_every_n)
-    return manager.latest_checkpoint
+            run_step = _build_step(config, plan, strategy, model, optimizer, global_step)
+            measure = _build_measuring(config, plan, model, optimizer)
+            get_rate = learning_rate if callable(learning_rate) else lambda: learning_rate
+            loop = TrainLoop(config, plan, folder, checkpoint.write, measure, get_rate)
+            loop.checkpoint = latest or ""
+            return loop.run(strategy, run_step, iter(dataset), first)
 
 
-def _own_folder(strategy, folder):
-    """`folder` for the chief; for another worker, whose files nobody reads, a folder of its own below it."""
-    if strategy.extended.should_checkpoint:
-        return folder
-    return folder / f"temp_worker_{strategy.cluster_resolver.task_id:03d}"
-
-
-def _restore(config, model_dir, strategy, model, optimizer, global_step, dataset):
-    """Puts the newest checkpoint, or else the fine-tune checkpoint, into the model; returns the CheckpointManager."""
-    import tensorflow as tf
-    from object_detection import model_lib_v2
-    from object_detection.utils import config_util, variables_helper
-
-    train_config = config.train_config
-    latest = checkpoints.find_latest_checkpoint(model_dir)
-    unpad = train_config.unpad_groundtruth_tensors
-    if train_config.optimizer.use_moving_average:
-        # The moving average starts as a copy of the variables, so they have to be there.
-        model_lib_v2._ensure_model_is_built(model, dataset, unpad)
-        optimizer.shadow_copy(model)
-    if train_config.fine_tune_checkpoint and not latest:
-        config_util.update_fine_tune_checkpoint_type(train_config)
-        kind = train_config.fine_tune_checkpoint_type
-        variables_helper.ensure_checkpoint_supported(train_config.fine_tune_checkpoint, kind, model_dir)
-        model_lib_v2.load_fine_tune_checkpoint(
-            model,
-            train_config.fine_tune_checkpoint,
-            kind,
-            train_config.fine_tune_checkpoint_version,
-            train_config.run_fine_tune_checkpoint_dummy_computation,
-            dataset,
-            unpad,
+def _resume(checkpoint, path, shapes, config_path):
+    """Restores the checkpoint `path`. Raises InputError if it no longer fits the model, whose `shapes` these are."""
+    misfits = fine_tuning.find_misfits(shapes, path)
+    if misfits:
+        more = f"; and {len(misfits) - 3} more" if len(misfits) > 3 else ""
+        raise InputError(
+            f"{path}: does not fit the model of {config_path} any more: {'; '.join(misfits[:3])}{more}; put the config"
+            " back as it was, or give the changed model another --model_dir (MODEL=)"
         )
-        say(f"starting from {train_config.fine_tune_checkpoint} ({kind})")
-    checkpoint = tf.train.Checkpoint(step=global_step, model=model, optimizer=optimizer)
-    keep = 7 if strategy.extended.should_checkpoint else 1
-    manager = tf.train.CheckpointManager(checkpoint, str(_own_folder(strategy, Path(model_dir))), max_to_keep=keep)
-    if latest:
-        checkpoint.restore(latest)
-        say(f"resuming {Path(model_dir).name} at step {int(global_step.numpy())} of {train_config.num_steps}")
-    return manager
+    checkpoint.restore(path).expect_partial()
 
 
-def _build_step(train_config, strategy, model, optimizer, global_step, record_summaries):
-    """A tf.function: iterator -> losses of one training step, float32 scalars by upstream's names."""
+def _build_step(config, plan, strategy, model, optimizer, global_step):
+    """A tf.function (features, labels, flags) -> (losses by upstream's names, flags) of one training step.
+
+    Losses are float32 scalars of all replicas together; `flags`, float32 [2], are added up over all workers.
+    """
     import tensorflow as tf
     from object_detection import model_lib_v2
-    from object_detection.core import standard_fields
 
-    clip = train_config.gradient_clipping_by_norm if train_config.gradient_clipping_by_norm > 0 else None
+    train = config.train_config
+    clip = train.gradient_clipping_by_norm if train.gradient_clipping_by_norm > 0 else None
 
     def step(features, labels):
-        if record_summaries:
-            tf.summary.image(
-                "train_input_images",
-                features[standard_fields.InputDataFields.image],
-                step=global_step,
-                max_outputs=3,
-            )
         losses = model_lib_v2.eager_train_step(
             model,
             features,
             labels,
-            train_config.unpad_groundtruth_tensors,
+            train.unpad_groundtruth_tensors,
             optimizer,
             training_step=global_step,
-            add_regularization_loss=train_config.add_regularization_loss,
+            add_regularization_loss=train.add_regularization_loss,
             clip_gradients_value=clip,
             num_replicas=strategy.num_replicas_in_sync,
         )
         global_step.assign_add(1)
         return losses
 
+    if plan.jit_compile:
+        step = tf.function(step, jit_compile=True)
+
     @tf.function
-    def run_step(iterator):
-        features, labels = next(iterator)
-        with tf.summary.record_if(lambda: tf.equal(global_step % IMAGES_EVERY_N, 0)):
-            losses = strategy.run(step, args=(features, labels))
+    def run_step(features, labels, flags):
+        with tf.summary.record_if(plan.record_summaries and tf.equal(global_step % IMAGES_EVERY_N, 0)):
+            losses, flags = strategy.run(lambda *batch: (step(*batch[:2]), batch[2]), (features, labels, flags))
         # each replica's losses are already divided by their number
-        return {name: strategy.reduce("SUM", loss, axis=None) for name, loss in losses.items()}
+        return {name: strategy.reduce("SUM", loss, axis=None) for name, loss in losses.items()}, strategy.reduce(
+            "SUM", flags, axis=None
+        )
 
     return run_step
 
 
-def _loop(run_step, iterator, train_config, global_step, learning_rate, manager, checkpoint_every_n):
+def _build_measuring(config, plan, model, optimizer):
+    """A function step -> metrics of the model as it is, by the evaluation that the eval verb has; or None."""
+    if not plan.eval_every_n:
+        return None
+    _, evaluate = evaluation.build_evaluation(config, plan.model_dir / "eval", model=model)
+    if not config.eval_config.use_moving_averages:
+        return evaluate
+
+    def measure(step):
+        optimizer.swap_weights()
+        try:
+            return evaluate(step)
+        finally:
+            optimizer.swap_weights()
+
+    return measure
+
+
+def _write_hyperparameters(config, plan):
+    """Notes for TensorBoard's HPARAMS what tells one run from another."""
     import tensorflow as tf
+    from tensorboard.plugins.hparams import api
 
-    start, last = int(global_step.numpy()), train_config.num_steps
-    began, text = time.monotonic(), ""
-    with show_progress("training", last, start) as update:
-        for step in range(start + 1, last + 1):
-            losses = run_step(iterator)
-            if step % SUMMARY_EVERY_N == 0 or step == last:
-                values = {name: float(loss) for name, loss in losses.items()}
-                _require_finite(values, step)
-                values["learning_rate"] = float(learning_rate() if callable(learning_rate) else learning_rate)
-                values["steps_per_sec"] = (step - start) / (time.monotonic() - began)
-                for name, value in values.items():
-                    tf.summary.scalar(name, value, step=step)
-                text = "loss {Loss/total_loss:.3f}, learning rate {learning_rate:.4f}".format_map(values)
-            if step % checkpoint_every_n == 0 or step == last:
-                manager.save(checkpoint_number=step)
-            update(step, text)
-    say(f"trained to step {last} in {format_seconds(time.monotonic() - began)}: {text}")
-
-
-def _require_finite(losses, step):
-    if not all(map(math.isfinite, losses.values())):
-        parts = ", ".join(f"{name} {value:g}" for name, value in losses.items())
-        raise InputError(
-            f"step {step}: the loss is no longer a number ({parts}); lower learning_rate_base in pipeline.config, "
-            "look for boxes without area in the data, and start again: training goes on from the last checkpoint"
+    train = config.train_config
+    kind = train.optimizer.WhichOneof("optimizer")
+    rates = pipeline_config.list_learning_rates(train.optimizer)
+    with tf.summary.record_if(True):
+        api.hparams(
+            {
+                "batch_size": train.batch_size,
+                "num_steps": train.num_steps,
+                "optimizer": kind.removesuffix("_optimizer"),
+                "learning_rate": max(rates, default=0.0),
+                "moving_average": train.optimizer.use_moving_average,
+                "augmentations": len(train.data_augmentation_options),
+                "fine_tune_checkpoint_type": train.fine_tune_checkpoint_type or "none",
+                "seed": plan.seed,
+            }
         )

@@ -1,0 +1,151 @@
+"""Top module: checkpoints written so that none is lost, and none is half there."""
+
+import contextlib
+import os
+import shutil
+import time
+from pathlib import Path
+
+import tfod.compat  # noqa: F401 - a quiet TensorFlow, with Keras 2
+
+from tfod import files
+from tfod.checkpoints import find_latest_checkpoint, list_checkpoint_files, list_checkpoints
+from tfod.console import InputError, say
+
+KEPT = 7  # checkpoints, as upstream keeps
+PAUSES = (1, 5)  # seconds before the second and the third try
+
+
+class SaveError(Exception):
+    """A checkpoint could not be written. Says why."""
+
+
+def save_checkpoint(write, folder, step, kept=KEPT):
+    """Writes the checkpoint `folder`/ckpt-`step`, and removes the oldest beyond `kept`. Returns its prefix.
+
+    `write(prefix)` writes a checkpoint's files, as tf.train.Checkpoint.write does. They take their place when they are
+    whole and on the disk, the index last: a checkpoint with an index is a whole one. Raises SaveError.
+    """
+    import tensorflow as tf
+
+    folder = Path(folder)
+    prefix = folder / f"ckpt-{step}"
+    try:
+        with files.make_room(prefix) as room:
+            write(str(room / prefix.name))
+            written = list_checkpoint_files(room / prefix.name)
+            for path in sorted(written, key=lambda path: path.suffix == ".index"):
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+                path.replace(folder / path.name)
+        there = list_checkpoints(folder)
+        for old in there[:-kept]:
+            remove_checkpoint(old)
+        names = [Path(name).name for name in there[-kept:]]
+        files.write_text(folder / "checkpoint", _describe_state(prefix.name, names))
+    except (OSError, tf.errors.OpError) as error:
+        text = getattr(error, "message", str(error)).splitlines()
+        raise SaveError(text[0] if text else type(error).__name__) from error
+    return str(prefix)
+
+
+def _describe_state(newest, names):
+    """The file `checkpoint`, from which TensorFlow and upstream know which is the newest."""
+    lines = [f'model_checkpoint_path: "{newest}"', *(f'all_model_checkpoint_paths: "{name}"' for name in names)]
+    return "\n".join(lines) + "\n"
+
+
+def remove_checkpoint(prefix):
+    """Removes the files of a checkpoint, the index first."""
+    for path in sorted(list_checkpoint_files(prefix), key=lambda path: path.suffix != ".index"):
+        path.unlink(missing_ok=True)
+
+
+def save_stubbornly(write, folder, step, kept=KEPT, pauses=PAUSES):
+    """As `save_checkpoint`, tried three times. Says aloud what fails; raises SaveError after the last try."""
+    for pause in (*pauses, None):
+        try:
+            return save_checkpoint(write, folder, step, kept)
+        except SaveError as error:
+            if pause is None:
+                raise
+            say(f"warning: {folder}/ckpt-{step} could not be written ({error}); trying again in {pause} s")
+            time.sleep(pause)
+    return None
+
+
+def rehearse(write, folder):
+    """Writes a checkpoint to nowhere lasting: (its size in bytes, dict of its variables' names -> shapes).
+
+    Raises InputError if the folder can't be written to, or its disk has no room for two checkpoints; says so if it has
+    no room for all that will be kept.
+    """
+    import tensorflow as tf
+
+    folder = Path(folder)
+    try:
+        with files.make_room(folder / "rehearsal") as room:
+            write(str(room / "ckpt"))
+            size = sum(path.stat().st_size for path in list_checkpoint_files(room / "ckpt"))
+            shapes = dict(tf.train.list_variables(str(room / "ckpt")))
+    except (OSError, tf.errors.OpError) as error:
+        free = shutil.disk_usage(folder).free / 1e6 if folder.exists() else 0
+        raise InputError(
+            f"{folder}: a checkpoint can't be written there ({getattr(error, 'message', error)}), and {free:.0f} MB are"
+            " free; make room or mind your rights there, or give another --model_dir"
+        ) from error
+    return size, shapes
+
+
+def require_room(folder, size):
+    """Raises InputError if the disk of `folder` has no room for two checkpoints of `size` bytes; says so if it has
+    none for all that will be kept."""
+    free = shutil.disk_usage(folder).free
+    there = sum(path.stat().st_size for path in Path(folder).glob("ckpt-*"))
+    wanted = max((KEPT + 2) * size - there, 2 * size)  # those kept, the best, and the one that is being written
+    if free < 2 * size:
+        raise InputError(
+            f"{folder}: {free / 1e6:.0f} MB are free on its disk, and two checkpoints take {2 * size / 1e6:.0f} MB;"
+            " make room, or give another --model_dir"
+        )
+    if free < wanted:
+        say(
+            f"warning: {folder}: {free / 1e6:.0f} MB are free on its disk, and the checkpoints to be kept take"
+            f" {wanted / 1e6:.0f} MB; make room soon"
+        )
+
+
+def is_sound(prefix):
+    """Whether all of a checkpoint can be read: TensorFlow checks the sum of every variable."""
+    import tensorflow as tf
+
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)
+    except (tf.errors.OpError, ValueError, IndexError, RuntimeError):
+        return False
+    return True
+
+
+def find_sound_checkpoint(folder):
+    """The prefix of the newest checkpoint of `folder` that can be read, or None. Says which ones can't.
+
+    The newest is the one that the file `checkpoint` names, which is written last; then come the others.
+    """
+    latest = find_latest_checkpoint(folder)
+    others = [prefix for prefix in reversed(list_checkpoints(folder)) if prefix != latest]
+    for prefix in [latest, *others] if latest else others:
+        if is_sound(prefix):
+            return prefix
+        say(f"warning: {prefix} is damaged and is left out")
+    return None
+
+
+@contextlib.contextmanager
+def keep_best(write, folder, step):
+    """Yields the folder that becomes `folder`/best: the caller adds to the checkpoint of `step` what belongs to it."""
+    with files.write_whole(Path(folder) / "best") as fresh:
+        fresh.mkdir()
+        save_checkpoint(write, fresh, step)
+        yield fresh

@@ -1,0 +1,299 @@
+"""Top module: the loop over the training steps: what is done between them, and when it ends."""
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import tfod.compat  # noqa: F401 - a quiet TensorFlow, with Keras 2
+
+from tfod import evaluation, saving, train_log
+from tfod.console import InputError, format_seconds, say, show_progress
+from tfod.pipeline_config import write_config
+from tfod.train_input import find_source_ids
+
+SUMMARY_EVERY_N = 10  # steps between two points of TensorBoard's curves and rows of train_log.csv
+IMAGES_EVERY_N = 100  # steps between two looks at training images in TensorBoard
+RETRY_SECONDS = 60  # from a save that failed for good to the next one
+
+
+@dataclasses.dataclass
+class Plan:
+    """How a training is to go: what the flags of model_main_tf2.py say, under their names."""
+
+    config_path: str
+    model_dir: Path
+    seed: int = 42
+    checkpoint_every_n: int = 1000
+    checkpoint_every_minutes: float = 10
+    eval_every_n: int = 0
+    best_metric: str = "DetectionBoxes_Precision/mAP"
+    patience: int = 0
+    record_summaries: bool = True
+    jit_compile: bool = False
+
+
+@dataclasses.dataclass
+class Outcome:
+    """How a training ended: its last checkpoint, the step of that, and what ended it: "", the number of a signal, or
+    "patience"."""
+
+    checkpoint: str
+    step: int
+    ended_by: object = ""
+
+
+class NonFiniteLoss(InputError):
+    """A loss is no longer a number."""
+
+
+class TrainLoop:
+    """The steps of one training and what goes on between them. `run` is all that others call.
+
+    config: TrainEvalPipelineConfig
+    plan: Plan
+    folder: where this process writes; plan.model_dir for the chief
+    write: writes a checkpoint's files, as tf.train.Checkpoint.write
+    measure: step -> metrics of the model as it is, or None
+    get_rate: the learning rate at this moment
+    """
+
+    def __init__(self, config, plan, folder, write, measure, get_rate):
+        self.config, self.plan, self.folder, self.write = config, plan, Path(folder), write
+        self.measure, self.get_rate = measure, get_rate
+        self.log = self.folder / "train_log.csv"
+        self.checkpoint = ""  # the prefix of the newest one
+        self.caught = []  # the signals that asked for an end
+        self.save_at = time.monotonic() + 60 * plan.checkpoint_every_minutes
+
+    def run(self, strategy, run_step, batches, first):
+        """Takes the steps after `first`, and returns the Outcome.
+
+        `run_step(features, labels, flags)` takes a step: (losses, flags added up over all workers).
+        """
+        import tensorflow as tf
+
+        plan, train = self.plan, self.config.train_config
+        last, began = train.num_steps, time.monotonic()
+        train_log.start_log(self.log, first)
+        clock = _Clock(train.batch_size)
+        with self._catch_signals(), show_progress("training", last, first) as update:
+            for step in range(first + 1, last + 1):
+                clock.start()
+                features, labels = next(batches)
+                clock.note_data()
+                flags = tf.constant([len(self.caught) > 0, time.monotonic() > self.save_at], tf.float32)
+                losses, flags = self._take(run_step, features, labels, flags)
+                clock.note_step()
+                if not all(map(math.isfinite, losses.values())):
+                    self._refuse(losses, step, strategy.experimental_local_results(features["hash"]))
+                if plan.record_summaries and step % IMAGES_EVERY_N == 0:
+                    _write_images(strategy, features, labels, step)
+                if step % SUMMARY_EVERY_N == 0 or step in (first + 1, last):
+                    self._note(step, losses, clock)
+                update(step, clock.text)
+                # several workers act on what all of them know, at the same step
+                alone = strategy.num_replicas_in_sync == 1
+                stop, due = (len(self.caught) > 0, flags[1] > 0) if alone else (flags[0] > 0, flags[1] > 0)
+                ends = step == last or stop
+                measured = self.measure and (step % plan.eval_every_n == 0 or step == last) and not stop
+                if measured and self._evaluate(step):
+                    self._save(step, final=True)
+                    return self._end(step, "patience", began)
+                if ends or due or step % plan.checkpoint_every_n == 0:
+                    self._save(step, final=ends)
+                if stop:
+                    return self._end(step, self.caught[0] if self.caught else signal.SIGTERM, began)
+        return self._end(last, "", began)
+
+    def _take(self, run_step, features, labels, flags):
+        """`run_step`, with its losses as floats. Raises InputError where the memory is too small."""
+        import tensorflow as tf
+
+        try:
+            losses, flags = run_step(features, labels, flags)
+            return {name: float(loss) for name, loss in losses.items()}, flags.numpy()
+        except tf.errors.ResourceExhaustedError as error:
+            batch = self.config.train_config.batch_size
+            advice = f"try {batch // 2} (BATCH={batch // 2})" if batch > 1 else "use a smaller model or input size"
+            raise InputError(
+                f"{self.plan.config_path}: a batch of {batch} images does not fit into the memory; {advice}; training"
+                " goes on from the last checkpoint"
+            ) from error
+        except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+            raise InputError(
+                "another worker of this training is gone, and without it there is no step to take; start all workers"
+                " again: training goes on from the last checkpoint"
+            ) from error
+
+    def _refuse(self, losses, step, hashes):
+        numbers = [number for part in hashes for number in part.numpy()]
+        parts = ", ".join(f"{name} {value:g}" for name, value in losses.items())
+        images = ", ".join(find_source_ids(self.config, numbers))
+        kept = f"the last good checkpoint is {self.checkpoint}" if self.checkpoint else "no checkpoint was written yet"
+        raise NonFiniteLoss(
+            f"step {step}: the loss is no longer a number ({parts}) on the images {images}; look at their boxes (make "
+            f"check), lower learning_rate_base in {self.plan.config_path}, and start again; {kept}"
+        )
+
+    def _note(self, step, losses, clock):
+        """A row of train_log.csv, points of TensorBoard's curves, and the text of the progress line."""
+        import tensorflow as tf
+
+        rate = self.get_rate()
+        values = {name: losses[theirs] for name, theirs in train_log.LOSSES.items() if theirs in losses}
+        values.update(learning_rate=float(rate), **clock.read())
+        clock.text = train_log.format_step(values)
+        train_log.append_log(self.log, step, values)
+        with tf.summary.record_if(True), _survive_full_disk():
+            for name, value in losses.items():
+                tf.summary.scalar(name, value, step=step)
+            tf.summary.scalar("learning_rate", values["learning_rate"], step=step)
+            tf.summary.scalar("steps_per_sec", 1 / values["step_seconds"], step=step)
+
+    def _save(self, step, final):
+        """Writes the checkpoint of `step`. One that fails ends the run only where it is the `final` one."""
+        try:
+            self.checkpoint = saving.save_stubbornly(self.write, self.folder, step)
+            self.save_at = time.monotonic() + 60 * self.plan.checkpoint_every_minutes
+        except saving.SaveError as error:
+            kept = f"{self.checkpoint} is kept" if self.checkpoint else "there is none yet"
+            if final:
+                raise InputError(
+                    f"{self.folder}/ckpt-{step}: could not be written ({error}), {kept}; make room on its disk, and"
+                    " start again: training goes on from there"
+                ) from error
+            say(f"WARNING: {self.folder}/ckpt-{step} could not be written ({error}), {kept}")
+            say(f"WARNING: make room on its disk. Training goes on, and tries again in {RETRY_SECONDS} s")
+            self.save_at = time.monotonic() + RETRY_SECONDS
+
+    def _evaluate(self, step):
+        """Measures the model, and keeps it where it is the best so far. Returns whether the patience is at its end."""
+        metrics = self.measure(step)
+        name = self.plan.best_metric
+        if name not in metrics:
+            raise InputError(f"--best_metric {name} is not measured; give one of {', '.join(sorted(metrics))}")
+        train_log.append_log(
+            self.log, step, {key: metrics[theirs] for key, theirs in train_log.METRICS.items() if theirs in metrics}
+        )
+        best_step, best = read_best(self.folder, name)
+        sign = -1 if name.startswith("Loss/") else 1
+        better = best is None or best_step > step or sign * metrics[name] > sign * best
+        say(f"step {step}: {name} {metrics[name]:.3f}" + (", the best so far" if better else f" (best {best:.3f})"))
+        if better:
+            self._keep_best(step, metrics)
+        return not better and is_patience_over(self.folder, self.plan)
+
+    def _keep_best(self, step, metrics):
+        try:
+            with saving.keep_best(self.write, self.folder, step) as fresh:
+                evaluation.write_metrics(fresh / "metrics.json", step, f"{self.folder}/best/ckpt-{step}", metrics)
+                write_config(fresh / "pipeline.config", self.config)
+        except (saving.SaveError, OSError) as error:
+            say(f"WARNING: {self.folder}/best: step {step} could not be kept ({error}); make room on its disk")
+
+    def _end(self, step, ended_by, began):
+        try:
+            train_log.draw_log(self.log, self.folder / "train_log.png")
+        except OSError as error:
+            say(f"warning: {self.folder}/train_log.png could not be drawn ({error.strerror})")
+        say(f"{step} of {self.config.train_config.num_steps} steps; {format_seconds(time.monotonic() - began)}")
+        return Outcome(self.checkpoint, step, ended_by)
+
+    @contextlib.contextmanager
+    def _catch_signals(self):
+        """Notes the signals that ask for an end, so that the step is finished and saved; a second one ends at once."""
+
+        def note(number, _):
+            if number == signal.SIGHUP:  # the terminal is gone: what is written there from now on would fail
+                sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
+            if self.caught:
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
+            self.caught.append(number)
+            say(f"{signal.Signals(number).name}: saving after this step; once more ends at once")
+
+        wanted = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+        # one that is ignored stays so: nohup asks for it
+        former = {number: signal.getsignal(number) for number in wanted if signal.getsignal(number) != signal.SIG_IGN}
+        for number in former:
+            signal.signal(number, note)
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+
+class _Clock:
+    """How long the steps took since the last reading, and how much of that was waiting for data."""
+
+    def __init__(self, batch_size):
+        self.batch_size, self.text = batch_size, ""
+        self.steps, self.seconds, self.data_seconds = 0, 0.0, 0.0
+
+    def start(self):
+        self.started = time.monotonic()
+
+    def note_data(self):
+        self.data_seconds += time.monotonic() - self.started
+
+    def note_step(self):
+        self.steps += 1
+        self.seconds += time.monotonic() - self.started
+
+    def read(self):
+        steps, seconds, data = self.steps, self.seconds, self.data_seconds
+        self.steps, self.seconds, self.data_seconds = 0, 0.0, 0.0
+        return {
+            "images_per_second": steps * self.batch_size / seconds,
+            "step_seconds": seconds / steps,
+            "data_seconds": data / steps,
+        }
+
+
+def read_best(folder, name):
+    """(step, value) of the metric `name` in `folder`/best, or (0, None) where nothing was kept yet."""
+    try:
+        report = json.loads((Path(folder) / "best" / "metrics.json").read_text(encoding="utf-8"))
+        return report["step"], report["metrics"][name]
+    except (OSError, ValueError, KeyError):
+        return 0, None
+
+
+def is_patience_over(folder, plan):
+    """Whether plan.patience evaluations came after the best one, as train_log.csv of `folder` has them."""
+    if not plan.patience:
+        return False
+    best_step, best = read_best(folder, plan.best_metric)
+    rows = train_log.read_log(Path(folder) / "train_log.csv")
+    later = [row for row in rows if math.isfinite(row["mAP"]) and row["step"] > best_step]
+    return best is not None and len(later) >= plan.patience
+
+
+@contextlib.contextmanager
+def _survive_full_disk():
+    import tensorflow as tf
+
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        say(f"warning: TensorBoard's curves could not be written ({getattr(error, 'message', error)})")
+
+
+def _write_images(strategy, features, labels, step, number=3):
+    """Shows TensorBoard the first images of a batch, as the model sees them, with their boxes."""
+    import tensorflow as tf
+
+    images = strategy.experimental_local_results(features["image"])[0][:number]
+    boxes = strategy.experimental_local_results(labels["groundtruth_boxes"])[0][:number]
+    low = tf.reduce_min(images, axis=[1, 2, 3], keepdims=True)
+    high = tf.reduce_max(images, axis=[1, 2, 3], keepdims=True)
+    shown = tf.image.draw_bounding_boxes((images - low) / tf.maximum(high - low, 1e-6), boxes, [[1.0, 0.8, 0.0]])
+    with tf.summary.record_if(True), _survive_full_disk():
+        tf.summary.image("train_input_images", shown, step=step, max_outputs=number)

@@ -1,0 +1,200 @@
+"""Measures training beside upstream's own object_detection.model_main_tf2: same config, records and machine.
+
+    python tests/bench/bench_train.py -w workspace/raccoon --config models/my_model/pipeline.config [--quality]
+
+Prints one table: seconds from start to the end of the first step, seconds a step, what checkpoints cost, and with
+--quality the seconds until mAP 0.50 on the test photos (40 minutes more on two cores).
+"""
+
+import argparse
+import csv
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import tfod.compat  # noqa: F401 - corrects object_detection at import
+
+from tfod import pipeline_config
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS = [ROOT / "scripts/model_main_tf2.py", "--norecord_summaries"]
+# upstream's main, which takes 100 steps at a time unless it is told otherwise, and says nothing of a single one
+UPSTREAM = """
+import functools, sys
+import tfod.compat
+import tensorflow as tf
+from object_detection import model_lib_v2, model_main_tf2
+tf.get_logger().setLevel("INFO")
+model_lib_v2.train_loop = functools.partial(model_lib_v2.train_loop, num_steps_per_iteration={steps})
+sys.argv = sys.argv[:1] + {arguments!r}
+tf.compat.v1.app.run(model_main_tf2.main)
+"""
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-w", "--workspace", type=Path, required=True, help="folder that the config's paths start in")
+    parser.add_argument("--config", required=True, help="pipeline.config to train, named from the workspace")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of the start (default: 3)")
+    parser.add_argument("--steps", type=int, default=200, help="steps to measure a step over (default: 200)")
+    parser.add_argument("--quality", action="store_true", help="measure the seconds until mAP 0.50, too")
+    return parser.parse_args()
+
+
+def run_ours(workspace, config, model_dir, *words, watch=None):
+    """Runs our script to its end: seconds. `watch(line, seconds)` gets what it says."""
+    command = [sys.executable, *OURS, f"--model_dir={model_dir}", f"--pipeline_config_path={config}", *words]
+    return run(workspace, command, watch)
+
+
+def run_upstream(workspace, config, model_dir, steps_at_once, *words, watch=None):
+    arguments = [f"--model_dir={model_dir}", f"--pipeline_config_path={config}", *map(str, words), "--alsologtostderr"]
+    script = UPSTREAM.format(steps=steps_at_once, arguments=arguments)
+    return run(workspace, [sys.executable, "-c", script], watch)
+
+
+def run(workspace, command, watch):
+    began = time.monotonic()
+    said = []
+    process = subprocess.Popen(
+        list(map(str, command)), cwd=workspace, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    for line in process.stdout:
+        said.append(line)
+        if watch:
+            watch(line, time.monotonic() - began)
+    if process.wait():
+        raise SystemExit("".join(said[-30:]))
+    return time.monotonic() - began
+
+
+def measure_start(workspace, config, room, rounds):
+    """Seconds of a training of one step: (ours, upstream's), lists of so many rounds."""
+    ours, theirs = [], []
+    for number in range(rounds):
+        theirs.append(
+            run_upstream(
+                workspace, config, room / f"start_u{number}", 1, "--num_train_steps=1", "--record_summaries=false"
+            )
+        )
+        ours.append(run_ours(workspace, config, room / f"start_o{number}", "--num_train_steps=1"))
+    return ours, theirs
+
+
+def measure_steps(workspace, config, room, steps):
+    """Seconds a step after the first 50: (ours, upstream's, the share that saving at every 100 steps adds to ours)."""
+    theirs = []
+
+    def watch(line, _):
+        if found := re.search(r"Step (\d+) per-step time ([\d.]+)s", line):
+            theirs.append(float(found[2]))
+
+    words = [f"--num_train_steps={steps + 100}", "--record_summaries=false", "--checkpoint_every_n=100"]
+    run_upstream(workspace, config, room / "steps_u", 50, *words, watch=watch)
+    model_dir = room / "steps_o"
+    run_ours(workspace, config, model_dir, words[0], words[2])
+    with (model_dir / "train_log.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["step_seconds"]]
+    ours = [float(row["step_seconds"]) for row in rows if int(row["step"]) > 50]
+    saves = measure_saves(model_dir)
+    return ours, theirs, saves / (100 * statistics.median(ours))
+
+
+def measure_saves(model_dir):
+    """Seconds that saving the newest checkpoint of `model_dir` takes, in this process."""
+    import tensorflow as tf
+
+    from tfod import saving
+    from tfod.checkpoints import find_latest_checkpoint
+
+    newest = find_latest_checkpoint(model_dir)
+    reader = tf.train.load_checkpoint(newest)
+    names = [name for name in reader.get_variable_to_shape_map() if "OBJECT_GRAPH" not in name]
+    values = {re.sub(r"\W", "_", name): tf.Variable(reader.get_tensor(name)) for name in names}
+    checkpoint = tf.train.Checkpoint(**values)
+    seconds = []
+    for step in range(5):
+        began = time.monotonic()
+        saving.save_checkpoint(checkpoint.write, model_dir / "saves", step)
+        seconds.append(time.monotonic() - began)
+    return statistics.median(seconds)
+
+
+def measure_quality(workspace, config, room, wanted=0.5):
+    """Seconds until mAP `wanted`, start and evaluations included: (ours, upstream's with the zoo's schedule)."""
+    ours = []
+
+    def watch(line, seconds):
+        found = re.search(r"step (\d+): DetectionBoxes_Precision/mAP ([\d.]+)", line)
+        if found and float(found[2]) >= wanted:
+            ours.append((seconds, int(found[1])))
+
+    run_ours(workspace, config, room / "quality_o", "--eval_every_n=100", watch=watch)
+    zoo = pipeline_config.read_config(workspace / config)
+    optimizer = zoo.train_config.optimizer
+    optimizer.Clear()
+    momentum = optimizer.momentum_optimizer
+    momentum.momentum_optimizer_value = 0.9
+    rate = momentum.learning_rate.cosine_decay_learning_rate
+    rate.learning_rate_base, rate.warmup_learning_rate = 0.08, 0.026666
+    rate.total_steps, rate.warmup_steps = 50000, 1000
+    pipeline_config.write_config(room / "zoo.config", zoo)
+    reached = {}
+
+    def watch_checkpoints(line, seconds):
+        if found := re.search(r"Step (\d+) per-step time", line):
+            reached[int(found[1])] = seconds
+
+    words = ["--num_train_steps=1600", "--checkpoint_every_n=200", "--record_summaries=false"]
+    run_upstream(workspace, room / "zoo.config", room / "quality_u", 100, *words, watch=watch_checkpoints)
+    from tfod import evaluation
+    from tfod.checkpoints import list_checkpoints
+
+    model, measure = evaluation.build_evaluation(zoo, room / "eval")
+    spent = 0.0
+    for prefix in list_checkpoints(room / "quality_u"):
+        step = evaluation.restore_checkpoint(zoo, model, prefix)
+        began = time.monotonic()
+        value = measure(step)["DetectionBoxes_Precision/mAP"]
+        spent += time.monotonic() - began
+        print(f"upstream's schedule at step {step}: mAP {value:.3f}", flush=True)
+        if value >= wanted and step in reached:
+            return ours, (reached[step] + spent, step)
+    return ours, None
+
+
+def describe(values):
+    return f"{statistics.median(values):.3f} s ({min(values):.3f} to {max(values):.3f})"
+
+
+def main():
+    args = parse_arguments()
+    args.workspace = args.workspace.resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        room = Path(folder)
+        rows = []
+        ours, theirs, cost = measure_steps(args.workspace, args.config, room, args.steps)
+        ratio = statistics.median(ours) / statistics.median(theirs[1:] or theirs)
+        rows.append(("a step", describe(ours), describe(theirs[1:] or theirs), f"{ratio:.2f}", "1.00, aim 0.85"))
+        rows.append(("checkpoints every 100 steps", f"{100 * cost:.1f} % of the time", "", "", "5 %"))
+        ours, theirs = measure_start(args.workspace, args.config, room, args.rounds)
+        ratio = statistics.median(ours) / statistics.median(theirs)
+        rows.append(("start to the end of step 1", describe(ours), describe(theirs), f"{ratio:.2f}", "0.60"))
+        if args.quality:
+            ours, theirs = measure_quality(args.workspace, args.config, room)
+            mine = f"{ours[0][0]:.0f} s (step {ours[0][1]})" if ours else "not reached"
+            yours = f"{theirs[0]:.0f} s (step {theirs[1]})" if theirs else "not reached in 1,600 steps"
+            ratio = f"{ours[0][0] / theirs[0]:.2f}" if ours and theirs else ""
+            rows.append(("until mAP 0.50", mine, yours, ratio, "0.35"))
+    head = ("what", "here", "upstream", "ratio", "at most")
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(5)]
+    for row in [head, *rows]:
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+if __name__ == "__main__":
+    main()

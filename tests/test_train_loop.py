@@ -1,0 +1,207 @@
+"""The loop over the steps, with a model of one variable in place of a detector: what is saved, kept, said, and when."""
+
+import itertools
+import json
+import math
+import os
+import resource
+import signal
+import time
+
+import tfod.compat  # noqa: F401 - corrects object_detection at import
+
+import pytest
+import tensorflow as tf
+
+from tfod import saving, train_log, train_loop
+from tfod.checkpoints import find_latest_checkpoint, list_checkpoints
+from tfod.console import InputError
+from tfod.pipeline_config import pipeline_pb2
+from tfod.train_loop import NonFiniteLoss, Plan, TrainLoop, read_best
+
+MAP = "DetectionBoxes_Precision/mAP"
+
+
+class Toy:
+    """A model of one variable; `during(step)` is called within each step and may return its loss."""
+
+    def __init__(self, folder, steps, during=None, measure=None, **plan):
+        self.config = pipeline_pb2.TrainEvalPipelineConfig()
+        self.config.train_config.num_steps, self.config.train_config.batch_size = steps, 4
+        self.plan = Plan(config_path="p.config", model_dir=folder, record_summaries=False, **plan)
+        self.step = tf.Variable(0, dtype=tf.int64)
+        self.checkpoint = tf.train.Checkpoint(step=self.step, weights=tf.Variable(tf.zeros([50_000])))
+        self.during, self.measure = during or (lambda step: None), measure
+
+    def take(self, features, labels, flags):
+        self.step.assign_add(1)
+        loss = self.during(int(self.step))
+        return {"Loss/total_loss": tf.constant(1.0 if loss is None else loss)}, flags
+
+    def train(self):
+        """Goes on from the newest checkpoint and returns the Outcome."""
+        folder = self.plan.model_dir
+        latest = saving.find_sound_checkpoint(folder)
+        if latest:
+            self.checkpoint.restore(latest)
+        loop = TrainLoop(self.config, self.plan, folder, self.checkpoint.write, self.measure, lambda: 0.1)
+        loop.checkpoint = latest or ""
+        batches = itertools.repeat(({"hash": tf.constant([7])}, {}))
+        return loop.run(tf.distribute.get_strategy(), self.take, batches, int(self.step))
+
+
+def list_steps(folder):
+    return [int(prefix.rpartition("-")[2]) for prefix in list_checkpoints(folder)]
+
+
+def read_step(prefix):
+    return int(tf.train.load_variable(str(prefix), "step/.ATTRIBUTES/VARIABLE_VALUE"))
+
+
+def test_checkpoints_come_when_asked_and_at_the_exact_last_step(tmp_path):
+    outcome = Toy(tmp_path, 25, checkpoint_every_n=10).train()
+    assert (outcome.step, outcome.ended_by, outcome.checkpoint) == (25, "", f"{tmp_path}/ckpt-25")
+    assert list_steps(tmp_path) == [10, 20, 25]
+    assert [read_step(prefix) for prefix in list_checkpoints(tmp_path)] == [10, 20, 25]
+    assert tf.train.latest_checkpoint(tmp_path) == find_latest_checkpoint(tmp_path) == f"{tmp_path}/ckpt-25"
+
+
+def test_only_the_newest_seven_are_kept_and_upstreams_reader_knows_them(tmp_path):
+    Toy(tmp_path, 20, checkpoint_every_n=2).train()
+    assert list_steps(tmp_path) == [8, 10, 12, 14, 16, 18, 20]
+    state = tf.train.get_checkpoint_state(str(tmp_path))
+    assert state.all_model_checkpoint_paths == list_checkpoints(tmp_path)
+
+
+def test_checkpoints_come_after_so_many_minutes_too(tmp_path):
+    Toy(tmp_path, 12, during=lambda step: time.sleep(0.1), checkpoint_every_minutes=0.5 / 60).train()
+    assert 2 <= len(list_steps(tmp_path)) <= 4  # one after about five steps each, and the last
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_after_a_whole_step_with_a_checkpoint(tmp_path, number, capsys):
+    toy = Toy(tmp_path, 1000, during=lambda step: os.kill(os.getpid(), number) if step == 33 else None)
+    before = signal.getsignal(number)
+    outcome = toy.train()
+    assert (outcome.step, outcome.ended_by) == (33, number)
+    assert list_steps(tmp_path) == [33]
+    assert f"{number.name}: saving after this step" in capsys.readouterr().err
+    assert signal.getsignal(number) == before
+    again = Toy(tmp_path, 40).train()
+    assert again.step == 40
+    assert [row["step"] for row in train_log.read_log(tmp_path / "train_log.csv")] == [1, 10, 20, 30, 34, 40]
+
+
+def test_signal_that_is_ignored_stays_so(tmp_path):
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        toy = Toy(tmp_path, 5, during=lambda step: os.kill(os.getpid(), signal.SIGHUP))
+        assert toy.train().step == 5
+    finally:
+        signal.signal(signal.SIGHUP, former)
+
+
+def limit_file_size(number):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (number, resource.RLIM_INFINITY))
+
+
+@pytest.fixture
+def small_disk(monkeypatch):
+    """No pauses between the tries, and room again after the test."""
+    monkeypatch.setattr(saving, "PAUSES", (0, 0))
+    monkeypatch.setattr(train_loop, "RETRY_SECONDS", 3600)
+    yield limit_file_size
+    limit_file_size(resource.RLIM_INFINITY)
+
+
+def test_training_goes_on_while_saves_fail_and_recovers(tmp_path, small_disk, capsys):
+    def during(step):
+        if step in (15, 35):
+            small_disk(10_000 if step == 15 else resource.RLIM_INFINITY)
+
+    outcome = Toy(tmp_path, 50, during=during, checkpoint_every_n=10).train()
+    said = capsys.readouterr().err
+    assert outcome.step == 50
+    assert list_steps(tmp_path) == [10, 40, 50]  # those of 20 and 30 could not be written
+    assert said.count("ckpt-20 could not be written") == 3  # twice with another try to come
+    assert f"{tmp_path}/ckpt-10 is kept" in said
+    assert "Training goes on" in said
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_final_save_that_fails_fails_the_run(tmp_path, small_disk):
+    toy = Toy(tmp_path, 20, during=lambda step: small_disk(10_000) if step == 15 else None, checkpoint_every_n=10)
+    with pytest.raises(InputError, match=r"ckpt-20: could not be written .*ckpt-10 is kept; make room on its disk"):
+        toy.train()
+    assert list_steps(tmp_path) == [10]
+    small_disk(resource.RLIM_INFINITY)
+    assert Toy(tmp_path, 20).train().step == 20
+
+
+def test_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(train_loop, "find_source_ids", lambda config, hashes: [f"photo {n}.jpg" for n in hashes])
+    for value in (math.nan, math.inf):
+        toy = Toy(tmp_path, 100, during=lambda step, v=value: v if step == 27 else None, checkpoint_every_n=10)
+        with pytest.raises(NonFiniteLoss) as raised:
+            toy.train()
+        assert f"step 27: the loss is no longer a number (Loss/total_loss {value:g})" in str(raised.value)
+        assert "photo 7.jpg" in str(raised.value)
+        assert f"the last good checkpoint is {tmp_path}/ckpt-20" in str(raised.value)
+        assert list_steps(tmp_path) == [10, 20]
+
+
+def test_best_is_kept_and_patience_ends_the_run(tmp_path):
+    values = {10: 0.1, 20: 0.5, 30: 0.4, 40: 0.3, 50: 0.9}
+    toy = Toy(tmp_path, 50, measure=lambda step: {MAP: values[step]}, eval_every_n=10, patience=2)
+    outcome = toy.train()
+    assert (outcome.step, outcome.ended_by) == (40, "patience")
+    assert read_best(tmp_path, MAP) == (20, 0.5)
+    assert read_step(find_latest_checkpoint(tmp_path / "best")) == 20
+    report = json.loads((tmp_path / "best/metrics.json").read_text())
+    assert report["checkpoint"] == f"{tmp_path}/best/ckpt-20"
+    assert (tmp_path / "best/pipeline.config").exists()
+    assert train_loop.is_patience_over(tmp_path, toy.plan)
+    # with more patience it goes on where it ended, and the last evaluation counts
+    toy.plan.patience = 3
+    assert not train_loop.is_patience_over(tmp_path, toy.plan)
+    assert toy.train().step == 50
+    assert read_best(tmp_path, MAP) == (50, 0.9)
+
+
+def test_of_losses_the_lowest_is_best(tmp_path):
+    values = {10: 0.5, 20: 0.2, 30: 0.9}
+    name = "Loss/total_loss"
+    Toy(tmp_path, 30, measure=lambda step: {name: values[step]}, eval_every_n=10, best_metric=name).train()
+    assert read_best(tmp_path, name) == (20, 0.2)
+
+
+def test_metric_that_is_not_measured_is_named(tmp_path):
+    toy = Toy(tmp_path, 30, measure=lambda step: {MAP: 0.5}, eval_every_n=10, best_metric="mAP")
+    with pytest.raises(InputError, match="--best_metric mAP is not measured; give one of DetectionBoxes_Precision/mAP"):
+        toy.train()
+
+
+def test_too_large_a_batch_says_which_to_try(tmp_path):
+    def during(step):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    with pytest.raises(InputError, match=r"batch of 4 images does not fit into the memory; try 2 \(BATCH=2\)"):
+        Toy(tmp_path, 10, during=during).train()
+
+
+def test_worker_that_is_gone_is_said(tmp_path):
+    def during(step):
+        raise tf.errors.UnavailableError(None, None, "Connection reset by peer")
+
+    with pytest.raises(InputError, match="another worker of this training is gone"):
+        Toy(tmp_path, 10, during=during).train()
+
+
+def test_log_and_curves_are_written(tmp_path):
+    Toy(tmp_path, 25, measure=lambda step: {MAP: 0.25}, eval_every_n=20).train()
+    rows = train_log.read_log(tmp_path / "train_log.csv")
+    assert [row["step"] for row in rows] == [1, 10, 20, 20, 25, 25]
+    assert rows[1]["total_loss"] == 1.0
+    assert rows[1]["images_per_second"] > 0
+    assert rows[3]["mAP"] == 0.25
+    assert (tmp_path / "train_log.png").read_bytes().startswith(b"\x89PNG")
