@@ -15,6 +15,7 @@ from dataset_files import SIDES, list_sides
 from dataset_report import make_report, print_report, print_summary, read_report, write_report
 from tfod.console import Fault, InputError, make_parser, run, say, show_progress
 from tfod.files import fingerprint, is_current, mark_current
+from tfod.label_map import number_classes, read_label_map
 from tfod.parallel import count_cores, map_in_processes
 
 CHUNK = 16  # photos that a process looks at between two messages
@@ -57,8 +58,6 @@ def read_labels(path):
     """(dict class name -> id, or None without a sound label map; list of faults)."""
     if path is None:
         return None, []
-    from tfod.label_map import read_label_map
-
     try:
         return read_label_map(path), []
     except InputError as error:
@@ -141,6 +140,14 @@ def check_all(looks, names_to_ids, args, get_scale):
     return faults, counts
 
 
+def is_made_of(names_to_ids, report_path):
+    """Whether a label map has just the classes of the report that is there: it was made since, and changes nothing."""
+    try:
+        return names_to_ids == number_classes(read_report(report_path)["classes"])
+    except (OSError, ValueError, KeyError, TypeError):  # there is no report, or somebody edited it
+        return False
+
+
 def draw_plots(folder, looks, names_to_ids, config_path):
     from tfod.dataset_charts import draw_charts
 
@@ -168,7 +175,7 @@ def main():
     files = [path for _, *paths in jobs for path in paths if path]
     state = fingerprint(
         files,
-        classes=names_to_ids,
+        classes=None if is_made_of(names_to_ids, args.json) else names_to_ids,
         input_size=input_size,
         allow_unlabelled=args.allow_unlabelled,
         faults=list(map(str, faults)),

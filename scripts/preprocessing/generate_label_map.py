@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tfod.console import InputError, make_parser, run, say
 from tfod.files import sha256
-from tfod.label_map import find_unknown_names, read_label_map, write_label_map
+from tfod.label_map import find_unknown_names, number_classes, read_label_map, write_label_map
 from tfod.voc import read_annotation
 
 
@@ -66,8 +66,7 @@ def main():
         raise InputError(*faults)
 
     if new:
-        names = sorted(places, key=lambda name: (name.casefold(), name))
-        names_to_ids = {name: number for number, name in enumerate(names, 1)}
+        names_to_ids = number_classes(places)
         write_label_map(args.output_path, names_to_ids)
     else:
         say(f"{args.output_path} is up to date (--force writes it anew)")

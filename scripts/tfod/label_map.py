@@ -61,6 +61,11 @@ def _find_lines(text, number):
     return lines if len(lines) == number else [""] * number
 
 
+def number_classes(names):
+    """The label map of class names that have none yet: a dict name -> id, from 1 up in alphabetical order."""
+    return {name: number for number, name in enumerate(sorted(set(names), key=lambda n: (n.casefold(), n)), 1)}
+
+
 def write_label_map(path, names_to_ids):
     """Writes a label map whole, in the tutorial's syntax and in the order of the dict name -> id."""
     items = [f"item {{\n    id: {number}\n    name: '{_escape(name)}'\n}}\n" for name, number in names_to_ids.items()]

@@ -494,3 +494,10 @@ def test_help_answers_at_once(call):
     done = call(SCRIPT, "--help")
     assert done.returncode == 0
     assert "--allow_unlabelled" in done.stdout and "(default: the cores)" in done.stdout
+
+
+def test_label_map_made_of_the_same_names_is_no_change(call, labelled_images):
+    room = labelled_images.parent
+    assert call(SCRIPT, "--json", "check.json", cwd=room).returncode == 0
+    call("preprocessing/generate_label_map.py", "-x", "images", "-o", "map.pbtxt", cwd=room)
+    assert "check.json is up to date" in call(SCRIPT, "-l", "map.pbtxt", "--json", "check.json", cwd=room).stderr
