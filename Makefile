@@ -24,6 +24,18 @@ BASE_CONFIG ?= scripts/configs/ssd_mobilenet_v2_fpnlite_320.config
 FINE_TUNE_CHECKPOINT ?=
 ## what to take from it: detection, classification or full
 FINE_TUNE_CHECKPOINT_TYPE ?= detection
+## pixels that the model resizes photos to: 320, or 640x480; empty is the base config's
+INPUT_SIZE ?=
+## how training photos are varied: light, default or strong; empty is as the base config has it
+AUGMENT ?=
+## backbone: it keeps the checkpoint's weights; none: all is trained
+FREEZE ?=
+## decay of the weights' moving averages, as 0.999, which are then evaluated and exported; 0 has none
+EMA ?=
+## what make eval measures: coco, pascal or open_images; empty is the base config's
+METRICS ?=
+## other fields of pipeline.config: train_config.gradient_clipping_by_norm=10 and so on, with spaces between
+SET ?=
 ## share of the photos that the test side gets
 RATIO ?= 0.1
 ## share of the photos for a third side, images/val; empty makes none
@@ -131,7 +143,7 @@ lock:
 # ---------------------------------------------------------------- photos to detector
 
 .PHONY: export-there tflite onnx benchmark
-.PHONY: workspace workspace-there label split label_map check stats tfrecord inspect models pretrained config train eval export infer prelabel tensorboard
+.PHONY: workspace workspace-there label split label_map check stats tfrecord inspect models pretrained config check-config train eval export infer prelabel tensorboard
 ## make the folders of a new workspace, workspace/NAME
 workspace:
 	@test -n "$(NAME)" || { echo "error: NAME is empty; make workspace NAME=my_photos" >&2; exit 2; }
@@ -198,7 +210,13 @@ pretrained: workspace-there
 config: tfrecord pretrained
 	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/configure_pipeline.py" --base "$(BASE)" -o "$(CONFIG)" --num_steps $(STEPS) \
 	  --batch_size $(BATCH) $(if $(FORCE),--force) $(if $(FINE_TUNE_CHECKPOINT),--fine_tune_checkpoint \
-	  "$(call from_root,$(FINE_TUNE_CHECKPOINT))") --fine_tune_checkpoint_type $(FINE_TUNE_CHECKPOINT_TYPE)
+	  "$(call from_root,$(FINE_TUNE_CHECKPOINT))") --fine_tune_checkpoint_type $(FINE_TUNE_CHECKPOINT_TYPE) \
+	  $(if $(INPUT_SIZE),--input_size $(INPUT_SIZE)) $(if $(AUGMENT),--augment $(AUGMENT)) $(if $(FREEZE),--freeze $(FREEZE)) \
+	  $(if $(EMA),--ema $(EMA)) $(if $(METRICS),--metrics $(METRICS)) $(foreach word,$(SET),--set "$(word)")
+
+## list all that is wrong with models/MODEL/pipeline.config
+check-config: workspace-there
+	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/configure_pipeline.py" --check "$(CONFIG)"
 
 ## train the model to STEPS steps, going on where it stopped
 train: config
