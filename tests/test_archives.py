@@ -76,13 +76,26 @@ def test_holes_count(tmp_path):
         read(write(tmp_path, bytes(block) + bytes(10_240)))
 
 
-def test_a_size_below_zero_ends(tmp_path):
+def test_a_header_of_a_size_below_zero_is_not_read(tmp_path):
     block = bytearray(make_member("m", 0, tarfile.XHDTYPE).tobuf(tarfile.GNU_FORMAT))
-    block[124:136] = b"\xff" * 11 + b"\x00"  # -256
+    block[124:136] = b"\xff" * 10 + b"\xfe\x00"  # -512
     block[148:156] = b" " * 8
     block[148:156] = b"%06o\0 " % sum(block)
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"unpacks to more than"):
         read(write(tmp_path, bytes(block) * 3 + bytes(10_240)))
+
+
+@pytest.mark.parametrize("key", ["GNU.sparse.map", "GNU.sparse.size", "GNU.sparse.realsize", "size", "mtime"])
+def test_a_header_with_words_for_numbers_is_named(tmp_path, key):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        member = make_member("m", 0)
+        member.pax_headers = {"GNU.sparse.map": "0,1", "GNU.sparse.size": "1"} | {key: "abc"}
+        archive.addfile(member)
+    try:
+        assert read(write(tmp_path, packed.getvalue())).keys() == {"m"}
+    except InputError as error:
+        assert str(error).startswith("m: is not a whole .tar.gz file (")
 
 
 def test_headers_of_headers_of_headers_end(tmp_path):

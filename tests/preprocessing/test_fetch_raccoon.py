@@ -35,6 +35,19 @@ def pack_repository(files):
     return packed.getvalue()
 
 
+def pack_links(name, target):
+    """As `pack_repository`, with a link in place of one photo."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for number in range(1, 201):
+            for folder, suffix in (("images", ".jpg"), ("annotations", ".xml")):
+                member = tarfile.TarInfo(f"top/{folder}/raccoon-{number}{suffix}")
+                if member.name.endswith(f"/{name}"):
+                    member.type, member.linkname = tarfile.SYMTYPE, target
+                archive.addfile(member)
+    return packed.getvalue()
+
+
 def read_folder(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -90,6 +103,7 @@ def test_a_folder_without_the_files_is_named(tmp_path):
         (pack_repository(FILES)[:-8] + bytes(8), "is not a whole .tar.gz file ("),
         (pack_repository({"raccoon-1.jpg": b"1"}), "holds no raccoon-1.xml and 398 more; give the address of"),
         (pack_repository(FILES | {"raccoon-1.jpg": b"another"}), "its files have sha256 "),
+        (pack_links("raccoon-7.jpg", "/etc/hostname"), "holds no raccoon-7.jpg; give the address of"),
         (None, "the server says 404 Not Found; check your network, or give --data with a folder"),
     ],
 )
