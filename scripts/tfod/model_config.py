@@ -42,7 +42,8 @@ def drop_tasks(config, features):
         if "keypoint_estimation_task" in dropped:
             model.ClearField("keypoint_label_map_path")
             model.object_center_params.ClearField("keypoint_weights_for_center")
-            del config.eval_config.parameterized_metric[:]
+            for name in ("parameterized_metric", "keypoint_edge"):
+                config.eval_config.ClearField(name)
             for reader in readers:
                 for name in ("num_keypoints", "use_keypoint_label_map", "keypoint_type_weight"):
                     reader.ClearField(name)
@@ -57,8 +58,10 @@ def drop_tasks(config, features):
         if family == "ssd" and model.HasField("mask_head_config"):
             model.ClearField("mask_head_config")
             dropped.append("mask_head_config")
+        config.eval_config.ClearField("eval_instance_masks")
         for reader in readers:
-            reader.ClearField("load_instance_masks")
+            for name in ("load_instance_masks", "mask_type"):
+                reader.ClearField(name)
         kept = [name for name in config.eval_config.metrics_set if "mask" not in name and "segmentation" not in name]
         config.eval_config.metrics_set[:] = kept
     return dropped
