@@ -44,8 +44,8 @@ def parse_arguments():
     arguments = parser.parse_args()
     if arguments.retries < 0:
         parser.error("--retries must be 0 or more")
-    if arguments.pause < 0:
-        parser.error("--pause must be 0 or more seconds")
+    if not 0 <= arguments.pause <= 3600:
+        parser.error("--pause must be 0 to 3600 seconds")
     if not re.fullmatch(r"https://[^/?#\s]+[^?#\s]*", arguments.mirror, re.IGNORECASE):
         parser.error(f"--mirror {arguments.mirror!r} is not an https address")
     return arguments
@@ -60,7 +60,10 @@ def parse_sha256(text):
 def find_source(model, mirror=HOME):
     """(name, address or None, path of the file on this disk or None) of what the MODEL argument means."""
     if "://" in model:
-        file_name = unquote(PurePosixPath(urlsplit(model).path).name)
+        try:
+            file_name = unquote(PurePosixPath(urlsplit(model).path).name)
+        except ValueError as error:
+            raise InputError(f"{model}: is not an address ({error}); give that of a model's {ENDING} file") from error
         if not model.lower().startswith("https://"):
             raise InputError(f"{model}: is not an https address; use one, or fetch it by hand and give the file")
         if not file_name.endswith(ENDING) or not is_name(file_name.removesuffix(ENDING)):
@@ -81,7 +84,8 @@ def find_source(model, mirror=HOME):
 
 
 def is_name(name):
-    return bool(name) and not name.startswith(".") and "/" not in name and "\\" not in name and name.isprintable()
+    """Whether a folder can be called so, here and on other systems."""
+    return 0 < len(name) < 200 and name[0] != "." and not set(name) & set("/\\") and name.isprintable()
 
 
 def find_faults(folder):
@@ -100,7 +104,7 @@ def read_sums(path):
     if not path.exists():
         return {}
     sums = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         match = re.fullmatch(r"([0-9a-f]{64}) [ *](.+)", line)
         if not match:
             raise InputError(f"{path}:{number}: is not `SHA256  NAME`, as sha256sum writes it; mend or delete the line")

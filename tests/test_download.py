@@ -82,6 +82,14 @@ def test_the_part_of_another_address_is_not_gone_on_with(site, tmp_path):
     assert site.log[1] == ("/model", None, None)
 
 
+@pytest.mark.parametrize("note", ["", "[]", '"text"', "{}", '{"url": 1}', "\xff"])
+def test_a_part_with_a_note_that_says_nothing_is_not_gone_on_with(site, tmp_path, note):
+    (tmp_path / ".file.part").write_bytes(b"something")
+    (tmp_path / ".file.part.json").write_bytes(note.encode("latin-1"))
+    assert fetch(site.address + "/model", tmp_path / "file", retries=0) == DIGEST
+    assert site.log[0] == ("/model", None, None)
+
+
 def test_a_part_longer_than_the_file_is_dropped(site, tmp_path):
     site.breaks, site.version = [300_000], None
     with pytest.raises(InputError):

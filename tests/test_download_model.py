@@ -256,6 +256,16 @@ def test_an_address_must_name_a_model(site, tmp_path, path):
     assert site.log == []
 
 
+@pytest.mark.parametrize(
+    "model", ["https://[/m.tar.gz", "x" * 5000 + ".tar.gz", "https://localhost/" + "x" * 300 + ".tar.gz"]
+)
+def test_what_no_file_can_be_called_is_named(tmp_path, model):
+    done = download(tmp_path, model)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {model}: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_the_sha256_that_is_given_must_be_the_files(site, tmp_path):
     digest = hashlib.sha256(site.files[f"/{NAME}.tar.gz"]).hexdigest()
     done = download(tmp_path, f"{site.address}/{NAME}.tar.gz", "--sha256", "0" * 64)
@@ -294,7 +304,7 @@ def test_the_sums_of_other_models_are_kept(site, tmp_path):
 
 def test_sums_that_are_none_are_named_with_their_line(site, tmp_path):
     (tmp_path / "models").mkdir()
-    (tmp_path / "models/SHA256SUMS").write_text("what is this\n")
+    (tmp_path / "models/SHA256SUMS").write_bytes(b"what is \xff\n")
     done = download(tmp_path, f"{site.address}/{NAME}.tar.gz")
     assert done.returncode == 1
     assert "error: models/SHA256SUMS:1: is not `SHA256  NAME`" in done.stderr
@@ -327,7 +337,8 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
     [
         (["--sha256", "12"], "'12' is not 64 hexadecimal digits"),
         (["--retries", "-1"], "--retries must be 0 or more"),
-        (["--pause", "-1"], "--pause must be 0 or more seconds"),
+        (["--pause", "-1"], "--pause must be 0 to 3600 seconds"),
+        (["--pause", "nan"], "--pause must be 0 to 3600 seconds"),
     ],
 )
 def test_a_wrong_call_ends_with_2(tmp_path, wrong, message):

@@ -87,7 +87,7 @@ def _read_note(note, url):
         known = json.loads(note.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return {}
-    return known if known.get("url") == url else {}
+    return known if isinstance(known, dict) and known.get("url") == url else {}
 
 
 def _fetch_rest(url, part, note, size, most):
