@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from constant_detector import write_onnx_model
 from hypothesis import settings
 from PIL import Image, ImageDraw
 
+from tfod.label_map import write_label_map
 from tfod.voc import Box, write_annotation
 
 ROOT = Path(__file__).parents[1]
@@ -83,6 +85,27 @@ def run_script(script, *arguments, cwd, code=0):
     assert done.returncode == code, f"{script} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
     return done.stdout, done.stderr
+
+
+@pytest.fixture(scope="session")
+def onnx_model(tmp_path_factory):
+    """The ONNX file of a detector that finds a dog (0.9) and a cat (0.4) in every image."""
+    return write_onnx_model(tmp_path_factory.mktemp("onnx") / "model.onnx")
+
+
+@pytest.fixture
+def infer(call, tmp_path, onnx_model):
+    """`infer(*words, model=onnx_model)` runs inference_main_v2.py on tmp_path/images: (code, output, said)."""
+    write_label_map(tmp_path / "map.pbtxt", {"cat": 1, "dog": 2})
+
+    def infer(*words, model=onnx_model):
+        command = ["-m", model, "-l", "map.pbtxt", "-o", "result", *words]
+        command += [] if "-i" in words else ["-i", "images"]
+        done = call("inference_main_v2.py", *command, cwd=tmp_path)
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stdout, done.stderr
+
+    return infer
 
 
 @pytest.fixture(scope="session")

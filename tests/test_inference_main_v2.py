@@ -1,78 +1,25 @@
+"""Photos are annotated and what is found is saved as asked for; a person's own files are never written over."""
+
 import csv
 import json
 import os
 import shutil
-import socket
-import struct
 import subprocess
 import sys
-import zlib
 
 import numpy as np
 import pytest
-from conftest import ROOT, draw_photo, label_photo
+from conftest import ROOT, label_photo
+from constant_detector import write_saved_model
 from PIL import Image
 
 from tfod.detections import is_proposal
-from tfod.label_map import write_label_map
 from tfod.voc import read_annotation
-
-BOXES = [[0.1, 0.1, 0.6, 0.6], [0.5, 0.5, 0.9, 0.9], [0.0, 0.0, 1.0, 1.0]]
-FOUND = {
-    "num_detections": np.float32([2]),
-    "detection_boxes": np.float32([BOXES]),
-    "detection_classes": np.float32([[2, 1, 1]]),
-    "detection_scores": np.float32([[0.9, 0.4, 0.0]]),
-}
 
 
 @pytest.fixture(scope="module")
 def saved_model(tmp_path_factory):
-    """A SavedModel with the signature of our exports that finds a dog (0.9) and a cat (0.4) in every image."""
-    import tensorflow as tf
-
-    class Model(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8, name="input_tensor")])
-        def __call__(self, input_tensor):
-            return {name: tf.constant(value) for name, value in FOUND.items()}
-
-    folder = tmp_path_factory.mktemp("export") / "saved_model"
-    model = Model()
-    tf.saved_model.save(model, str(folder), signatures=model.__call__.get_concrete_function())
-    return folder
-
-
-@pytest.fixture(scope="module")
-def onnx_model(tmp_path_factory):
-    """The same as ONNX, which starts without TensorFlow's long import."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    photo = helper.make_tensor_value_info("input_tensor", TensorProto.UINT8, [1, None, None, 3])
-    nodes = [
-        helper.make_node("Constant", [], [name], value=numpy_helper.from_array(value)) for name, value in FOUND.items()
-    ]
-    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape) for name, value in FOUND.items()]
-    graph = helper.make_graph(nodes, "detector", [photo], outputs)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    onnx.save(model, path)
-    return path
-
-
-@pytest.fixture
-def infer(call, tmp_path, onnx_model):
-    """Runs the script on tmp_path/images: returns (code, output, said)."""
-    write_label_map(tmp_path / "map.pbtxt", {"cat": 1, "dog": 2})
-
-    def infer(*words, model=onnx_model):
-        command = ["-m", model, "-l", "map.pbtxt", "-o", "result", *words]
-        command += [] if "-i" in words else ["-i", "images"]
-        done = call("inference_main_v2.py", *command, cwd=tmp_path)
-        assert "Traceback" not in done.stderr
-        return done.returncode, done.stdout, done.stderr
-
-    return infer
+    return write_saved_model(tmp_path_factory.mktemp("export") / "saved_model")
 
 
 def test_each_image_is_annotated_under_its_own_name(infer, labelled_images, tmp_path, saved_model):
@@ -278,136 +225,6 @@ def test_labelled_photos_are_never_written_over(infer, labelled_images, tmp_path
     code, _, said = infer("-i", "images/test", "-o", "images")
     assert code == 1 and "error: images: holds labelled photos, as -dash.jpg" in said
     assert (labelled_images / "a.jpg").read_bytes() == before
-
-
-# ---------------------------------------------------------------- what images come from
-
-
-def test_files_patterns_and_folders_below(infer, labelled_images, tmp_path):
-    shutil.copytree(labelled_images, labelled_images / "more")
-    assert "Wrote 12 annotated images" in infer()[1]
-    assert "Wrote 24 annotated images" in infer("--recursive")[1]
-    assert (tmp_path / "result/more/a.jpg").exists()
-    shutil.rmtree(tmp_path / "result")
-    assert "Wrote 12 annotated images" in infer("-i", "images/photo_*.jpg", "images/more/photo_*.jpg")[1]
-    assert (tmp_path / "result/more/photo_0.jpg").exists()
-    assert "Wrote 1 annotated images" in infer("-i", "images/a.jpg", "-o", "one")[1]
-    assert (tmp_path / "one/a.jpg").exists()
-    shutil.copy(labelled_images / "a.jpg", tmp_path / "photo")
-    assert "Wrote 1 annotated images" in infer("-i", "photo", "-o", "one")[1]
-    assert (tmp_path / "one/photo.jpg").exists()
-    said = infer("-i", "images/a.jpg", "images", "none*", "nothing")[2]
-    assert "images/a.jpg: its result would have the name of" in said
-    assert "none*: no file's name is like that" in said
-    assert "nothing: is not there" in said and "3 errors" in said
-
-
-def test_results_below_the_input_are_not_taken_for_input(infer, labelled_images, tmp_path):
-    for _ in range(2):
-        code, output, said = infer("-i", ".", "-o", "result", "--recursive")
-        assert code == 0 and ("Wrote 12" in output or "of 12 photos" in said)
-
-
-def write_png_header(path, width, height):
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"0" * 999)) + chunk(b"IEND", b""))
-
-
-def test_hostile_files_are_named_and_the_sound_ones_done(infer, tmp_path):
-    folder = tmp_path / "images"
-    label_photo(folder, "sound.jpg")
-    write_png_header(folder / "huge.png", 30000, 30000)
-    (folder / "cut.jpg").write_bytes((folder / "sound.jpg").read_bytes()[:900])
-    (folder / "drawing.jpg").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
-    (folder / "empty.jpg").touch()
-    (folder / "x.jpg").mkdir()
-    (folder / "gone.jpg").symlink_to("nowhere.jpg")
-    os.mkfifo(folder / "pipe.jpg")
-    with socket.socket(socket.AF_UNIX) as door:
-        door.bind(os.path.relpath(folder / "door.jpg"))
-    code, output, said = infer()
-    assert code == 1
-    assert "Wrote 1 annotated images" in output
-    for name, message in {
-        "huge.png": "million pixels",
-        "cut.jpg": "",
-        "drawing.jpg": "is not an image",
-        "empty.jpg": "",
-        "x.jpg": "is a folder, not an image; take it away",
-        "gone.jpg": "No such file",
-        "pipe.jpg": "is a pipe, not an image",
-        "door.jpg": "is a socket, not an image",
-    }.items():
-        (line,) = [line for line in said.splitlines() if f"images/{name}: " in line]
-        assert line.startswith("error: ") and message in line
-    assert "8 errors" in said
-    code, _, said = infer("-i", "images/pipe.jpg")
-    assert code == 1 and "images/pipe.jpg: is a pipe" in said
-
-
-# ---------------------------------------------------------------- videos and cameras
-
-
-def write_video(path, frames, size=(96, 64), fps=10):
-    import cv2
-
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), fps, size)
-    for number in range(frames):
-        writer.write(np.asarray(draw_photo(number, size))[:, :, ::-1])
-    writer.release()
-    return path
-
-
-def test_a_video_is_annotated_with_the_time_of_each_frame(infer, tmp_path):
-    import cv2
-
-    write_video(tmp_path / "clip.mp4", 25)
-    code, output, said = infer("-i", "clip.mp4", "--save", "video,json,voc")
-    assert code == 0, said
-    assert "Wrote video, json, voc of 25 images to result: 25 detections" in output
-    found = json.loads((tmp_path / "result/detections.json").read_text())["images"]
-    assert [image["frame"] for image in found] == list(range(1, 26))
-    assert [image["seconds"] for image in found] == pytest.approx([number / 10 for number in range(25)], abs=0.001)
-    assert found[0]["file"] == "clip.mp4"
-    capture = cv2.VideoCapture(str(tmp_path / "result/clip.mp4"))
-    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 25 and capture.get(cv2.CAP_PROP_FPS) == 10
-    there, frame = capture.read()
-    assert there and np.abs(frame[:, :, ::-1].astype(int) - np.asarray(draw_photo(0), int)).max() > 60
-    with Image.open(tmp_path / "result/voc/clip/clip_000025.jpg") as last:
-        assert np.abs(np.asarray(last, int) - np.asarray(draw_photo(24), int)).mean() < 12
-    assert is_proposal(tmp_path / "result/voc/clip/clip_000025.xml")
-    assert "result is up to date" in infer("-i", "clip.mp4", "--save", "video,json,voc")[2]
-
-
-def test_videos_that_are_none_are_named(infer, tmp_path):
-    sound = write_video(tmp_path / "sound.mp4", 12)
-    (tmp_path / "text.mp4").write_text("no video")
-    write_video(tmp_path / "empty.avi", 0)
-    write_video(tmp_path / "cut.avi", 200)
-    data = (tmp_path / "cut.avi").read_bytes()
-    (tmp_path / "cut.avi").write_bytes(data[: len(data) // 2])
-    os.mkfifo(tmp_path / "pipe.mp4")
-    words = [path.name for path in (sound, *tmp_path.glob("*.avi"), tmp_path / "text.mp4", tmp_path / "pipe.mp4")]
-    code, output, said = infer("-i", *words)
-    assert code == 1
-    assert (tmp_path / "result/sound.mp4").exists()
-    for name, message in {
-        "text.mp4": "is no video that can be read",
-        "empty.avi": "",
-        "cut.avi": "",
-        "pipe.mp4": "is a pipe",
-    }.items():
-        (line,) = [line for line in said.splitlines() if f"{name}: " in line]
-        assert line.startswith("error: ") and message in line
-
-
-def test_a_camera_that_is_not_there_is_named(infer):
-    code, _, said = infer("-i", "97")
-    assert code == 1
-    assert "error: camera 97: there is none, or another program uses it" in said
 
 
 def test_help_imports_nothing_slow():
