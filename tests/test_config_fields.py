@@ -77,6 +77,7 @@ def test_a_member_of_a_oneof_takes_the_place_of_the_former(config):
         ("train_config.data_augmentation_options.random_rotation90={}", "is a list; give the place of one entry"),
         ("train_config.optimizer=adam", "Optimizer is a message; set a field of it, or give it as {field: value}"),
         ("train_config.optimizer={nonsense: 1}", 'has no field named "nonsense"'),
+        ("eval_config.super_categories[0]=a", "eval_config.super_categories is a map, which --set can't set"),
         ("train_config.bat ch=1", "'bat ch' is no name of a field"),
     ],
 )
@@ -95,6 +96,7 @@ def test_all_faults_come_at_once(config):
 
 def test_changes_are_dotted_paths_in_the_order_of_the_file(config):
     before = type(config).FromString(config.SerializeToString())
+    before.eval_config.super_categories["pet"] = "cat,dog"
     set_fields(
         config,
         [
@@ -112,5 +114,6 @@ def test_changes_are_dotted_paths_in_the_order_of_the_file(config):
         "train_config.batch_size: 4 -> 8",
         "train_config.data_augmentation_options[0]: random_horizontal_flip { } -> random_rgb_to_gray { }",
         "eval_config.metrics_set[1]: none -> x",
+        "eval_config.super_categories[pet]: cat,dog -> none",
     ]
     assert list_changes(config, config) == []

@@ -146,7 +146,7 @@ def _find_training_faults(config):
             except re.error as error:
                 faults.append(f"{name} {pattern!r} is no regular expression ({error}); correct it")
     extractor = get_model(config).feature_extractor.type
-    if "^backbone/" in train.freeze_variables and extractor.startswith(model_config.NO_CLASSIFICATION):
+    if "^backbone/" in train.freeze_variables and extractor.startswith(model_config.NO_BACKBONE):
         faults.append(f"{extractor} is built without a backbone of its own that could be frozen; leave out --freeze")
     if "^backbone/" in train.freeze_variables and not train.fine_tune_checkpoint:
         faults.append(
@@ -172,7 +172,7 @@ def _find_checkpoint_faults(config, path):
     if kind not in ("detection", "classification", "full"):
         return [f"{path}: fine_tune_checkpoint_type is {kind!r}; make it detection, classification or full"]
     extractor = get_model(config).feature_extractor.type
-    if kind == "classification" and extractor.startswith(model_config.NO_CLASSIFICATION):
+    if kind == "classification" and extractor.startswith(model_config.NO_BACKBONE):
         return [f"{path}: {extractor} takes no classification checkpoint; start from a detection one, or from scratch"]
     try:
         names = checkpoint_index.list_variables(checkpoint)

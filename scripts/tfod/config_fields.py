@@ -83,7 +83,13 @@ def _find_field(message, part, walked):
         raise ValueError(f"{where} has no field {name}; {hint}")
     if index is not None and not fields[name].is_repeated:
         raise ValueError(f"{walked}{name} is no list; leave out [{index}]")
+    if _is_map(fields[name]):
+        raise ValueError(f"{walked}{name} is a map, which --set can't set; edit the base config")
     return fields[name], None if index is None else int(index)
+
+
+def _is_map(field):
+    return field.message_type is not None and field.message_type.GetOptions().map_entry
 
 
 def _get_entry(values, index, path):
@@ -173,6 +179,12 @@ def _flatten(message, path="", order=()):
     """
     flat = {path: (order, "", None)}
     for field, value in message.ListFields():
+        if _is_map(field):
+            kind = field.message_type.fields_by_name["value"]
+            for index, key in enumerate(sorted(value)):
+                text = " ".join(str(value[key]).split()) if kind.message_type else _format(kind, value[key])
+                flat[f"{path}.{field.name}[{key}]"] = ((*order, field.number, index), text, "none")
+            continue
         for index, item in enumerate(value) if field.is_repeated else [(0, value)]:
             name = f"{path}.{field.name}".lstrip(".") + (f"[{index}]" if field.is_repeated else "")
             place = (*order, field.number, index)

@@ -22,8 +22,7 @@ METRICS = {
     "pascal": "pascal_voc_detection_metrics",
     "open_images": "oid_V2_detection_metrics",
 }
-# Backbones of CenterNet and SSD that upstream can't fill from a classification checkpoint.
-NO_CLASSIFICATION = ("hourglass_", "mobilenet_v2_fpn", "ssd_mobilenet_v1_keras")
+NO_BACKBONE = "hourglass_"  # of CenterNet: nothing of it that a classification checkpoint could fill
 
 
 def drop_tasks(config, features):
