@@ -217,8 +217,10 @@ def test_postprocessing_and_batch_are_baked_in(exported):
                 # upstream cuts boxes at the photo's edge after the suppression
                 if (boxes[[i, j]] > 0).all() and (boxes[[i, j]] < 1).all():
                     assert shared / (sum(areas) - shared) <= 0.2 + 1e-5
-    with pytest.raises(Exception, match="(?i)shape|compatible"):
-        run(np.stack(read_photos(workspace, 3)))
+    card = (workspace / "strict/README.md").read_text(encoding="utf-8")
+    assert "uint8 [2, height, width, 3]" in card
+    assert "at most 7 detections an image" in card
+    assert "of boxes across classes that overlap by more than 0.2" in card
 
 
 def test_export_that_differs_is_not_kept(exported, monkeypatch):

@@ -81,7 +81,8 @@ def restore_weights(config, model, checkpoint):
         optimizer, _ = optimizer_builder.build(config.train_config.optimizer, tf.Variable(0, dtype=tf.int64))
         optimizer.shadow_copy(model)
         status = tf.train.Checkpoint(model=model, optimizer=optimizer).restore(checkpoint).expect_partial()
-        optimizer.swap_weights()
+        for weight in model.trainable_variables:  # of which shadow_copy keeps averages
+            weight.assign(optimizer.get_slot(weight, "average"))
         say("the weights are the moving averages of the training's")
     else:
         status = tf.train.Checkpoint(model=model).restore(checkpoint).expect_partial()
