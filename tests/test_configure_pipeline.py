@@ -1,4 +1,5 @@
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -291,3 +292,44 @@ def test_config_is_made_without_tensorflow(configure, tmp_path, monkeypatch, wor
     imported = {line.rpartition("|")[2].strip() for line in said.splitlines()}
     assert "tfod.config_checks" in imported
     assert not {"tensorflow", "numpy", "pandas", "matplotlib"} & imported
+
+
+def test_makes_variables_become_the_scripts_options(tmp_path):
+    """make -n says what it would run."""
+    variables = ["INPUT_SIZE=640x480", "AUGMENT=strong", "FREEZE=backbone", "EMA=0.99", "METRICS=pascal"]
+    variables.append("SET=train_config.gradient_clipping_by_norm=10 eval_config.batch_size=4")
+    command = ["make", "-n", "-C", str(ROOT), "config", f"WORKSPACE={tmp_path}", *variables]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for words in (
+        "--input_size 640x480",
+        "--augment strong",
+        "--freeze backbone",
+        "--ema 0.99",
+        "--metrics pascal",
+        '--set "train_config.gradient_clipping_by_norm=10"',
+        '--set "eval_config.batch_size=4"',
+    ):
+        assert words in said
+    said = subprocess.run(command[:6], capture_output=True, text=True, check=True).stdout
+    assert "configure_pipeline.py" in said
+    for name in ("--input_size", "--augment", "--freeze", "--ema", "--metrics", "--set"):
+        assert name not in said
+
+
+def test_tasks_that_the_records_have_nothing_for_are_taken_out_and_named(configure, tmp_path):
+    text = pipeline_config.text_format.MessageToString(pipeline_config.read_config(BASES[0]))
+    model = """faster_rcnn { number_of_stages: 3 image_resizer { fixed_shape_resizer { width: 320 height: 320 } }
+      second_stage_box_predictor { mask_rcnn_box_predictor { predict_instance_masks: true } } } }\n"""
+    (tmp_path / "mask.config").write_text("model { " + model + text[text.index("train_config") :])
+    code, output, said = configure(base="mask.config")
+    assert code == 0
+    assert "mask.config: predict_instance_masks is taken out: the records have boxes, and nothing for that" in said
+    assert "  model.faster_rcnn.number_of_stages: 3 -> 2" in output.splitlines()
+    assert read_config(tmp_path).model.faster_rcnn.num_classes == 2
+
+
+def test_base_without_a_model_is_named(configure, tmp_path):
+    (tmp_path / "none.config").write_text("train_config { }")
+    code, _, said = configure(base="none.config")
+    assert code == 1
+    assert "error: none.config: has no model of a known family; start from a config of scripts/configs" in said
