@@ -81,7 +81,7 @@ def check_photos(paths, args, faults):
         faults += error.faults
 
     def check(pairs):
-        checked = [check_photo(*pair, args.check == "full") for pair in pairs]
+        checked = [check_photo(*pair, args.check == "full", warn=False) for pair in pairs]
         its_faults = [fault for _, _, some, _ in checked for fault in some]
         counts = collections.Counter(name for _, names, *_ in checked for name in names)
         unknown = [(name, pair[1]) for pair, (_, names, *_) in zip(pairs, checked, strict=True) for name in names]
@@ -104,7 +104,7 @@ def check_photos(paths, args, faults):
 
 def read_photo(image, xml):
     """The Photo, checked before. Raises InputError if somebody changed its files since."""
-    photo, _, faults, _ = check_photo(image, xml, decode=False)
+    photo, _, faults, _ = check_photo(image, xml, decode=False, warn=False)
     if faults:
         raise InputError(*faults)
     return photo

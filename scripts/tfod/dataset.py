@@ -23,22 +23,22 @@ class Photo:
     boxes: list
 
 
-def check_photo(image_path, xml_path, decode=True):
+def check_photo(image_path, xml_path, decode=True, warn=True):
     """One photo: (Photo or None, the class names of its boxes, list of faults, list of warnings), of `Fault`.
 
     `xml_path` is None for an unlabelled photo that is taken as a negative. With `decode=False` the image's header is
-    read, not its pixels.
+    read, not its pixels; with `warn=False` nothing is looked for that is a warning only.
     """
     stored, faults = None, []
     try:
         stored = check_image(image_path, decode)
     except InputError as error:
         faults.extend(error.faults)
-    photo, names, more, warnings = check_labels(image_path, stored, xml_path)
+    photo, names, more, warnings = check_labels(image_path, stored, xml_path, warn)
     return (None if faults else photo), names, faults + more, warnings
 
 
-def check_labels(image_path, stored, xml_path):
+def check_labels(image_path, stored, xml_path, warn=True):
     """As `check_photo`, of an image that was read: its `StoredImage`, or None if it can't be decoded."""
     if xml_path is None:
         photo = stored and Photo(image_path, None, stored, *stored.upright_size, [])
@@ -49,8 +49,10 @@ def check_labels(image_path, stored, xml_path):
     boxes = []
     if stored:
         boxes, more = place_boxes(image_path, stored, annotation)
-        found = found + more + _find_exif_warnings(image_path, stored)
-    found = found + _find_name_warnings(image_path, annotation) + _find_duplicates(annotation)
+        found = found + more
+    if warn:
+        found = found + _find_exif_warnings(image_path, stored)
+        found = found + _find_name_warnings(image_path, annotation) + _find_duplicates(annotation)
     faults = [fault for fault in found if fault.severity == "error"]
     warnings = [fault for fault in found if fault.severity == "warning"]
     photo = None

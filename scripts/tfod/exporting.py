@@ -5,6 +5,7 @@ from pathlib import Path
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
+from tfod import freezing
 from tfod.console import InputError, say
 from tfod.images import list_images, read_image
 from tfod.label_map import read_label_map
@@ -78,6 +79,7 @@ def restore_weights(config, model, checkpoint):
         from object_detection.builders import optimizer_builder
 
         run_model(model, tf.zeros([1, 64, 64, 3]))  # the averages belong to variables, which have to exist
+        freezing.freeze_variables(model, config.train_config, checkpoint)
         optimizer, _ = optimizer_builder.build(config.train_config.optimizer, tf.Variable(0, dtype=tf.int64))
         optimizer.shadow_copy(model)
         status = tf.train.Checkpoint(model=model, optimizer=optimizer).restore(checkpoint).expect_partial()

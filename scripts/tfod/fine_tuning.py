@@ -1,6 +1,7 @@
 """Top module: the start of a training: a model with all its variables, and the weights it takes from elsewhere."""
 
 import collections
+import contextlib
 from pathlib import Path
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
@@ -49,9 +50,10 @@ def find_backbone(model):
     """The backbone of a DetectionModel, as upstream restores it from a classification checkpoint, or None."""
     extractor = getattr(model, "_feature_extractor", None)
     for owner in (extractor, model):
-        backbone = getattr(owner, "classification_backbone", None)
-        if backbone is not None:
-            return backbone
+        with contextlib.suppress(NotImplementedError):  # hourglasses have none
+            backbone = getattr(owner, "classification_backbone", None)
+            if backbone is not None:
+                return backbone
     return None
 
 

@@ -48,24 +48,24 @@ def make_example(filename, encoded, image_format, width, height, boxes, names_to
     within the image; they are stored normalized to 0..1.
     """
     text = filename.encode()
-    features = {  # in the order of their keys, as protobuf's deterministic serialization has them
-        "image/filename": _bytes([text]),
-        "image/format": _bytes([image_format.encode()]),
-        "image/height": _int64s([height]),
-        "image/key/sha256": _bytes([hashlib.sha256(encoded).hexdigest().encode()]),
-        "image/object/bbox/xmax": _floats([box.xmax / width for box in boxes]),
-        "image/object/bbox/xmin": _floats([box.xmin / width for box in boxes]),
-        "image/object/bbox/ymax": _floats([box.ymax / height for box in boxes]),
-        "image/object/bbox/ymin": _floats([box.ymin / height for box in boxes]),
-        "image/object/class/label": _int64s([names_to_ids[box.name] for box in boxes]),
-        "image/object/class/text": _bytes([box.name.encode() for box in boxes]),
-        "image/object/difficult": _int64s([box.difficult for box in boxes]),
-        "image/object/truncated": _int64s([box.truncated for box in boxes]),
-        "image/object/view": _bytes([box.pose.encode() for box in boxes]),
-        "image/source_id": _bytes([text]),
-        "image/width": _int64s([width]),
-    }
-    rest = b"".join([_field(1, _field(1, key.encode()) + _field(2, value)) for key, value in features.items()])
+    values = (  # in the order of _KEYS
+        _bytes([text]),
+        _bytes([image_format.encode()]),
+        _int64s([height]),
+        _bytes([hashlib.sha256(encoded).hexdigest().encode()]),
+        _floats([box.xmax / width for box in boxes]),
+        _floats([box.xmin / width for box in boxes]),
+        _floats([box.ymax / height for box in boxes]),
+        _floats([box.ymin / height for box in boxes]),
+        _int64s([names_to_ids[box.name] for box in boxes]),
+        _bytes([box.name.encode() for box in boxes]),
+        _int64s([box.difficult for box in boxes]),
+        _int64s([box.truncated for box in boxes]),
+        _bytes([box.pose.encode() for box in boxes]),
+        _bytes([text]),
+        _int64s([width]),
+    )
+    rest = b"".join([_field(1, key + _field(2, value)) for key, value in zip(_KEYS, values, strict=True)])
     # image/encoded is the first key. Before its bytes stand the heads of all that holds them, the innermost last.
     start = b""
     for number, before in ((1, b""), (1, b""), (2, b""), (1, _field(1, b"image/encoded"))):
@@ -97,6 +97,29 @@ def _head(number, size):
 
 def _field(number, content):
     return _head(number, len(content)) + content
+
+
+# in protobuf's deterministic order; image/encoded comes before them
+_KEYS = [
+    _field(1, key)
+    for key in (
+        b"image/filename",
+        b"image/format",
+        b"image/height",
+        b"image/key/sha256",
+        b"image/object/bbox/xmax",
+        b"image/object/bbox/xmin",
+        b"image/object/bbox/ymax",
+        b"image/object/bbox/ymin",
+        b"image/object/class/label",
+        b"image/object/class/text",
+        b"image/object/difficult",
+        b"image/object/truncated",
+        b"image/object/view",
+        b"image/source_id",
+        b"image/width",
+    )
+]
 
 
 # The three kinds of tf.train.Feature; each holds a message whose field 1 are the values.

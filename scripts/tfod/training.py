@@ -2,7 +2,7 @@
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
-from tfod import evaluation, fine_tuning, pipeline_config, saving, train_log
+from tfod import evaluation, fine_tuning, freezing, pipeline_config, saving, train_log
 from tfod.console import InputError, say
 from tfod.train_input import build_train_input, count_images
 from tfod.train_loop import IMAGES_EVERY_N, NonFiniteLoss, TrainLoop
@@ -111,6 +111,8 @@ def train(config, plan, strategy):
         )
         optimizer, (learning_rate,) = optimizer_builder.build(config.train_config.optimizer, global_step=global_step)
         fine_tuning.build_variables(model)
+        trained, frozen = freezing.freeze_variables(model, config.train_config, plan.config_path)
+        say(f"{trained} variables train" + (f", {frozen} are frozen" if frozen else ""))
         if not config.train_config.optimizer.use_moving_average:  # a checkpoint of now is as large as those to come
             optimizer._create_all_weights(model.trainable_variables)
         checkpoint = tf.train.Checkpoint(step=global_step, model=model, optimizer=optimizer)
