@@ -7,6 +7,7 @@ messages travel. Fork only while no other thread runs, and before TensorFlow is 
 
 import contextlib
 import dataclasses
+import gc
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -72,6 +73,7 @@ def _serve(function, pipe, parents_ends):
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     for end in parents_ends:
         end.close()
+    gc.freeze()  # what came with the fork is not searched for cycles again and again
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             message = pipe.recv()
