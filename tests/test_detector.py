@@ -105,6 +105,19 @@ def test_score_classes_boxes_and_iou_leave_out_what_they_say(formats):
         assert len(suppress(boxes, np.zeros(len(boxes)), 0.5)) == len(boxes)
 
 
+def test_a_least_score_changes_no_detection_above_it(formats):
+    """The SavedModel's suppression is then told not to look at the others."""
+    paths, photos = formats
+    everything = Detector(paths["SavedModel"], score=0.0).detect(photos)
+    least = float(np.median(np.concatenate([one.scores for one in everything])))
+    chosen = Detector(paths["SavedModel"], score=least).detect(photos)
+    assert 0 < sum(len(one.scores) for one in chosen) < sum(len(one.scores) for one in everything)
+    for one, other in zip(everything, chosen, strict=True):
+        keep = one.scores >= least
+        assert np.array_equal(one.boxes[keep], other.boxes)
+        assert np.array_equal(one.scores[keep], other.scores)
+
+
 def test_files_that_are_no_detector_are_named(formats, tmp_path):
     paths, _ = formats
     (tmp_path / "text.tflite").write_text("no model")

@@ -67,7 +67,7 @@ class Detector:
         self.threads = threads or len(os.sched_getaffinity(0))
         self.score, self.max_boxes, self.class_agnostic = score, max_boxes, class_agnostic
         self.iou = DEFAULT_IOU if iou is None and class_agnostic else iou
-        self._runtime = open_model(path, self.threads)
+        self._runtime = open_model(path, self.threads, score)
         fixed = self._runtime.batch
         if batch and fixed and batch != fixed:
             raise InputError(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tfod.checkpoints import choose_checkpoint, find_latest_checkpoint
 from tfod.console import InputError, say
+from tfod.graphs import prune_graph, raise_least_score
 
 OUTPUTS = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
 SERVE_TAG, SIGNATURE = "serve", "serving_default"
@@ -54,14 +55,17 @@ def find_model(path):
     )
 
 
-def open_model(path, threads):
+def open_model(path, threads, score=0.0):
     """The `Runtime` of the detector at `path`, to be called by up to `threads` threads at once.
 
-    The machine's cores are shared out among the threads. Raises InputError where it can't be opened.
+    The machine's cores are shared out among the threads. Detections below `score` need not be found. Raises InputError
+    where it can't be opened.
     """
     kind, path = find_model(path)
     cores = max(1, len(os.sched_getaffinity(0)) // threads)
-    openers = {"saved_model": _open_saved_model, "checkpoints": _open_checkpoints, "onnx": _open_onnx}
+    if kind == "saved_model":
+        return _open_saved_model(path, cores, score)
+    openers = {"checkpoints": _open_checkpoints, "onnx": _open_onnx}
     return openers.get(kind, _open_tflite)(path, cores)
 
 
@@ -96,7 +100,7 @@ def _make_session(tf, graph_def, cores):
     return tf.compat.v1.Session(graph=graph, config=config)
 
 
-def _open_saved_model(path, cores):
+def _open_saved_model(path, cores, score):
     """Loads only what the signature needs: tf.saved_model.load would build every function of the model in Python."""
     tf = _import_tensorflow()
     from google.protobuf.message import DecodeError
@@ -119,40 +123,25 @@ def _open_saved_model(path, cores):
     if missing:
         raise InputError(f"{path}: gives no {', '.join(missing)}; name the export of a detector")
     saver, outputs = graph.saver_def, [signature.outputs[name].name for name in OUTPUTS]
-    init = (
-        graph.signature_def["__saved_model_init_op"].outputs if "__saved_model_init_op" in graph.signature_def else {}
-    )
-    init = [part.name for part in init.values()]
+    empty = {node.name for node in graph.graph_def.node if node.op == "NoOp" and not node.input}
+    has_init = "__saved_model_init_op" in graph.signature_def
+    init = graph.signature_def["__saved_model_init_op"].outputs.values() if has_init else ()
+    init = [part.name for part in init if part.name not in empty]  # a detector has nothing to do there
     nodes = [name.split(":")[0] for name in (*outputs, *init, saver.restore_op_name, saver.filename_tensor_name)]
-    session = _make_session(tf, _prune(tf, graph.graph_def, nodes), cores)
+    needed = prune_graph(tf, graph.graph_def, nodes)
+    raise_least_score(tf, needed, score)
+    session = _make_session(tf, needed, cores)
     try:
         variables = str(path / "variables" / "variables")
         session.run(saver.restore_op_name, {saver.filename_tensor_name: variables})
-        session.run([session.graph.as_graph_element(name) for name in init])
+        if init:
+            session.run([session.graph.as_graph_element(name) for name in init])
     except tf.errors.OpError as error:
         raise InputError(f"{path}: its variables can't be loaded ({error.message}); export again") from None
     shape = [size.size for size in inputs[0].tensor_shape.dim]
     batch = shape[0] if shape and shape[0] > 0 else None
     run = session.make_callable(outputs, feed_list=[inputs[0].name])
     return Runtime(run, batch, _read_labels(path.parent / "label_map.pbtxt"))
-
-
-def _prune(tf, graph_def, nodes):
-    """The part of `graph_def` that `nodes` (names) need: less than a third of an export's bytes, most are gradients."""
-    part = tf.compat.v1.graph_util.extract_sub_graph(graph_def, nodes)
-    library = {function.signature.name: function for function in graph_def.library.function}
-    needed, found = {}, [part.node]
-    while found:
-        for node in found.pop():
-            called = [node.op]
-            for attribute in node.attr.values():
-                called += [attribute.func.name, *(function.name for function in attribute.list.func)]
-            for name in called:
-                if name in library and name not in needed:
-                    needed[name] = library[name]
-                    found.append(library[name].node_def)
-    part.library.function.extend(needed.values())
-    return part
 
 
 def _open_checkpoints(path, cores):
