@@ -8,6 +8,8 @@ import time
 
 import pytest
 from conftest import draw_photo, label_photo
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
 from lxml import etree
 from PIL import Image
 
@@ -58,6 +60,34 @@ def mutate(chance, data):
     return bytes(data)
 
 
+def fuzz(number):
+    """Calls the function that it decorates, of a random.Random, for so many seeds: the same ones every time.
+
+    Hypothesis draws the seeds, and prints the one that a failure came with.
+    """
+
+    def call(test):
+        generate = settings(
+            max_examples=number,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),  # they are about examples that take long to draw
+        )
+        seeds = []
+
+        @seed(SEED)
+        @generate
+        @given(st.integers(0, 2**64 - 1))
+        def run(chosen):
+            seeds.append(chosen)
+            test(random.Random(chosen))
+
+        run()
+        assert len(set(seeds)) == number
+
+    return call
+
+
 def expect_named(faults, *paths):
     for fault in faults:
         assert isinstance(fault, Fault), fault
@@ -106,12 +136,14 @@ def test_two_thousand_xml_files(room):
     from dataset_checks import look_at
     from dataset_fixes import make_fix, write_fix
 
-    chance = random.Random(SEED)
     image, xml, fixed = room / "images/a.jpg", room / "images/a.xml", room / "fixed"
     seeds = make_annotations(room)
     before = list_files(room)
     clean = corrected = 0
-    for _ in range(2000):
+
+    @fuzz(2000)
+    def damage(chance):
+        nonlocal clean, corrected
         xml.write_bytes(mutate(chance, chance.choice(seeds)))
         with Stopwatch():
             photo, names, faults, warnings = check_photo(image, xml, decode=False)
@@ -128,6 +160,7 @@ def test_two_thousand_xml_files(room):
             corrected += 1
             expect_named(write_fix(fix, fixed, fixed, {"cat": 1, "dog": 2}), fixed / "a.xml", fixed / "a.jpg")
             etree.parse(fixed / "a.xml")
+
     assert 100 < clean < 1900 and corrected > 10  # neither always nor never
     after = {path: time for path, time in list_files(room).items() if fixed not in (path, *path.parents)}
     before[xml] = after[xml]
@@ -136,8 +169,7 @@ def test_two_thousand_xml_files(room):
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow warns of some damage before it raises
-def test_five_hundred_images(room):
-    chance = random.Random(SEED)
+def test_six_hundred_images(room):
     seeds = []
     for kind, options in (("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("PNG", {"bits": 4})):
         for mode in ("RGB", "L", "P" if kind == "PNG" else "CMYK"):
@@ -149,7 +181,10 @@ def test_five_hundred_images(room):
     path = room / "images/a.jpg"
     before = list_files(room)
     clean = 0
-    for _ in range(600):
+
+    @fuzz(600)
+    def damage(chance):
+        nonlocal clean
         path.write_bytes(mutate(chance, chance.choice(seeds)))
         ends = []
         for read in (
@@ -170,30 +205,34 @@ def test_five_hundred_images(room):
             clean += 1
             assert whole.mode == small[0].mode == "RGB" and whole.size == checked.upright_size
             assert small[1] == checked == header
+
     assert 30 < clean < 570
     before[path] = list_files(room)[path]
     assert list_files(room) == before
 
 
-def test_two_hundred_label_maps(room):
-    chance = random.Random(SEED)
-    seed = b"item {\n  id: 1\n  name: 'cat'\n}\n# pets\nitem {\n  name: \"/m/01\"\n  id: 2\n  display_name: 'dog'\n}\n"
+def test_four_hundred_label_maps(room):
+    whole = b"item {\n  id: 1\n  name: 'cat'\n}\n# pets\nitem {\n  name: \"/m/01\"\n  id: 2\n  display_name: 'dog'\n}\n"
     path = room / "label_map.pbtxt"
     path.touch()
     before = list_files(room)
     clean = 0
-    for _ in range(400):
-        path.write_bytes(mutate(chance, seed))
+
+    @fuzz(400)
+    def damage(chance):
+        nonlocal clean
+        path.write_bytes(mutate(chance, whole))
         with Stopwatch():
             try:
                 names_to_ids = read_label_map(path)
             except InputError as error:
                 expect_named(error.faults, path)
-                continue
+                return
         clean += 1
         assert names_to_ids and all(name and number > 0 for name, number in names_to_ids.items())
         assert len(set(names_to_ids.values())) == len(names_to_ids)
         find_near_name("cta", names_to_ids)
+
     assert 20 < clean < 380
     before[path] = list_files(room)[path]
     assert list_files(room) == before
