@@ -53,8 +53,15 @@ def run(folder, *words, code=0):
     return done.stderr
 
 
+def hear_signals():
+    """Undoes what a shell's background, or nohup, have ignored by all that they start."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start(workspace, *words, **options):
-    return subprocess.Popen([sys.executable, str(SCRIPT), *MODEL, *map(str, words)], cwd=workspace, **options)
+    command = [sys.executable, str(SCRIPT), *MODEL, *map(str, words)]
+    return subprocess.Popen(command, cwd=workspace, preexec_fn=hear_signals, **options)
 
 
 def wait_for_step(process, model_dir, step):
