@@ -92,8 +92,10 @@ def test_two_workers_train_the_model_that_one_would(workspace):
     expected = read_losses(workspace / "models/one")
     assert [row[0] for row in expected] == [1, 4]
     for folder in ("models/m", "models/m/worker_1"):
-        for row, wanted in zip(read_losses(workspace / folder), expected, strict=True):
-            assert row == pytest.approx(wanted, rel=1e-4)
+        for (step, *losses), (wanted_step, *wanted) in zip(read_losses(workspace / folder), expected, strict=True):
+            assert step == wanted_step
+            # a sum over the images of the batch, of which upstream takes the mean over the workers
+            assert [2 * loss for loss in losses] == pytest.approx(wanted, rel=1e-4)
 
 
 def wait_for_step(workspace, step, workers):
