@@ -157,12 +157,12 @@ def find_step(model_dir):
     checkpoint = find_latest_checkpoint(model_dir)
     if not checkpoint:
         return 0
-    import tfod.compat  # noqa: F401 - a quiet TensorFlow, with Keras 2
-
     import tensorflow as tf
 
+    from tfod import saving
+
     try:
-        return int(tf.train.load_variable(checkpoint, "step/.ATTRIBUTES/VARIABLE_VALUE"))
+        return saving.read_step(checkpoint)
     except (tf.errors.OpError, ValueError):  # damaged: the training finds an older one
         return 0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
-from tfod import exporting, files, fine_tuning
+from tfod import exporting, files, fine_tuning, saving
 
 # The rows of pycocotools' summary: title, IoU, area, detections an image, and upstream's name of the metric.
 COCO_ROWS = [
@@ -130,11 +130,9 @@ def _draw_side_by_side(found, index, eval_config, number):
 def restore_checkpoint(config, model, checkpoint):
     """Puts the weights of `checkpoint`, or its moving averages where `config` evaluates these, into the DetectionModel
     `model`, and returns the checkpoint's step. Raises InputError if it is of another model."""
-    import tensorflow as tf
-
     fine_tuning.build_variables(model)
     exporting.restore_weights(config, model, checkpoint)()
-    return int(tf.train.load_variable(checkpoint, "step/.ATTRIBUTES/VARIABLE_VALUE"))
+    return saving.read_step(checkpoint)
 
 
 def write_metrics(path, step, checkpoint, metrics):

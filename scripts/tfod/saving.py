@@ -115,6 +115,13 @@ def require_room(folder, size):
         )
 
 
+def read_step(prefix):
+    """The step that a checkpoint was written at. Raises TensorFlow's OpError or ValueError if that can't be read."""
+    import tensorflow as tf
+
+    return int(tf.train.load_variable(prefix, "step/.ATTRIBUTES/VARIABLE_VALUE"))
+
+
 def is_sound(prefix):
     """Whether all of a checkpoint can be read: TensorFlow checks the sum of every variable."""
     import tensorflow as tf

@@ -97,7 +97,7 @@ def train(config, plan, strategy):
     chief = strategy.extended.should_checkpoint
     folder = plan.model_dir if chief else plan.model_dir / f"worker_{strategy.cluster_resolver.task_id}"
     latest = saving.find_sound_checkpoint(plan.model_dir)
-    first = int(tf.train.load_variable(latest, "step/.ATTRIBUTES/VARIABLE_VALUE")) if latest else 0
+    first = saving.read_step(latest) if latest else 0
     images = count_images(config)
     for line in train_log.describe_run(config, plan.seed, images, strategy):
         say(line)
