@@ -119,7 +119,10 @@ def train(config, plan, strategy):
         checkpoint.save_counter.assign(0)  # exists from here on: whoever restores a checkpoint expects it there
         size, shapes = saving.rehearse(checkpoint.write, folder)
         saving.require_room(folder, size)
+        averages = config.train_config.optimizer.use_moving_average
         if latest:
+            if averages:  # which have to be there for their values to be restored
+                optimizer.shadow_copy(model)
             _resume(checkpoint, latest, shapes, plan.config_path)
             say(f"resuming {plan.model_dir.name} at step {first} of {config.train_config.num_steps}")
         elif config.train_config.fine_tune_checkpoint:
@@ -129,7 +132,7 @@ def train(config, plan, strategy):
             say(f"  {fine_tuning.describe_matches(matched)}")
         else:
             say("starting with new weights")
-        if config.train_config.optimizer.use_moving_average and not latest:
+        if averages and not latest:
             optimizer.shadow_copy(model)  # the moving average starts as a copy of the variables
         writer = tf.summary.create_file_writer(str(folder / "train"))
         with writer.as_default(), tf.summary.record_if(False):
