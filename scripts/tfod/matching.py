@@ -1,83 +1,114 @@
-"""Middle module: which detection is right at which IoU, as COCO pairs detections with ground truth."""
+"""Middle module: which detection finds which ground truth box, by COCO's rules, for all images and classes at once."""
 
-import contextlib
-import io
 from typing import NamedTuple
 
 import numpy as np
 
-COCO_IOUS = np.linspace(0.5, 0.95, 10)
+MOST = 100  # detections of an image and class that COCO counts
 
 
-class Matches(NamedTuple):
-    """One class's detections, best first, equal scores in the order of the images, at most 100 of an image.
+class Pairs(NamedTuple):
+    """P pairs of a detection and a ground truth box of one image, sorted by detection, IoU, truth.
 
-    image: int64 [D], index into the list of images
-    score: float64 [D]
-    correct: bool [T, D], paired with an object at each of T IoUs
-    ignored: bool [T, D], paired with a crowd, and not counted
-    truths: int64 [images], the number of objects (without crowds) in each image
+    found, truth: int64 [P], indexes of the detection and of the truth
+    iou: float64 [P], their IoU; with a crowd, the share of the detection that is inside of it
     """
 
-    image: np.ndarray
-    score: np.ndarray
-    correct: np.ndarray
-    ignored: np.ndarray
-    truths: np.ndarray
+    found: np.ndarray
+    truth: np.ndarray
+    iou: np.ndarray
 
 
-def match_detections(evaluated, ious=COCO_IOUS):
-    """Dict class id -> `Matches` of `Evaluated`, by pycocotools itself, for every class of the label map."""
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
-        coco = _run_pycocotools(evaluated, ious)
-    count = len(evaluated.images)
-    found = {}
-    for number, label in enumerate(sorted(evaluated.names)):
-        entries = coco.evalImgs[number * count : (number + 1) * count]
-        entries = [(image, one) for image, one in enumerate(entries) if one is not None]
-        image = np.array([image for image, one in entries for _ in one["dtScores"]], np.int64)
-        score = np.array([score for _, one in entries for score in one["dtScores"]], np.float64)
-        nothing = np.zeros((len(ious), 0), bool)
-        correct = np.concatenate([nothing, *(one["dtMatches"] > 0 for _, one in entries)], axis=1)
-        ignored = np.concatenate([nothing, *(one["dtIgnore"].astype(bool) for _, one in entries)], axis=1)
-        truths = np.zeros(count, np.int64)
-        for index, one in entries:
-            truths[index] = np.count_nonzero(np.asarray(one["gtIgnore"]) == 0)
-        order = np.argsort(-score, kind="stable")
-        correct &= ~ignored
-        found[label] = Matches(image[order], score[order], correct[:, order], ignored[:, order], truths)
-    return found
+def rank_in_groups(group):
+    """int64 [N]: how many entries before it have the same number in `group`, int [N]."""
+    order = np.argsort(group, kind="stable")
+    ordered = np.asarray(group)[order]
+    fresh = np.append(True, ordered[1:] != ordered[:-1]) if len(ordered) else np.zeros(0, bool)
+    starts = np.flatnonzero(fresh)
+    rank = np.empty(len(ordered), np.int64)
+    rank[order] = np.arange(len(ordered)) - starts[np.cumsum(fresh) - 1]
+    return rank
 
 
-def _run_pycocotools(evaluated, ious):
-    """pycocotools' COCOeval of one area, all, after its evaluate()."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
+def group_by_class(evaluated):
+    """int64 [D]: a number for the image and class of each detection of an `Evaluated`."""
+    found = evaluated.detections
+    labels, number = np.unique(found.label, return_inverse=True)
+    return found.image * max(1, len(labels)) + number
 
-    images = [{"id": index} for index in range(len(evaluated.images))]
-    categories = [{"id": label} for label in evaluated.names]
-    sides = []
-    for boxes in (evaluated.truths, evaluated.detections):
-        extents = boxes.box[:, 2:] - boxes.box[:, :2]
-        corners = np.concatenate([boxes.box[:, 1::-1], extents[:, ::-1]], axis=1).tolist()
-        columns = zip(boxes.image.tolist(), boxes.label.tolist(), corners, extents.prod(axis=1).tolist(), strict=True)
-        side = COCO()
-        side.dataset = {"images": images, "categories": categories}
-        side.dataset["annotations"] = [
-            {"id": number, "image_id": image, "category_id": label, "bbox": box, "area": area, "iscrowd": 0}
-            for number, (image, label, box, area) in enumerate(columns, start=1)
-        ]
-        sides.append(side)
-    truths, found = sides
-    for one, crowd in zip(truths.dataset["annotations"], evaluated.truths.crowd.tolist(), strict=True):
-        one["iscrowd"] = int(crowd)
-    for one, score in zip(found.dataset["annotations"], evaluated.detections.score.tolist(), strict=True):
-        one["score"] = score
-    for side in sides:
-        side.createIndex()
-    coco = COCOeval(truths, found, "bbox")
-    coco.params.iouThrs = np.asarray(ious)
-    coco.params.areaRng, coco.params.areaRngLbl = coco.params.areaRng[:1], ["all"]
-    coco.params.imgIds, coco.params.catIds = list(range(len(images))), sorted(evaluated.names)
-    coco.evaluate()
-    return coco
+
+def find_counted(evaluated):
+    """(bool [D], bool [T]): the detections and truths of an `Evaluated` that COCO looks at.
+
+    What is of a class that `names` does not have is left out, as upstream does, and so are all but the 100 best
+    detections of an image and class.
+    """
+    known = np.array(sorted(evaluated.names), np.int64)
+    found, truths = evaluated.detections, evaluated.truths
+    counted = np.isin(found.label, known) & (rank_in_groups(group_by_class(evaluated)) < MOST)
+    return counted, np.isin(truths.label, known)
+
+
+def to_coco_boxes(box):
+    """Boxes float64 [N, 4], `[ymin, xmin, ymax, xmax]`, as `[x, y, width, height]`."""
+    ymin, xmin, ymax, xmax = box.T
+    return np.stack([xmin, ymin, xmax - xmin, ymax - ymin], 1)
+
+
+def find_pairs(evaluated, least):
+    """`Pairs` of what `find_counted` leaves, of any class, with an IoU (as pycocotools has it) of `least` at least."""
+    from pycocotools import mask
+
+    counted, known = (np.flatnonzero(one) for one in find_counted(evaluated))
+    found, truths = evaluated.detections, evaluated.truths
+    found_box, truth_box = to_coco_boxes(found.box[counted]), to_coco_boxes(truths.box[known])
+    crowd = truths.crowd[known].astype(np.uint8)
+    edges = np.arange(len(evaluated.images) + 1)
+    found_edges = np.searchsorted(found.image[counted], edges).tolist()
+    truth_edges = np.searchsorted(truths.image[known], edges).tolist()
+    parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+    for i in range(len(evaluated.images)):
+        (a, b), (c, d) = found_edges[i : i + 2], truth_edges[i : i + 2]
+        if a < b and c < d:
+            iou = mask.iou(found_box[a:b], truth_box[c:d], crowd[c:d])
+            rows, columns = np.nonzero(iou >= least)
+            parts.append((rows + a, columns + c, iou[rows, columns]))
+    rows, columns, iou = (np.concatenate(part) for part in zip(*parts, strict=True))
+    order = np.lexsort((columns, iou, rows))
+    return Pairs(counted[rows[order]], known[columns[order]], iou[order])
+
+
+def keep_pairs(pairs, mask):
+    """The `Pairs` where `mask`, bool [P], is True."""
+    return Pairs(*(one[mask] for one in pairs))
+
+
+def match_pairs(pairs, group, thresholds, ignored, crowd):
+    """COCO's matching, for L IoU thresholds and A ways to ignore truths at once: (int64 [N], int32 [L, A, N]).
+
+    The first are the N detections that occur in `pairs`; the second the truth that each of them found, or -1.
+
+    Detections of one `group` (int [D]) choose one after the other, in the order of their index. Each takes the truth
+    with the largest IoU, from the threshold on, that none took before; of equal ones the last. One that is `ignored`
+    (bool [A, T]) is taken only where no other is left; one that is a `crowd` (bool [T]) may be taken again.
+    """
+    rows, row = np.unique(pairs.found, return_inverse=True)
+    rank = rank_in_groups(group[rows])
+    order = np.argsort(rank[row], kind="stable")
+    edges = np.searchsorted(rank[row][order], np.arange(rank.max(initial=-1) + 2))
+    thresholds = np.asarray(thresholds, np.float64)[:, None, None]
+    taken = np.zeros((len(thresholds), *ignored.shape), bool)
+    match = np.full((len(thresholds), len(ignored), len(rows)), -1, np.int32)
+    for start, stop in zip(edges[:-1], edges[1:], strict=True):  # the best of every group, the second best, ...
+        some = order[start:stop]
+        truth, here, number = pairs.truth[some], row[some], len(some)
+        able = (pairs.iou[some] >= thresholds) & (crowd[truth] | ~taken[:, :, truth])
+        # a pair's value is its place in the order of IoU; what is not ignored comes before all that is
+        value = np.arange(number, dtype=np.int32) + np.where(ignored[:, truth], 0, number).astype(np.int32)
+        starts = np.flatnonzero(np.append(True, here[1:] != here[:-1]))
+        best = np.maximum.reduceat(np.where(able, value, np.int32(-1)), starts, axis=2)
+        choice = np.where(best < 0, -1, truth[best % number])
+        match[:, :, here[starts]] = choice
+        level, way, place = np.nonzero(choice >= 0)
+        taken[level, way, choice[level, way, place]] = True
+    return rows, match
