@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from random_evaluated import make_random
 
+from tfod.bootstrap import match_detections
 from tfod.evaluated import Evaluated, Image, make_detections, make_truths
-from tfod.matching import match_detections
 from tfod.pr_summaries import THRESHOLDS, count_at_thresholds, write_pr_curves
 
 

@@ -8,7 +8,27 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tfod import matching
+
+IOUS = np.linspace(0.5, 0.95, 10)  # COCO's
 RECALLS = np.linspace(0, 1, 101)  # where COCO reads the precision off
+
+
+class Matches(NamedTuple):
+    """One class's counted detections, best first, of equal scores the earlier image's first.
+
+    image: int64 [D], index into the list of images
+    score: float64 [D]
+    correct: bool [T, D], an object is found, at each of T IoUs
+    ignored: bool [T, D], in a crowd, and neither right nor wrong
+    truths: int64 [images], the number of objects (no crowds) in each image
+    """
+
+    image: np.ndarray
+    score: np.ndarray
+    correct: np.ndarray
+    ignored: np.ndarray
+    truths: np.ndarray
 
 
 class Measured(NamedTuple):
@@ -22,13 +42,35 @@ class Measured(NamedTuple):
     recall: np.ndarray
 
 
+def match_detections(evaluated, ious=IOUS):
+    """Dict class id -> `Matches` of an `Evaluated`, for every class of its label map, sorted."""
+    found, truths = evaluated.detections, evaluated.truths
+    counted, known = matching.find_counted(evaluated)
+    pairs = matching.find_pairs(evaluated, ious[0])
+    pairs = matching.keep_pairs(pairs, found.label[pairs.found] == truths.label[pairs.truth])
+    group = matching.group_by_class(evaluated)
+    rows, match = matching.match_pairs(pairs, group, ious, truths.crowd[None], truths.crowd)
+    truth = np.full((len(ious), len(found.score)), -1)
+    truth[:, rows] = match[:, 0]
+    ignored = np.append(truths.crowd, False)[truth]
+    correct = (truth >= 0) & ~ignored
+    real = known & ~truths.crowd
+    matches = {}
+    for label in sorted(evaluated.names):
+        mine = np.flatnonzero(counted & (found.label == label))
+        mine = mine[np.argsort(-found.score[mine], kind="stable")]
+        there = np.bincount(truths.image[real & (truths.label == label)], minlength=len(evaluated.images))
+        matches[label] = Matches(found.image[mine], found.score[mine], correct[:, mine], ignored[:, mine], there)
+    return matches
+
+
 def draw_resamples(images, number, seed):
     """int64 [number, images]: how many times each of the images is in each resample."""
     return np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=number)
 
 
 def measure_resamples(matches, counts):
-    """`Measured`, of what `matching.match_detections` returns and of int [R, images], how many times an image is there.
+    """`Measured`, of what `match_detections` returns and of int [R, images], how many times an image is there.
 
     It is what pycocotools finds in a data set in which the images are really repeated. (Where two detections of one
     image have the same score to the last digit, its copies are counted one detection after the other.)

@@ -4,7 +4,7 @@ import tfod.compat  # noqa: F401 - a quiet TensorFlow
 
 import numpy as np
 
-from tfod.matching import match_detections
+from tfod.bootstrap import match_detections
 
 THRESHOLDS = np.linspace(0, 1, 201)  # the page takes them as evenly spaced from 0 to 1
 
