@@ -266,9 +266,9 @@ prelabel: workspace-there
 	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/inference_main_v2.py" -m "exported_models/$(MODEL)/saved_model" \
 	  -l annotations/label_map.pbtxt -i images -o prelabel --save voc --unlabelled --score $(SCORE)
 
-## show the curves of all models on http://127.0.0.1:PORT
+## show the curves of all models on http://127.0.0.1:PORT; Ctrl-C ends it
 tensorboard: workspace-there
-	@$(IN_WORKSPACE) $(PY) -m tensorboard.main --logdir models --host $(TENSORBOARD_HOST) --port $(PORT)
+	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/start_tensorboard.py" --logdir models --host "$(TENSORBOARD_HOST)" --port "$(PORT)"
 
 # ---------------------------------------------------------------- whole stories
 
