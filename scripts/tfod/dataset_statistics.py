@@ -163,8 +163,8 @@ def share_covered(best_iou, threshold):
     return float((best_iou >= threshold).mean()) if len(best_iou) else 0.0
 
 
-def format_summary(statistics):
-    """The numbers as a table of plain text: a row for each, a column for each side."""
+def list_rows(statistics):
+    """The numbers as rows of texts: a label, and a cell for each side; first the names of the sides."""
     sides = statistics.sides.values()
     rows = [("", *statistics.sides)]
     rows.append(("images", *(f"{len(side.photos):,}" for side in sides)))
@@ -183,6 +183,12 @@ def format_summary(statistics):
             f"{share_covered(side.best_iou, statistics.threshold):.1%}" if len(side.sizes) else "-" for side in sides
         ]
         rows.append((f"reached by an anchor (IoU >= {statistics.threshold:g})", *covered))
+    return rows
+
+
+def format_summary(statistics):
+    """The numbers as a table of plain text: a row for each, a column for each side."""
+    rows = list_rows(statistics)
     columns = list(zip(*rows, strict=True))
     first = max(map(_measure_text, columns[0]))
     widths = [max(8, *map(len, column)) + 2 for column in columns[1:]]

@@ -31,14 +31,14 @@ def describe_run(config, seed, images, strategy):
     epochs = train.num_steps * train.batch_size / max(images, 1)
     replicas = strategy.num_replicas_in_sync
     return [
-        f"Python {platform.python_version()}, TensorFlow {tf.__version__}, {_find_commit()}",
+        f"Python {platform.python_version()}, TensorFlow {tf.__version__}, {find_commit()}",
         f"seed {seed}; devices {', '.join(devices)}" + (f"; {replicas} replicas" if replicas > 1 else ""),
         f"{images} training images; batches of {train.batch_size}; {train.num_steps} steps, which are"
         f" {epochs:.1f} epochs",
     ]
 
 
-def _find_commit():
+def find_commit():
     """The commit of these scripts, with a + where files differ from it."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--exclude=*"]
     try:
