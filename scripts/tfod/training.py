@@ -4,6 +4,7 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 from tfod import evaluation, fine_tuning, freezing, pipeline_config, saving, train_log
 from tfod.console import InputError, say
+from tfod.tracing import build_plainly, trace_plainly
 from tfod.train_input import build_train_input, count_images
 from tfod.train_loop import IMAGES_EVERY_N, NonFiniteLoss, TrainLoop
 
@@ -104,7 +105,7 @@ def train(config, plan, strategy):
     with strategy.scope():
         model = model_builder.build(config.model, is_training=True, add_summaries=plan.record_summaries)
         dataset = strategy.distribute_datasets_from_function(
-            lambda context: build_train_input(config, model, plan.seed, first, context)
+            lambda context: build_plainly(build_train_input, config, model, plan.seed, first, context)
         )
         global_step = tf.Variable(
             first, trainable=False, dtype=tf.int64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
@@ -159,7 +160,7 @@ def _resume(checkpoint, path, shapes, config_path):
 
 
 def _build_step(config, plan, strategy, model, optimizer, global_step):
-    """A tf.function (features, labels, flags) -> (losses by upstream's names, flags) of one training step.
+    """A function (features, labels, flags) -> (losses by upstream's names, flags) of one training step.
 
     Losses are float32 scalars of all replicas together; `flags`, float32 [2], are added up over all workers.
     """
@@ -187,7 +188,6 @@ def _build_step(config, plan, strategy, model, optimizer, global_step):
     if plan.jit_compile:
         step = tf.function(step, jit_compile=True)
 
-    @tf.function
     def run_step(features, labels, flags):
         with tf.summary.record_if(plan.record_summaries and tf.equal(global_step % IMAGES_EVERY_N, 0)):
             losses, flags = strategy.run(lambda *batch: (step(*batch[:2]), batch[2]), (features, labels, flags))
@@ -196,7 +196,7 @@ def _build_step(config, plan, strategy, model, optimizer, global_step):
             "SUM", flags, axis=None
         )
 
-    return run_step
+    return trace_plainly(run_step)
 
 
 def _build_measuring(config, plan, model, optimizer):
