@@ -4,7 +4,6 @@ from evaluations import CASES, NAMES, evaluations, make, run_pycocotools
 from hypothesis import given, settings
 
 from tfod import coco_metrics
-from tfod.evaluation import COCO_ROWS
 
 
 def run_upstream(evaluated):
@@ -94,10 +93,6 @@ def test_perfect_detections_have_1_and_sizes_that_do_not_occur_have_minus_1():
     assert metrics["DetectionBoxes_Precision/mAP"] == pytest.approx(1)
     assert metrics["DetectionBoxes_Precision/mAP (medium)"] == -1
     assert metrics["DetectionBoxes_Recall/AR@1"] == 1
-
-
-def test_names_are_in_the_order_of_the_table():
-    assert [row[-1] for row in COCO_ROWS] == coco_metrics.NAMES
 
 
 def test_the_evaluated_stays_as_it_was():

@@ -112,8 +112,8 @@ def _match(evaluated, params):
 
 
 def _cut(rank, score, matched, passed, truths_passed, limit):
-    """What pycocotools keeps of one image, with the `limit` best detections."""
-    keep = rank < limit
+    """What pycocotools keeps of one image, with the `limit` best detections of each real one."""
+    keep = (rank < limit) & ~passed.all(0)  # pycocotools walks over those that never count, for nothing
     return {
         "dtScores": score[keep],
         "dtMatches": matched[:, keep],
