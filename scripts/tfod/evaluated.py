@@ -100,12 +100,12 @@ def write_evaluated(folder, evaluated):
         ],
         "categories": [{"id": number, "name": name} for number, name in sorted(evaluated.names.items())],
     }
-    results = [
+    results = (  # not a list: half a million dicts are 200 MB
         {"image_id": image + 1, "category_id": label, "bbox": box, "score": score}
         for image, label, box, score in zip(
             found.image.tolist(), found.label.tolist(), _to_coco(found.box), found.score.tolist(), strict=True
         )
-    ]
+    )
     write_text(folder / GROUND_TRUTH, json.dumps(data, ensure_ascii=False) + "\n")
     write_text(folder / DETECTIONS, "[" + ",\n".join(map(json.dumps, results)) + "]\n")
 
