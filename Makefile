@@ -67,7 +67,7 @@ CHECKPOINT_EVERY ?= 500
 EVAL_EVERY ?= 0
 ## evaluations without a better one after which training ends; 0 never ends it
 PATIENCE ?= 0
-## checkpoint to export: latest, best or a number; empty takes the best where there is one, else the latest
+## checkpoint to measure or export: latest, best or a number; empty measures the latest, and exports the best if there is one
 CHECKPOINT ?=
 ## images a call of the export: a number, or dynamic for any; empty is 1
 EXPORT_BATCH ?=
@@ -224,10 +224,10 @@ train: config
 	  --seed=$(SEED) --checkpoint_every_n=$(CHECKPOINT_EVERY) --eval_every_n=$(EVAL_EVERY) --patience=$(PATIENCE) \
   --num_workers=$(WORKERS)
 
-## measure the newest checkpoint on the test photos: models/MODEL/metrics.json
+## measure a checkpoint, CHECKPOINT or the newest, on the test photos: models/MODEL/metrics.json
 eval: workspace-there
-	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/model_main_tf2.py" --model_dir="models/$(MODEL)" --pipeline_config_path="$(CONFIG)" \
-	  --checkpoint_dir="models/$(MODEL)"
+	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/evaluate.py" --model "models/$(MODEL)" --pipeline_config_path "$(CONFIG)" \
+	  $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
 
 ## export the best checkpoint where there is one, else the newest: exported_models/MODEL
 export: workspace-there

@@ -9,11 +9,9 @@
 
 import json
 import os
-from glob import glob
 from pathlib import Path
 
-from tfod import files
-from tfod.checkpoints import find_latest_checkpoint, list_checkpoint_files, require_checkpoint
+from tfod.checkpoints import find_latest_checkpoint, require_checkpoint
 from tfod.console import InputError, add_flag, make_parser, run, say
 
 
@@ -172,33 +170,19 @@ def evaluate(arguments):
         require_checkpoint(arguments.checkpoint_dir)
     on_train = arguments.eval_on_train_data
     config = read_checked_config(arguments, for_training=on_train)
-    from tfod import evaluation
+    from tfod import evaluation, metric_sets, metrics_files
 
-    reader = config.train_input_reader if on_train else config.eval_input_reader[0]
+    if faults := metric_sets.find_faults(config.eval_config, arguments.pipeline_config_path):
+        raise InputError(*faults)
     sample = arguments.sample_1_of_n_eval_on_train_examples if on_train else arguments.sample_1_of_n_eval_examples
     if sample:
-        reader.sample_1_of_n_examples = sample
+        evaluation.get_reader(config, on_train).sample_1_of_n_examples = sample
     model_dir = Path(arguments.model_dir)
-    metrics_path = model_dir / ("metrics_on_train.json" if on_train else "metrics.json")
-    records = [name for pattern in reader.tf_record_input_reader.input_path for name in sorted(glob(pattern))]
-    model = None
-    for checkpoint in find_checkpoints(arguments):
-        fingerprint = files.fingerprint(
-            [*list_checkpoint_files(checkpoint), *records, reader.label_map_path],
-            config=config.SerializeToString(deterministic=True).hex(),
-        )
-        if files.is_current(metrics_path, fingerprint):
-            say(f"{metrics_path} is up to date")
-        else:
-            say(f"evaluating {checkpoint} on {', '.join(records)}")
-            if model is None:
-                summary_dir = model_dir / ("eval_on_train" if on_train else "eval")
-                model, measure = evaluation.build_evaluation(config, summary_dir, on_train)
-            step = evaluation.restore_checkpoint(config, model, checkpoint)
-            evaluation.write_metrics(metrics_path, step, checkpoint, measure(step))
-            files.mark_current(metrics_path, fingerprint)
-        report = evaluation.read_metrics(metrics_path)
-        print(evaluation.format_metrics(report), flush=True)
+    folder = model_dir / "on_train" if on_train else model_dir
+    summary_dir = model_dir / ("eval_on_train" if on_train else "eval")
+    checkpoints = find_checkpoints(arguments)
+    for report in evaluation.evaluate_checkpoints(config, checkpoints, folder, summary_dir, on_train):
+        print(metrics_files.format_metrics(report), flush=True)
         if report["step"] >= config.train_config.num_steps:
             break
 

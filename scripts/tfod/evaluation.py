@@ -1,159 +1,259 @@
-"""Top module: COCO metrics of a checkpoint, computed by the OD API and pycocotools."""
+"""Top module: what a detector is worth: checkpoints and exports measured on labelled images."""
 
 import collections
-import contextlib
 import copy
-import io
-import json
+import itertools
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
-from tfod import exporting, files, fine_tuning, saving
+import numpy as np
 
-# The rows of pycocotools' summary: title, IoU, area, detections an image, and upstream's name of the metric.
-COCO_ROWS = [
-    ("Average Precision", "AP", "0.50:0.95", "all", 100, "DetectionBoxes_Precision/mAP"),
-    ("Average Precision", "AP", "0.50", "all", 100, "DetectionBoxes_Precision/mAP@.50IOU"),
-    ("Average Precision", "AP", "0.75", "all", 100, "DetectionBoxes_Precision/mAP@.75IOU"),
-    ("Average Precision", "AP", "0.50:0.95", "small", 100, "DetectionBoxes_Precision/mAP (small)"),
-    ("Average Precision", "AP", "0.50:0.95", "medium", 100, "DetectionBoxes_Precision/mAP (medium)"),
-    ("Average Precision", "AP", "0.50:0.95", "large", 100, "DetectionBoxes_Precision/mAP (large)"),
-    ("Average Recall", "AR", "0.50:0.95", "all", 1, "DetectionBoxes_Recall/AR@1"),
-    ("Average Recall", "AR", "0.50:0.95", "all", 10, "DetectionBoxes_Recall/AR@10"),
-    ("Average Recall", "AR", "0.50:0.95", "all", 100, "DetectionBoxes_Recall/AR@100"),
-    ("Average Recall", "AR", "0.50:0.95", "small", 100, "DetectionBoxes_Recall/AR@100 (small)"),
-    ("Average Recall", "AR", "0.50:0.95", "medium", 100, "DetectionBoxes_Recall/AR@100 (medium)"),
-    ("Average Recall", "AR", "0.50:0.95", "large", 100, "DetectionBoxes_Recall/AR@100 (large)"),
-]
+from tfod import curves, error_kinds, exporting, files, fine_tuning, metric_sets, saving
+from tfod.checkpoints import list_checkpoint_files
+from tfod.coco_metrics import measure_coco
+from tfod.console import InputError, say, show_progress
+from tfod.evaluated import Evaluated, Image, make_detections, make_truths
+from tfod.label_map import read_label_map
+from tfod.metrics_files import METRICS, is_measured, keep_measured, list_classes, list_errors, read_metrics
+from tfod.samples import Result, decode_sample, open_records
+
+CLASS_AGNOSTIC = {1: "object"}  # as upstream names what a model finds that tells no classes apart
+PHOTOS = 32  # that are in memory at a time for an exported detector
 
 
-def build_evaluation(config, summary_dir, on_train_data=False, model=None):
+class Measured(NamedTuple):
+    """`evaluated`: Evaluated; `samples`: the `Sample` of each image; `metrics`: dict upstream's name -> float, -1 where
+    there is nothing to measure; `seconds`: dict of what took how long."""
+
+    evaluated: Evaluated
+    samples: list
+    metrics: dict
+    seconds: dict
+
+
+# ---------------------------------------------------------------- checkpoints
+
+
+def build_evaluation(config, summary_dir, on_train_data=False, model=None, source=None, batch=None):
     """Builds the evaluation of `config` (TrainEvalPipelineConfig) once: returns (model, `evaluate`).
 
-    `evaluate(step)` goes once over the evaluation records (the training records with `on_train_data`), writes
-    TensorBoard summaries to `summary_dir`, and returns the metrics: every metric and loss of upstream's evaluation
-    under upstream's names as floats, -1 where COCO has nothing to measure. It measures what the DetectionModel `model`
-    holds at that moment; without one, a new model is built, and `restore_checkpoint` fills it.
+    `evaluate(step)` goes once over `source` (`tfod.samples.Source`; None: the evaluation records of `config`, or the
+    training records with `on_train_data`), writes TensorBoard's summaries to `summary_dir`, and returns `Measured`:
+    every metric and loss of upstream's evaluation with a batch of one image. It measures what the DetectionModel
+    `model` holds at that moment; without one, a new model is built, and `restore_checkpoint` fills it. `batch` images
+    are a call of the model, where it takes several; None: as many as is good.
     """
     import tensorflow as tf
-    from object_detection import eval_util, inputs
     from object_detection.builders import model_builder
-    from object_detection.utils import label_map_util
 
-    eval_config = config.eval_config
-    reader = copy.deepcopy(config.train_input_reader if on_train_data else config.eval_input_reader[0])
-    reader.num_epochs, reader.shuffle = 1, False
+    from tfod import eval_summaries
+    from tfod.forward import build_forward
+
+    reader = copy.deepcopy(get_reader(config, on_train_data))
+    source = source or open_config_records(config, on_train_data)
     if model is None:
         # the training's model, as upstream's evaluation builds it: another one has no losses
         model = model_builder.build(config.model, is_training=True, add_summaries=False)
-    dataset = inputs.eval_input(
-        eval_config=eval_config, eval_input_config=reader, model_config=config.model, model=model
-    )
-    classes = label_map_util.create_category_index_from_labelmap(reader.label_map_path)
-    options = eval_util.evaluator_options_from_eval_config(eval_config)
-    measure = _trace_measuring(config, model)
+    forward = build_forward(config, model, reader, batch)
     writer = tf.summary.create_file_writer(str(Path(summary_dir) / reader.name))
 
     def evaluate(step):
-        model._is_training = False
-        tf.keras.backend.set_learning_phase(False)
-        evaluators, losses = [], collections.defaultdict(list)
-        with writer.as_default(step):
-            for number, batch in enumerate(dataset):
-                its_losses, found, class_agnostic = measure(*batch)
-                index = label_map_util.create_class_agnostic_category_index() if class_agnostic else classes
-                evaluators = evaluators or eval_util.get_evaluators(eval_config, list(index.values()), options)
-                if number < eval_config.num_visualizations:
-                    _draw_side_by_side(found, index, eval_config, number)
-                for evaluator in evaluators:
-                    evaluator.add_eval_dict(found)
-                for name, loss in its_losses.items():
-                    losses[name].append(float(loss))
-            metrics = {}
-            with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress and its table
-                for evaluator in evaluators:
-                    metrics.update({str(name): float(value) for name, value in evaluator.evaluate().items()})
-            metrics.update({name: sum(values) / len(values) for name, values in losses.items()})
-            for name, value in metrics.items():
-                tf.summary.scalar(name, value)
-        writer.flush()
-        return metrics
+        began = time.monotonic()
+        results = []
+        with show_progress("evaluating", source.count) as update:
+            for result in forward(source):
+                results.append(result)
+                update(len(results))
+        seconds = {"images": time.monotonic() - began}
+        evaluated = collect(source.names, results)
+        samples = [result.sample for result in results]
+        metrics = metric_sets.measure_sets(config.eval_config, evaluated, samples)
+        metrics.update(_average_losses(config, model, results))
+        eval_summaries.write_summaries(writer, step, metrics, evaluated, config.eval_config)
+        seconds["metrics"] = time.monotonic() - began - seconds["images"]
+        return Measured(evaluated, samples, metrics, seconds)
 
     return model, evaluate
 
 
-def _trace_measuring(config, model):
-    """A function of a batch of the evaluation input: (losses, what upstream's evaluators take, class agnostic)."""
+def get_reader(config, on_train_data=False):
+    """The input_reader_pb2.InputReader of the training or the evaluation records."""
+    return config.train_input_reader if on_train_data else config.eval_input_reader[0]
+
+
+def open_config_records(config, on_train_data=False):
+    """The `Source` of the records that `config` names. Raises InputError where they are not as they should be."""
+    reader = get_reader(config, on_train_data)
+    if reader.input_type != reader.DESCRIPTOR.fields_by_name["input_type"].default_value:
+        raise InputError("input_type: only records of single images can be evaluated; leave it out")
+    if reader.expand_labels_hierarchy:
+        raise InputError("expand_labels_hierarchy: can't be evaluated; write the wider classes into the records")
+    records, names = exporting.list_record_files(reader), read_names(reader.label_map_path)
+    return open_records(records, names, max(reader.sample_1_of_n_examples, 1))
+
+
+def read_names(label_map):
+    """A dict class id -> name of a label map's path."""
+    return {number: name for name, number in read_label_map(label_map).items()}
+
+
+def _average_losses(config, model, results):
+    """The mean of each loss over the images, and the losses that are the same for all; as floats."""
     import tensorflow as tf
-    from object_detection import model_lib, model_lib_v2
-    from object_detection.core import standard_fields
 
-    boxes = standard_fields.InputDataFields.groundtruth_boxes
-    facts = {}
-
-    @tf.function
-    def measure(features, labels):
-        # training records come padded to a fixed number of boxes
-        unpad = labels[boxes].shape[1] is not None and config.eval_config.batch_size == 1
-        losses, predictions = model_lib_v2._compute_losses_and_predictions_dicts(
-            model,
-            features,
-            model_lib.unstack_batch(labels, unpad_groundtruth_tensors=unpad),
-            training_step=None,
-            add_regularization_loss=config.train_config.add_regularization_loss,
-        )
-        shapes = features[standard_fields.InputDataFields.true_image_shape]
-        detections = model.postprocess(predictions, shapes)
-        found, facts["class_agnostic"] = model_lib_v2.prepare_eval_dict(detections, dict(labels), features)
-        return losses, found
-
-    return lambda features, labels: (*measure(features, labels), facts["class_agnostic"])
-
-
-def _draw_side_by_side(found, index, eval_config, number):
-    """Writes the detections in an image, and beside them what is there, for TensorBoard."""
-    import tensorflow as tf
-    from object_detection.utils import visualization_utils
-
-    pictures = visualization_utils.draw_side_by_side_evaluation_image(
-        found,
-        category_index=index,
-        max_boxes_to_draw=eval_config.max_num_boxes_to_visualize,
-        min_score_thresh=eval_config.min_score_threshold,
-        use_normalized_coordinates=False,
-    )
-    for place, picture in enumerate(pictures):
-        tf.summary.image(f"eval_side_by_side_{number}_{place}", picture)
+    sums = collections.Counter()
+    for result in results:
+        sums.update(result.losses)
+    losses = {name: value / len(results) for name, value in sums.items()}
+    if config.train_config.add_regularization_loss and (parts := model.regularization_losses()):
+        losses["Loss/regularization_loss"] = float(tf.add_n([tf.cast(part, tf.float32) for part in parts]))
+    losses["Loss/total_loss"] = sum(losses.values())
+    return losses
 
 
 def restore_checkpoint(config, model, checkpoint):
     """Puts the weights of `checkpoint`, or its moving averages where `config` evaluates these, into the DetectionModel
     `model`, and returns the checkpoint's step. Raises InputError if it is of another model."""
     fine_tuning.build_variables(model)
-    exporting.restore_weights(config, model, checkpoint)()
+    try:
+        exporting.restore_weights(config, model, checkpoint)()
+    except ValueError as error:  # a variable of another shape
+        what = f"is not of this config's model ({error}); name the pipeline.config it was trained with"
+        raise InputError(f"{checkpoint}: {what}") from error
     return saving.read_step(checkpoint)
 
 
-def write_metrics(path, step, checkpoint, metrics):
-    """Writes metrics.json: `step`, `checkpoint`, and `metrics`, every metric under upstream's name."""
-    report = {"step": step, "checkpoint": checkpoint, "metrics": dict(sorted(metrics.items()))}
-    files.write_text(path, json.dumps(report, indent=2) + "\n")
+def evaluate_checkpoints(config, checkpoints, folder, summary_dir, on_train_data=False, source=None, batch=None):
+    """Measures each of the `checkpoints` (prefixes) that `folder` has not the results of, and writes them there.
+
+    Yields the report of each as soon as it is there. The rest is as in `build_evaluation`, which builds the model once.
+    """
+    folder, model = Path(folder), None
+    source = source or open_config_records(config, on_train_data)
+    for checkpoint in checkpoints:
+        fingerprint = files.fingerprint(
+            [*list_checkpoint_files(checkpoint), *source.files],
+            config=config.SerializeToString(deterministic=True).hex(),
+            names=source.names,
+            count=source.count,
+        )
+        if is_measured(folder, fingerprint):
+            say(f"{folder / METRICS} is up to date")
+        else:
+            say(f"evaluating {checkpoint} on {', '.join(source.data)}")
+            began = time.monotonic()
+            if model is None:
+                model, evaluate = build_evaluation(config, summary_dir, on_train_data, source=source, batch=batch)
+            step = restore_checkpoint(config, model, checkpoint)
+            built = {"build": time.monotonic() - began}
+            measured = evaluate(step)
+            measured.seconds.update(built)
+            keep(folder, fingerprint, step, checkpoint, measured, source)
+        yield read_report(folder)
 
 
-def read_metrics(path):
-    """What `write_metrics` wrote: a dict with step, checkpoint and metrics."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+# ---------------------------------------------------------------- exports
 
 
-def format_metrics(report):
-    """The COCO table, as pycocotools prints it, and the losses, of what `read_metrics` returns."""
-    metrics = report["metrics"]
-    lines = [
-        f" {title:<18} ({short}) @[ IoU={iou:<9} | area={area:>6s} | maxDets={count:>3d} ] = {metrics[name]:0.3f}"
-        for title, short, iou, area, count, name in COCO_ROWS
-        if name in metrics
+def evaluate_export(path, folder, source, eval_config, batch=None):
+    """Measures the detector at `path` (an export, a SavedModel, a TFLite or ONNX file), and writes that to `folder`.
+
+    Returns the report. Its own post-processing counts, and there are no losses. Raises InputError if it can't be
+    opened, or names its classes otherwise than `source`.
+    """
+    from tfod.detector import Detector
+
+    fingerprint = files.fingerprint(
+        [path, *source.files],
+        config=eval_config.SerializeToString(deterministic=True).hex(),
+        names=source.names,
+        count=source.count,
+    )
+    if is_measured(folder, fingerprint):
+        say(f"{Path(folder) / METRICS} is up to date")
+        return read_report(folder)
+    say(f"evaluating {path} on {', '.join(source.data)}")
+    began = time.monotonic()
+    detector = Detector(path, score=0.0, max_boxes=100, batch=batch)
+    other = [
+        f"{path}: finds class {number} as {name!r}, which is {source.names.get(number, 'not')!r} in the label map; name"
+        " the label map that it was trained with"
+        for number, name in detector.names.items()
+        if source.names.get(number) != name
     ]
-    shown = {row[-1] for row in COCO_ROWS}
-    lines += [f" {name} = {value:.3f}" for name, value in metrics.items() if name not in shown]
-    return "\n".join([f"{report['checkpoint']} (step {report['step']}):", *lines])
+    if other:
+        raise InputError(*other)
+    seconds, began = {"build": time.monotonic() - began}, time.monotonic()
+    results = list(detect(detector, source))
+    seconds["images"] = time.monotonic() - began
+    evaluated = collect(source.names, results)
+    samples = [result.sample for result in results]
+    metrics = metric_sets.measure_sets(eval_config, evaluated, samples)
+    seconds["metrics"] = time.monotonic() - began - seconds["images"]
+    keep(folder, fingerprint, None, str(path), Measured(evaluated, samples, metrics, seconds), source)
+    return read_report(folder)
+
+
+def detect(detector, source):
+    """Yields a `Result` of each sample: what a `Detector` finds in it."""
+    with show_progress("evaluating", source.count) as update:
+        samples, done = source.read(), 0
+        while some := list(itertools.islice(samples, PHOTOS)):
+            photos = [decode_sample(sample) for sample in some]
+            for sample, photo, found in zip(some, photos, detector.detect(photos), strict=True):
+                size = (photo.shape[1], photo.shape[0])
+                yield Result(sample._replace(example=b""), size, found.boxes, found.classes, found.scores, {})
+            done += len(some)
+            update(done)
+
+
+# ---------------------------------------------------------------- both
+
+
+def collect(names, results):
+    """The `Evaluated` of a list of `Result`; boxes become pixels as upstream makes them, in float32."""
+    if results and results[0].label is None:
+        names = CLASS_AGNOSTIC
+    images, truths, found = [], collections.defaultdict(list), collections.defaultdict(list)
+    for index, (sample, (width, height), box, label, score, _) in enumerate(results):
+        images.append(Image(sample.name, width, height, sample.path, sample.number))
+        scale = np.array([height, width, height, width], np.float32)
+        mine = sample.label if label is not None else np.ones_like(sample.label)
+        columns = (np.full(len(mine), index), mine, sample.box * scale, sample.crowd, sample.difficult)
+        for key, column in zip(("image", "label", "box", "crowd", "difficult"), columns, strict=True):
+            truths[key].append(column)
+        label = np.ones(len(score), np.int64) if label is None else label
+        for key, column in zip(
+            ("image", "label", "box", "score"), (np.full(len(score), index), label, box * scale, score), strict=True
+        ):
+            found[key].append(column)
+    truths, found = ({key: np.concatenate(parts) for key, parts in one.items()} for one in (truths, found))
+    return Evaluated(names, images, make_truths(**truths), make_detections(**found))
+
+
+def keep(folder, fingerprint, step, checkpoint, measured, source):
+    """Writes the files of an evaluation into `folder`: `measured`, and what follows from it for classes and errors."""
+    evaluated = measured.evaluated
+    errors = error_kinds.find_errors(evaluated)
+    measured_curves = curves.measure_curves(evaluated, errors)
+    thresholds = {number: curve.threshold for number, curve in measured_curves.items()}
+    counts = error_kinds.count_kinds(evaluated, errors, thresholds)
+    report = {
+        "step": step,
+        "checkpoint": checkpoint,
+        "metrics": measured.metrics,
+        "data": source.data,
+        "images": len(evaluated.images),
+        "seconds": {name: round(value, 3) for name, value in measured.seconds.items()},
+        "classes": list_classes(measure_coco(evaluated), measured_curves),
+        "errors": list_errors(counts, error_kinds.measure_costs(evaluated, errors)),
+    }
+    keep_measured(folder, fingerprint, evaluated, report)
+
+
+def read_report(folder):
+    """What `keep` wrote into `folder`: the report, a dict."""
+    return read_metrics(Path(folder) / METRICS)

@@ -4,8 +4,8 @@ import importlib.metadata
 import platform
 from pathlib import Path
 
-from tfod.evaluation import format_metrics, read_metrics
 from tfod.exporting import NMS_MODELS, count_detections, list_record_files
+from tfod.metrics_files import format_metrics, read_metrics
 from tfod.pipeline_config import get_model
 from tfod.tfrecord import count_records
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tfod.compat  # noqa: F401 - a quiet TensorFlow, with Keras 2
 
-from tfod import evaluation, saving, train_log
+from tfod import metrics_files, saving, train_log
 from tfod.console import InputError, format_seconds, say, show_progress
 from tfod.pipeline_config import write_config
 from tfod.train_input import find_source_ids
@@ -192,7 +192,7 @@ class TrainLoop:
     def _keep_best(self, step, metrics):
         try:
             with saving.keep_best(self.write, self.folder, step) as fresh:
-                evaluation.write_metrics(fresh / "metrics.json", step, f"{self.folder}/best/ckpt-{step}", metrics)
+                metrics_files.write_metrics(fresh / "metrics.json", step, f"{self.folder}/best/ckpt-{step}", metrics)
                 write_config(fresh / "pipeline.config", self.config)
         except (saving.SaveError, OSError) as error:
             say(f"WARNING: {self.folder}/best: step {step} could not be kept ({error}); make room on its disk")

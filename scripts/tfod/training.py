@@ -204,15 +204,16 @@ def _build_measuring(config, plan, model, optimizer):
     if not plan.eval_every_n:
         return None
     _, evaluate = evaluation.build_evaluation(config, plan.model_dir / "eval", model=model)
-    if not config.eval_config.use_moving_averages:
-        return evaluate
+    averages = config.eval_config.use_moving_averages
 
     def measure(step):
-        optimizer.swap_weights()
-        try:
-            return evaluate(step)
-        finally:
+        if averages:
             optimizer.swap_weights()
+        try:
+            return evaluate(step).metrics
+        finally:
+            if averages:
+                optimizer.swap_weights()
 
     return measure
 

@@ -159,7 +159,7 @@ def measure_quality(workspace, config, room, wanted=0.5):
     for prefix in list_checkpoints(room / "quality_u"):
         step = evaluation.restore_checkpoint(zoo, model, prefix)
         began = time.monotonic()
-        value = measure(step)["DetectionBoxes_Precision/mAP"]
+        value = measure(step).metrics["DetectionBoxes_Precision/mAP"]
         spent += time.monotonic() - began
         print(f"upstream's schedule at step {step}: mAP {value:.3f}", flush=True)
         if value >= wanted and step in reached:

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""Measures a detector on labelled images: how good it is, class by class, and what is wrong where it is wrong.
+
+The detector is a model_dir with checkpoints, an export, a SavedModel, or a TFLite or ONNX file; the images are records,
+by default the test records that its pipeline.config names, or a folder of images with XML files. It prints COCO's
+table, and writes metrics.json, per_class.csv, ground_truth.json and detections.json.
+
+    cd workspace/training_demo
+    python ../../scripts/evaluate.py -m models/my_model
+    python ../../scripts/evaluate.py -m exported_models/my_model -i images/test -l annotations/label_map.pbtxt
+"""
+
+from pathlib import Path
+
+from tfod.checkpoints import choose_checkpoint
+from tfod.console import InputError, make_parser, run
+from tfod.runtimes import find_model
+
+
+def parse_arguments():
+    parser = make_parser(__doc__)
+    parser.add_argument(
+        "-m", "--model", required=True, type=Path, help="a model_dir, an export, or a SavedModel, .tflite or .onnx"
+    )
+    parser.add_argument(
+        "--checkpoint", help="of a model_dir: latest, best, or a number, as 600 for ckpt-600 (default: latest)"
+    )
+    parser.add_argument(
+        "--pipeline_config_path", type=Path, help="pipeline.config (default: the one in the model's folder)"
+    )
+    parser.add_argument(
+        "-l", "--labels_path", type=Path, help="label map (default: the config's, then the model's own)"
+    )
+    parser.add_argument("-o", "--output", type=Path, help="folder for the results (default: that of the model)")
+    parser.add_argument(
+        "--batch", type=int, help="images a call, where the model takes several (default: what is good)"
+    )
+
+    # the images
+    parser.add_argument("--records", nargs="+", type=Path, help="record files (default: the config's test records)")
+    parser.add_argument("-i", "--image_dir", type=Path, help="folder of images, instead of records")
+    parser.add_argument("-x", "--xml_dir", type=Path, help="folder of their XML files (default: image_dir)")
+    parser.add_argument("--allow_unlabelled", action="store_true", help="images without XML are ones without objects")
+    parser.add_argument("--sample_1_of_n", type=int, default=1, help="of records: take one image of so many")
+    arguments = parser.parse_args()
+    for name in ("batch", "sample_1_of_n"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name} is {value}; give 1 or more")
+    if arguments.records and arguments.image_dir:
+        parser.error("--records and --image_dir: give one of them")
+    if not arguments.image_dir and (arguments.xml_dir or arguments.allow_unlabelled):
+        parser.error("--xml_dir and --allow_unlabelled go with --image_dir")
+    if arguments.image_dir and arguments.sample_1_of_n > 1:
+        parser.error("--sample_1_of_n goes with records")
+    word = arguments.checkpoint
+    if word is not None and word not in ("latest", "best") and not word.isdecimal():
+        parser.error(f"--checkpoint is {word}; give latest, best or a number")
+    arguments.kind, arguments.found = None, None
+    if is_exported(arguments.model):
+        arguments.kind, arguments.found = find_model(arguments.model)
+        if word is not None:
+            parser.error(f"--checkpoint goes with a model_dir, and {arguments.model} is exported")
+    return arguments
+
+
+def is_exported(path):
+    return path.is_file() or any((folder / "saved_model.pb").is_file() for folder in (path, path / "saved_model"))
+
+
+def read_config(arguments):
+    """The config and its path, or (None, None): an exported model can do without. Raises InputError."""
+    from tfod import pipeline_config
+
+    places = [arguments.model, *(arguments.model.parents if arguments.kind else ())][:4]
+    beside = next((place / "pipeline.config" for place in places if (place / "pipeline.config").is_file()), None)
+    path = arguments.pipeline_config_path or beside
+    if path is None and arguments.kind is None:
+        path = arguments.model / "pipeline.config"
+    return (pipeline_config.read_config(path), path) if path else (None, None)
+
+
+def open_source(arguments, config, path):
+    """The images to measure on. Raises InputError with all that is wrong with them."""
+    from tfod import evaluation, metric_sets, pipeline_config, samples
+
+    faults = metric_sets.find_faults(config.eval_config, path) if config else []
+    records = arguments.records or ()
+    faults += [f"{path}: is not there; `make tfrecord` makes records" for path in records if not path.is_file()]
+    if not arguments.records and not arguments.image_dir:
+        if not config:
+            faults.append(
+                f"{arguments.model}: has no pipeline.config that names records; give --records or --image_dir"
+            )
+        else:
+            faults += pipeline_config.find_faults(config, path, for_training=False)
+    if faults:
+        raise InputError(*faults)
+    names = read_names(arguments, config)
+    if arguments.image_dir:
+        xml_dir = arguments.xml_dir or arguments.image_dir
+        return samples.open_folder(arguments.image_dir, xml_dir, names, arguments.allow_unlabelled)
+    if arguments.records:
+        return samples.open_records(arguments.records, names, arguments.sample_1_of_n)
+    if arguments.sample_1_of_n > 1:
+        config.eval_input_reader[0].sample_1_of_n_examples = arguments.sample_1_of_n
+    if arguments.labels_path:
+        config.eval_input_reader[0].label_map_path = str(arguments.labels_path)
+    return evaluation.open_config_records(config)
+
+
+def read_names(arguments, config):
+    """dict class id -> name: of --labels_path, else of the config, else of the model itself."""
+    from tfod import evaluation, exporting
+    from tfod.runtimes import open_model
+
+    path = arguments.labels_path or (config and exporting.find_label_map(config))
+    if path:
+        return evaluation.read_names(path)
+    names = open_model(arguments.found, 1).labels if arguments.kind else {}
+    if not names:
+        raise InputError(f"{arguments.model}: does not say what its classes are; give --labels_path")
+    return names
+
+
+def choose_output(arguments):
+    """The folder for the results: the model's own, and for a file one beside it."""
+    if arguments.output:
+        return arguments.output
+    path = arguments.model
+    if path.is_file():
+        return path.with_name(f"{path.stem}_evaluation")
+    return path.parent if path.name == "saved_model" else path
+
+
+def main():
+    arguments = parse_arguments()
+    checkpoint = None if arguments.kind else choose_checkpoint(arguments.model, arguments.checkpoint or "latest")
+    config, path = read_config(arguments)
+    source = open_source(arguments, config, path)
+    folder = choose_output(arguments)
+    from tfod import evaluation, metrics_files
+
+    if arguments.kind:
+        from object_detection.protos import eval_pb2
+
+        eval_config = config.eval_config if config else eval_pb2.EvalConfig()
+        report = evaluation.evaluate_export(arguments.found, folder, source, eval_config, arguments.batch)
+    else:
+        reports = evaluation.evaluate_checkpoints(
+            config, [checkpoint], folder, arguments.model / "eval", source=source, batch=arguments.batch
+        )
+        (report,) = reports
+    print(metrics_files.format_metrics(report))
+
+
+if __name__ == "__main__":
+    run(main)

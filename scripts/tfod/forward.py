@@ -1,0 +1,172 @@
+"""Top module: a model's detections and losses on labelled images, in batches, each image measured as if alone.
+
+The input and the losses are upstream's own, and so are the numbers: those of its evaluation with a batch of one image.
+"""
+
+import collections
+import contextlib
+import copy
+from unittest import mock
+
+import tfod.compat  # noqa: F401 - corrects object_detection at import
+
+import numpy as np
+
+from tfod.console import InputError
+from tfod.samples import Result, decode_sample
+from tfod.tracing import build_plainly, trace_plainly
+
+BATCH = 8
+# The families whose predictions can be told apart by image; all others see one image at a time, as do models whose
+# input has no fixed size.
+BATCHED = ("ssd", "center_net")
+FOUND = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
+
+
+def build_forward(config, model, reader, batch=None):
+    """Builds the pass of the DetectionModel `model` over images: returns `run(source)`, which yields every `Result`.
+
+    config: TrainEvalPipelineConfig
+    reader: its input_reader_pb2.InputReader for these images; where they are is what `source` says
+    batch:  images a call, for a model that takes several; None: `BATCH`
+
+    The graphs are made at the first `run`. It raises InputError at an image or label that is faulty.
+    """
+    from object_detection import inputs
+
+    eval_config = copy.deepcopy(config.eval_config)
+    eval_config.retain_original_images = False  # whoever wants to look at them can read them again
+    most = (batch or BATCH) if config.model.WhichOneof("model") in BATCHED else 1
+    stream, facts = _Stream(), {}
+
+    def build_dataset(reader, *, batch_size, transform_input_data_fn, **_):
+        """As upstream's dataset_builder.build, but of the samples of `stream`, and in our batches."""
+        import tensorflow as tf
+        from object_detection.builders import decoder_builder
+
+        examples = tf.data.Dataset.from_generator(stream.read, output_signature=tf.TensorSpec([], tf.string))
+        examples = examples.map(decoder_builder.build(reader).decode, tf.data.AUTOTUNE)
+        examples = examples.map(transform_input_data_fn, tf.data.AUTOTUNE)
+        fixed = examples.element_spec[0]["image"].shape.is_fully_defined()
+        facts["batch"] = most if fixed else 1
+        return examples.padded_batch(facts["batch"]).prefetch(2)
+
+    # the map is where eval_input looks for the function that reads the records
+    with mock.patch.dict(inputs.INPUT_BUILDER_UTIL_MAP, dataset_build=build_dataset):
+        dataset = build_plainly(
+            inputs.eval_input,
+            eval_config=eval_config,
+            eval_input_config=reader,
+            model_config=config.model,
+            model=model,
+        )
+    batch, measure = facts["batch"], _trace(model, dataset.element_spec, facts)
+
+    def run(source):
+        import tensorflow as tf
+
+        model._is_training = False
+        tf.keras.backend.set_learning_phase(False)
+        with _name_faults(source, stream):
+            for features, labels in dataset:
+                count = int(features["hash"].shape[0])
+                if count < batch:  # the model takes no fewer
+                    features, labels = _fill((features, labels), count, batch)
+                found, losses = measure(features, labels)
+                found = {name: part.numpy() for name, part in found.items()}
+                losses, sizes = losses.numpy(), features["original_image_spatial_shape"].numpy()
+                for i in range(count):
+                    number = int(found["num_detections"][i])
+                    label = found.get("detection_classes")
+                    yield Result(
+                        stream.read_ahead.popleft(),
+                        (int(sizes[i, 1]), int(sizes[i, 0])),
+                        found["detection_boxes"][i, :number],
+                        None if label is None else label[i, :number].astype(np.int64) + 1,
+                        found["detection_scores"][i, :number],
+                        dict(zip(facts["losses"], losses[i].tolist(), strict=True)),
+                    )
+
+    return run
+
+
+def _fill(parts, count, batch):
+    """Nested tensors [count, ...] with the last entry repeated: [batch, ...]."""
+    import tensorflow as tf
+
+    indices = [*range(count), *[count - 1] * (batch - count)]
+    return tf.nest.map_structure(lambda part: tf.gather(part, indices), parts)
+
+
+class _Stream:
+    """Hands the samples of a `Source` to TensorFlow, which reads ahead in a thread, and keeps those under way."""
+
+    def __init__(self):
+        self.source, self.read_ahead, self.fault = None, collections.deque(), None
+
+    def read(self):
+        try:
+            for sample in self.source.read():
+                self.read_ahead.append(sample._replace(example=b""))
+                yield sample.example
+        except InputError as fault:
+            self.fault = fault  # ends the stream; TensorFlow would make a text of it
+
+
+@contextlib.contextmanager
+def _name_faults(source, stream):
+    """Raises what is wrong with the samples as InputError."""
+    import tensorflow as tf
+
+    stream.source, stream.fault = source, None
+    stream.read_ahead.clear()
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        for sample in source.read():  # TensorFlow does not say which image it could not decode
+            decode_sample(sample)
+        raise InputError(f"{', '.join(source.data)}: can't be read ({error.message}); make the records anew") from error
+    if stream.fault:
+        raise stream.fault
+
+
+def _trace(model, spec, facts):
+    """A function of a batch of upstream's input: (dict of its `FOUND` tensors, losses float32 [batch, L]).
+
+    `facts["losses"]` becomes the names of the L losses.
+    """
+    import tensorflow as tf
+    from object_detection import model_lib
+    from object_detection.utils import ops
+
+    batch = facts["batch"]
+
+    def provide(labels):
+        model_lib.provide_groundtruth(model, model_lib.unstack_batch(labels, unpad_groundtruth_tensors=True))
+
+    def measure_loss(predictions, shapes):
+        losses = model.loss(predictions, shapes)
+        facts["losses"] = list(losses)
+        return tf.stack([tf.cast(loss, tf.float32) for loss in losses.values()])
+
+    def measure(features, labels):
+        provide(labels)  # some models look at it while they predict
+        shapes = features["true_image_shape"]
+        side_inputs = model.get_side_inputs(features)
+        predictions = ops.bfloat16_to_float32_nested(model.predict(features["image"], shapes, **side_inputs))
+        found = model.postprocess(predictions, shapes)
+        found = {name: found[name] for name in FOUND if name in found}
+        if batch == 1:
+            return found, measure_loss(predictions, shapes)[tf.newaxis]
+        anchors = {name: part for name, part in predictions.items() if name == "anchors"}  # the same for all images
+        parts = {name: part for name, part in predictions.items() if name not in anchors}
+
+        def measure_one(index):
+            mine = tf.nest.map_structure(lambda part: part[index][tf.newaxis], (parts, shapes, labels))
+            provide(mine[2])
+            return measure_loss({**mine[0], **anchors}, mine[1])
+
+        return found, tf.map_fn(measure_one, tf.range(batch), fn_output_signature=tf.float32)
+
+    signature = tf.nest.map_structure(lambda part: tf.TensorSpec([batch, *part.shape[1:]], part.dtype), spec)
+    return trace_plainly(measure, input_signature=signature)
