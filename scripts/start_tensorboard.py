@@ -64,7 +64,7 @@ def can_listen(host, port):
 def ask(address, page):
     """The bytes of a page of TensorBoard, or None where nothing answers."""
     try:
-        with urllib.request.urlopen(address + page, timeout=5) as answer:
+        with urllib.request.urlopen(address + page, timeout=3) as answer:
             return answer.read()
     except (OSError, ValueError):  # ValueError: it is no web server
         return None
