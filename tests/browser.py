@@ -39,7 +39,7 @@ START = 60  # seconds; a busy machine takes its time
 
 
 class Page:
-    """What is on one page. `messages`: its errors and warnings, as texts; `requests`: all addresses it asked for."""
+    """What is on one page. `messages`: its errors and warnings, as texts; `requests`: what addresses it asked for."""
 
     def __init__(self, send, receive):
         self._send, self._receive, self._number, self._loaded, self._session = send, receive, 0, False, None
@@ -62,7 +62,8 @@ class Page:
         if event == "Page.loadEventFired":
             self._loaded = True
         elif event == "Network.requestWillBeSent":
-            self.requests.append(facts["request"]["url"])
+            url = facts["request"]["url"]
+            self.requests += [url] if not url.startswith("data:") else []
         elif event == "Runtime.exceptionThrown":
             details = facts["exceptionDetails"]
             self.messages.append(details.get("exception", {}).get("description") or details["text"])
