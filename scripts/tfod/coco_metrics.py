@@ -12,15 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from tfod import matching
+from tfod.metrics_files import COCO_ROWS
 
-# upstream's names, in the order of pycocotools' statistics
-NAMES = [
-    *(
-        "DetectionBoxes_Precision/mAP" + what
-        for what in ("", "@.50IOU", "@.75IOU", " (small)", " (medium)", " (large)")
-    ),
-    *("DetectionBoxes_Recall/AR@" + what for what in ("1", "10", "100", "100 (small)", "100 (medium)", "100 (large)")),
-]
+NAMES = [row[-1] for row in COCO_ROWS]
 
 
 class ClassResult(NamedTuple):
