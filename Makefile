@@ -143,7 +143,7 @@ lock:
 # ---------------------------------------------------------------- photos to detector
 
 .PHONY: export-there tflite onnx benchmark
-.PHONY: workspace workspace-there label split label_map check stats tfrecord inspect models pretrained config check-config train eval export infer prelabel tensorboard
+.PHONY: workspace workspace-there label split label_map check stats tfrecord inspect models pretrained config check-config train eval report export infer prelabel tensorboard
 ## make the folders of a new workspace, workspace/NAME
 workspace:
 	@test -n "$(NAME)" || { echo "error: NAME is empty; make workspace NAME=my_photos" >&2; exit 2; }
@@ -228,6 +228,11 @@ train: config
 eval: workspace-there
 	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/evaluate.py" --model "models/$(MODEL)" --pipeline_config_path "$(CONFIG)" \
 	  $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
+
+## write a page about the model: is it good, what costs most, which photos to look at: models/MODEL/report/index.html
+report: eval
+	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/report.py" --model_dir "models/$(MODEL)"
+	@echo "open $(WORKSPACE)/models/$(MODEL)/report/index.html in a browser"
 
 ## export the best checkpoint where there is one, else the newest: exported_models/MODEL
 export: workspace-there
