@@ -57,7 +57,7 @@ def collect(facts, check_path, worst=24, best=12, crops=24):
     }
 
 
-def render(contents):
+def render(contents, page="report.html"):
     """The page, a text, of what `collect` returns. Texts of users are escaped; no address is in it."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -70,7 +70,7 @@ def render(contents):
     )
     style, script = (TEMPLATES.joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()  # the only script that may run
-    template = environment.get_template("report.html")
+    template = environment.get_template(page)
     facts = [_describe_picture(picture) for picture in contents["pictures"]]
     return template.render(contents, facts=facts, style=style, script=script, script_hash=f"sha256-{digest}") + "\n"
 
