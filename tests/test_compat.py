@@ -253,3 +253,23 @@ def test_charts_are_drawn_without_choosing_a_backend():
         assert picture.shape == (480, 640, 3)
         assert 0.5 < (picture == 255).all(axis=2).mean() < 0.99  # a curve on white
     assert matplotlib.rcParams._get_backend_or_none() == before
+
+
+def test_centernets_separable_convolutions_are_built():
+    """The zoo's CenterNet MobileNets say so by the type's name alone."""
+    code = """
+import tfod.compat
+from google.protobuf import text_format
+from object_detection.builders import model_builder
+from object_detection.protos import model_pb2
+for kind in ("mobilenet_v2_fpn_sep_conv", "mobilenet_v2_fpn"):
+    text = 'feature_extractor { type: "%s" } image_resizer { fixed_shape_resizer { width: 64 height: 64 } }' % kind
+    loss = "localization_loss { l1_localization_loss { } }"
+    center = "classification_loss { penalty_reduced_logistic_focal_loss { } }"
+    text += " object_detection_task { %s } object_center_params { %s }" % (loss, center)
+    config = text_format.Parse("center_net { num_classes: 1 %s }" % text, model_pb2.DetectionModel())
+    extractor = model_builder.build(config, is_training=False)._feature_extractor
+    print(sum("Separable" in type(layer).__name__ for layer in extractor._feature_extractor_model.layers))
+"""
+    done = run_python(code)
+    assert done.stdout.split() == ["3", "0"], done.stderr

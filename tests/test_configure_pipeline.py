@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 from test_checkpoint_index import write_index
 
-from tfod import augmentation, pipeline_config
+from tfod import augmentation, config_checks, pipeline_config, schedules
 from tfod.tfrecord import make_example, write_records
 from tfod.voc import Box
 
 ROOT = Path(__file__).resolve().parents[1]
 BASES = sorted((ROOT / "scripts" / "configs").glob("*.config"))
+BASE, OTHER = (ROOT / f"scripts/configs/{name}.config" for name in ("demo", "ssd_mobilenet_v2_fpnlite_320"))
 
 
 def write_boxes(path, *numbers):
@@ -27,7 +28,7 @@ def configure(call, tmp_path):
     for name in ("train", "test"):
         write_boxes(tmp_path / f"annotations/{name}.record", *[1] * 8)
 
-    def configure(*words, base=BASES[0], output="models/m/pipeline.config"):
+    def configure(*words, base=BASE, output="models/m/pipeline.config"):
         done = call("configure_pipeline.py", "--base", base, "-o", output, *words, cwd=tmp_path)
         assert "Traceback" not in done.stderr
         return done.returncode, done.stdout, done.stderr
@@ -40,16 +41,21 @@ def read_config(tmp_path):
 
 
 @pytest.mark.parametrize("base", BASES, ids=lambda path: path.stem)
-def test_every_base_config_is_fitted_to_the_data(configure, tmp_path, base):
-    code, output, _ = configure("--num_steps", 90, "--batch_size", 4, base=base)
+def test_every_base_config_is_fitted_to_the_data(configure, tmp_path, monkeypatch, base):
+    monkeypatch.chdir(tmp_path)
+    code, output, _ = configure("--num_steps", 90, "--batch_size", 4, "--input_size", 256, base=base)
     assert code == 0
+    assert pipeline_config.get_input_scale(read_config(tmp_path), 512, 512) == (0.5, 0.5)
     assert "2 classes, 90 steps of 4 images, anew" in output
     config = pipeline_config.read_config(tmp_path / "models/m/pipeline.config")
-    assert config.model.ssd.num_classes == 2
+    model, made = pipeline_config.get_model(config), pipeline_config.read_config(base).train_config
+    assert model.num_classes == 2
     assert (config.train_config.num_steps, config.train_config.batch_size) == (90, 4)
-    optimizer = config.train_config.optimizer
-    rate = getattr(optimizer, optimizer.WhichOneof("optimizer")).learning_rate.cosine_decay_learning_rate
-    assert rate.total_steps == 90
+    schedule, former = (schedules.get_schedule(train.optimizer)[1] for train in (config.train_config, made))
+    assert schedule.total_steps == 90
+    assert 9 <= schedule.warmup_steps <= 45
+    assert schedule.learning_rate_base == pytest.approx(former.learning_rate_base * 4 / made.batch_size)
+    assert config_checks.check_config(config, "p", images=8) == []
     assert config.eval_config.metrics_set == ["coco_detection_metrics"]
     assert list(config.train_input_reader.tf_record_input_reader.input_path) == ["annotations/train.record"]
     assert list(config.eval_input_reader[0].tf_record_input_reader.input_path) == ["annotations/test.record"]
@@ -59,7 +65,7 @@ def make_pretrained(folder):
     """A pretrained model's folder, as the zoo's are: its config was made for a pod of TPUs."""
     (folder / "checkpoint").mkdir(parents=True)
     write_index(folder / "checkpoint/ckpt-0", {"model/_feature_extractor/a": [3], "model/_box_predictor/b": [90]})
-    config = pipeline_config.read_config(BASES[0])
+    config = pipeline_config.read_config(BASE)
     config.train_config.use_bfloat16 = config.train_config.sync_replicas = True
     config.train_config.replicas_to_aggregate = 8
     config.train_config.fine_tune_checkpoint = "PATH_TO_BE_CONFIGURED"
@@ -189,7 +195,7 @@ def test_damaged_records_are_named(configure, tmp_path):
 def test_what_changed_against_the_base_is_printed(configure):
     _, output, _ = configure("--num_steps", 300, "--input_size", 160)
     lines = output.splitlines()
-    assert lines[0] == f"Changed against {BASES[0]}:"
+    assert lines[0] == f"Changed against {BASE}:"
     assert "  model.ssd.num_classes: 1 -> 2" in lines
     assert "  train_input_reader.label_map_path: PATH_TO_BE_CONFIGURED -> annotations/label_map.pbtxt" in lines
     assert any(re.fullmatch(r"  model.ssd.image_resizer.fixed_shape_resizer.width: \d+ -> 160", line) for line in lines)
@@ -221,8 +227,8 @@ def test_options_of_the_recipe_are_set_together(configure, tmp_path):
 
 
 def test_without_options_the_recipe_is_the_bases_own(configure, tmp_path):
-    configure(base=BASES[1])
-    base, config = pipeline_config.read_config(BASES[1]), read_config(tmp_path)
+    configure(base=OTHER)
+    base, config = pipeline_config.read_config(OTHER), read_config(tmp_path)
     assert config.train_config.data_augmentation_options == base.train_config.data_augmentation_options
     assert config.model.ssd.post_processing == base.model.ssd.post_processing
     assert config.model.ssd.image_resizer == base.model.ssd.image_resizer
@@ -276,9 +282,9 @@ def test_what_was_made_passes_its_own_check(configure, call, tmp_path):
     configure()
     done = call("configure_pipeline.py", "--check", "models/m/pipeline.config", cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "models/m/pipeline.config: nothing wrong\n", "")
-    done = call("configure_pipeline.py", "--check", BASES[0], cwd=tmp_path)
+    done = call("configure_pipeline.py", "--check", BASE, cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.count(f"error: {BASES[0]}: ") == 4
+    assert done.stderr.count(f"error: {BASE}: ") == 4
     assert "is still PATH_TO_BE_CONFIGURED" in done.stderr
 
 
@@ -317,7 +323,7 @@ def test_makes_variables_become_the_scripts_options(tmp_path):
 
 
 def test_tasks_that_the_records_have_nothing_for_are_taken_out_and_named(configure, tmp_path):
-    text = pipeline_config.text_format.MessageToString(pipeline_config.read_config(BASES[0]))
+    text = pipeline_config.text_format.MessageToString(pipeline_config.read_config(BASE))
     model = """faster_rcnn { number_of_stages: 3 image_resizer { fixed_shape_resizer { width: 320 height: 320 } }
       second_stage_box_predictor { mask_rcnn_box_predictor { predict_instance_masks: true } } } }\n"""
     (tmp_path / "mask.config").write_text("model { " + model + text[text.index("train_config") :])

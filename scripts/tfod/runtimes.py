@@ -224,9 +224,11 @@ def _open_tflite(path, cores):
         say(f"{error}; taken as MobileNet's: pixels from -1 to 1, classes by the label map")
         metadata = {"labels": [], "mean": [127.5], "std": [127.5]}
 
+    threads = count_sound_threads(len(metadata["labels"]), cores)
+
     def make_interpreter():
         try:
-            interpreter = Interpreter(str(path), num_threads=cores, experimental_op_resolver_type=OpResolverType.AUTO)
+            interpreter = Interpreter(str(path), num_threads=threads, experimental_op_resolver_type=OpResolverType.AUTO)
             interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise InputError(f"{path}: can't be run ({error}); make tflite anew") from error
@@ -237,7 +239,7 @@ def _open_tflite(path, cores):
     idle.put(make_interpreter())
     interpreter = idle.queue[0]
     (taken,) = interpreter.get_input_details()
-    places = _find_outputs(path, interpreter)
+    places = _find_outputs(path, interpreter, bool(metadata["labels"]))
 
     def run(images):
         try:
@@ -259,8 +261,17 @@ def _open_tflite(path, cores):
     return Runtime(run, None, labels)
 
 
-def _find_outputs(path, interpreter):
-    """The tensor indices of boxes, classes, scores and count, whatever order the converter left them in."""
+def count_sound_threads(classes, cores):
+    """How many of `cores` threads a TFLite detector may have: with fewer than `classes`, but more than one, its
+    suppression of overlapping boxes loses a class (https://github.com/tensorflow/tensorflow/issues/56058)."""
+    return cores if 0 < classes <= cores else 1
+
+
+def _find_outputs(path, interpreter, ours):
+    """The tensor indices of boxes, classes, scores and count, whatever order the converter left them in.
+
+    CenterNet has no detection op; `make tflite` (`ours`) puts its outputs into that order.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAsModel(path.read_bytes(), 0)
@@ -269,7 +280,10 @@ def _find_outputs(path, interpreter):
         code = model.OperatorCodes(graph.Operators(i).OpcodeIndex())
         if code.CustomCode() == b"TFLite_Detection_PostProcess":
             return graph.Operators(i).OutputsAsNumpy().tolist()
-    given = ", ".join(part["name"] for part in interpreter.get_output_details())
+    outputs = interpreter.get_output_details()
+    if ours and len(outputs) >= 4 and [len(part["shape"]) for part in outputs[:4]] == [3, 2, 2, 1]:
+        return [part["index"] for part in outputs[:4]]
+    given = ", ".join(part["name"] for part in outputs)
     raise InputError(
         f"{path}: is no detector with TFLite_Detection_PostProcess, it gives {given}; `make tflite` makes one"
     )

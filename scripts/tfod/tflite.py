@@ -130,14 +130,15 @@ def make_preprocessor(config, model):
     return prepare, (-black * std).tolist(), std.tolist()
 
 
-def make_tflite_detector(model, prepare, threads=2):
+def make_tflite_detector(model, prepare):
     """`detect(photo)` of a TFLite detector: uint8 [height, width, 3] -> (boxes, classes from 1, scores), best first.
 
-    `model` is a file's path. Boxes are cut off at the edges of the photo, as the SavedModel does by itself.
+    `model` is a file's path. It runs in one thread: see runtimes.count_sound_threads. Boxes are cut off at the edges of
+    the photo, as the SavedModel does by itself.
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(str(model), num_threads=threads)
+    interpreter = Interpreter(str(model), num_threads=1)
     interpreter.allocate_tensors()
     (source,) = interpreter.get_input_details()
     targets = [detail["index"] for detail in interpreter.get_output_details()[:4]]
