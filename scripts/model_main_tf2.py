@@ -75,10 +75,12 @@ def parse_arguments():
 
 
 def read_checked_config(arguments, for_training):
-    from tfod import pipeline_config
+    from tfod import config_checks, pipeline_config
 
     config = pipeline_config.read_config(arguments.pipeline_config_path)
     faults = pipeline_config.find_faults(config, arguments.pipeline_config_path, for_training)
+    if for_training:
+        faults += config_checks.find_checkpoint_faults(config, arguments.pipeline_config_path)
     if arguments.num_train_steps:
         config.train_config.num_steps = arguments.num_train_steps
     if for_training and not config.train_config.num_steps:

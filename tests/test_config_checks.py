@@ -102,13 +102,35 @@ def test_checkpoints_that_fit_have_no_faults(check, kind, name, type_):
         ("ssd", "rcnn", "detection", "rcnn/ckpt-0 is of a Faster R-CNN, and the config's model is an SSD"),
         ("faster_rcnn", "center", "detection", "is of a CenterNet, and the config's model is a Faster R-CNN"),
         ("center_net", "detector", "full", "is of an SSD, and the config's model is a CenterNet"),
-        ("ssd", "detector", "fine_tune", "fine_tune_checkpoint_type is 'fine_tune'; make it detection,"),
+        ("ssd", "detector", "everything", "fine_tune_checkpoint_type is 'everything'; make it detection,"),
+        ("center_net", "center", "fine_tune", "is 'fine_tune', which is called detection now; make it detection"),
         ("hourglass", "backbone", "classification", "hourglass_52 takes no classification checkpoint"),
         ("ssd", "none", "detection", "fine_tune_checkpoint none/ckpt-0 is not there"),
     ],
 )
 def test_checkpoints_of_another_kind_are_named(check, kind, name, type_, message):
     assert message in check(kind, set_checkpoint(name, type_))
+
+
+def test_another_backbone_is_named_where_the_checkpoints_config_says_it(check, tmp_path):
+    other = tmp_path / "pipeline.config"  # as an export has it
+    for extractor, width, message in (
+        ("ssd_mobilenet_v2_keras", 1, ""),
+        (
+            "ssd_resnet50_v1_fpn_keras",
+            1,
+            "is of a ssd_resnet50_v1_fpn_keras, and the config's feature_extractor is ssd_mobil",
+        ),
+        (
+            "ssd_mobilenet_v2_keras",
+            0.5,
+            "is of a ssd_mobilenet_v2_keras of width 0.5, and the config's feature_extractor",
+        ),
+    ):
+        extractor = f'type: "{extractor}" depth_multiplier: {width}'
+        other.write_text(f"model {{ ssd {{ num_classes: 90 feature_extractor {{ {extractor} }} }} }}")
+        said = check("ssd", set_checkpoint("detector", "detection"))
+        assert message in said if message else said == ""
 
 
 def test_full_takes_a_model_of_as_many_classes(check, tmp_path):

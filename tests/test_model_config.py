@@ -154,6 +154,26 @@ def test_keypoints_that_the_records_lack_are_taken_out():
     assert str(config.eval_config) == 'metrics_set: "coco_detection_metrics"\n'
 
 
+def test_fields_of_keypoints_go_where_there_is_no_task_for_them():
+    """The zoo's CenterNet MobileNet of boxes has such fields."""
+    options = """
+        data_augmentation_options { random_horizontal_flip { probability: 0.3 keypoint_flip_permutation: [0, 1] } }
+        data_augmentation_options { random_rotation90 { keypoint_rot_permutation: [0, 1] } }
+        data_augmentation_options { random_adjust_hue { } }"""
+    rest = f"""train_config {{ {options} }}
+        train_input_reader {{ num_keypoints: 17 load_dense_pose: true load_track_id: true }}
+        eval_input_reader {{ num_keypoints: 17 use_keypoint_label_map: true }}
+        eval_config {{ metrics_set: "coco_keypoint_metrics" keypoint_edge {{ start: 0 end: 1 }} }}"""
+    for family in ("ssd", "center_net"):
+        config = make_config(f"{family} {{ num_classes: 90 }}", rest)
+        assert model_config.drop_tasks(config, BOXES) == []
+        assert str(config.train_input_reader) == str(config.eval_input_reader[0]) == str(config.eval_config) == ""
+        flip, turn, hue = config.train_config.data_augmentation_options
+        assert str(flip.random_horizontal_flip) == "probability: 0.3\n"
+        assert (turn.WhichOneof("preprocessing_step"), str(turn.random_rotation90)) == ("random_rotation90", "")
+        assert hue.HasField("random_adjust_hue")
+
+
 def test_tasks_that_the_records_have_stay_and_get_the_label_map():
     config = make_config(KEYPOINTS, READERS)
     assert model_config.drop_tasks(config, BOXES | {"image/object/keypoint/x", "image/object/mask"}) == []

@@ -21,7 +21,7 @@ def test_every_model_has_its_facts():
         assert (model.second_map is not None) == (model.outputs != "boxes")
         assert model.batch in (16, 64, 128, 512)
         assert 0.001 <= model.learning_rate <= 0.8
-        assert model.fine_tune_type == ("fine_tune" if model.family == "CenterNet" else "detection")
+        assert model.fine_tune_type == "detection"
         assert re.fullmatch("([0-9a-f]{64})?", model.sha256)
 
 

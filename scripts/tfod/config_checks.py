@@ -58,7 +58,7 @@ def check_config(config, path, images=None):
         own.append(
             f"metrics_set {', '.join(unknown)} is not known; give coco_detection_metrics, or another of upstream's"
         )
-    return faults + [f"{path}: {what}" for what in own] + _find_checkpoint_faults(config, path)
+    return faults + [f"{path}: {what}" for what in own] + find_checkpoint_faults(config, path)
 
 
 def _count_images(config, faults):
@@ -161,14 +161,16 @@ def _find_training_faults(config):
     return faults
 
 
-def _find_checkpoint_faults(config, path):
+def find_checkpoint_faults(config, path):
     """A fine-tune checkpoint that is of another kind, family or number of classes than the config takes it for."""
     train, family = config.train_config, config.model.WhichOneof("model")
     checkpoint = train.fine_tune_checkpoint
-    if not checkpoint or not Path(f"{checkpoint}.index").exists():
+    if not checkpoint or not Path(f"{checkpoint}.index").exists() or family not in FAMILY_PARTS:
         return []
     # as upstream's config_util.update_fine_tune_checkpoint_type has it
     kind = train.fine_tune_checkpoint_type or ("detection" if train.from_detection_checkpoint else "classification")
+    if kind == "fine_tune":  # of CenterNet's older configs
+        return [f"{path}: fine_tune_checkpoint_type is 'fine_tune', which is called detection now; make it detection"]
     if kind not in ("detection", "classification", "full"):
         return [f"{path}: fine_tune_checkpoint_type is {kind!r}; make it detection, classification or full"]
     extractor = get_model(config).feature_extractor.type
@@ -197,19 +199,33 @@ def _find_checkpoint_faults(config, path):
             f"{path}: {checkpoint} is of {FAMILY_NAMES[theirs[0]]}, and the config's model is {FAMILY_NAMES[family]}; "
             "name a checkpoint of the same network"
         ]
-    classes = _find_classes_of(checkpoint) if kind == "full" else None
-    if classes not in (None, get_model(config).num_classes):
+    origin = _find_origin(checkpoint)
+    if origin is None or origin.WhichOneof("model") != family:
+        return []
+    ours, theirs = get_model(config), getattr(origin, family)
+    if _describe_backbone(theirs) != _describe_backbone(ours):
         return [
-            f"{start} has {classes} classes where the config has {get_model(config).num_classes}: full takes the class "
+            f"{path}: {checkpoint} is of a {_describe_backbone(theirs)}, and the config's feature_extractor is "
+            f"{_describe_backbone(ours)}; name a checkpoint of the same network"
+        ]
+    if kind == "full" and theirs.num_classes != ours.num_classes:
+        return [
+            f"{start} has {theirs.num_classes} classes where the config has {ours.num_classes}: full takes the class "
             "layer, too; make the type detection"
         ]
     return []
 
 
-def _find_classes_of(checkpoint):
-    """The number of classes of a checkpoint's model, by the config beside or above it; None if there is none."""
+def _find_origin(checkpoint):
+    """The DetectionModel of a checkpoint, by the pipeline.config beside or above it; None if there is none."""
     for folder in (Path(checkpoint).parent, Path(checkpoint).parent.parent):
         if (folder / "pipeline.config").is_file():
-            config = pipeline_config.read_config(folder / "pipeline.config")
-            return get_model(config).num_classes if config.model.WhichOneof("model") else None
+            return pipeline_config.read_config(folder / "pipeline.config").model
     return None
+
+
+def _describe_backbone(model):
+    """A model's backbone as its config calls it, with how wide it is where that is not the usual."""
+    extractor = model.feature_extractor
+    width = getattr(extractor, "depth_multiplier", 1.0)  # Faster R-CNN has no such field
+    return extractor.type + (f" of width {width:g}" if width != 1 else "")

@@ -17,6 +17,12 @@ CENTER_NET_TASKS = {
     "track_estimation_task": "image/object/track/label",
     "temporal_offset_task": "image/object/track/label",
 }
+READER_SWITCHES = {
+    "load_dense_pose": CENTER_NET_TASKS["densepose_estimation_task"],
+    "load_track_id": CENTER_NET_TASKS["track_estimation_task"],
+    "load_instance_masks": CENTER_NET_TASKS["mask_estimation_task"],
+    "mask_type": CENTER_NET_TASKS["mask_estimation_task"],
+}
 METRICS = {
     "coco": "coco_detection_metrics",
     "pascal": "pascal_voc_detection_metrics",
@@ -33,19 +39,17 @@ def drop_tasks(config, features):
     model, dropped = get_model(config), []
     family = config.model.WhichOneof("model")
     readers = [config.train_input_reader, *config.eval_input_reader]
+    for name, key in READER_SWITCHES.items():
+        if key not in features:
+            for reader in readers:
+                reader.ClearField(name)
     if family == "center_net":
         for task, key in CENTER_NET_TASKS.items():
             if key not in features and (model.HasField(task) if "keypoint" not in task else getattr(model, task)):
                 model.ClearField(task)
                 dropped.append(task)
-        if "keypoint_estimation_task" in dropped:
-            model.ClearField("keypoint_label_map_path")
-            model.object_center_params.ClearField("keypoint_weights_for_center")
-            for name in ("parameterized_metric", "keypoint_edge"):
-                config.eval_config.ClearField(name)
-            for reader in readers:
-                for name in ("num_keypoints", "use_keypoint_label_map", "keypoint_type_weight"):
-                    reader.ClearField(name)
+    if CENTER_NET_TASKS["keypoint_estimation_task"] not in features:
+        _clear_keypoints(config, readers)
     masks = None
     if family == "faster_rcnn":
         masks = model.second_stage_box_predictor.mask_rcnn_box_predictor
@@ -58,12 +62,29 @@ def drop_tasks(config, features):
             model.ClearField("mask_head_config")
             dropped.append("mask_head_config")
         config.eval_config.ClearField("eval_instance_masks")
-        for reader in readers:
-            for name in ("load_instance_masks", "mask_type"):
-                reader.ClearField(name)
         kept = [name for name in config.eval_config.metrics_set if "mask" not in name and "segmentation" not in name]
         config.eval_config.metrics_set[:] = kept
     return dropped
+
+
+def _clear_keypoints(config, readers):
+    """Takes out whatever else belongs to keypoints; some of the zoo's detectors of boxes have such fields, too."""
+    if config.model.WhichOneof("model") == "center_net":
+        config.model.center_net.ClearField("keypoint_label_map_path")
+        if config.model.center_net.HasField("object_center_params"):
+            config.model.center_net.object_center_params.ClearField("keypoint_weights_for_center")
+    for name in ("parameterized_metric", "keypoint_edge"):
+        config.eval_config.ClearField(name)
+    kept = [name for name in config.eval_config.metrics_set if "keypoint" not in name]
+    config.eval_config.metrics_set[:] = kept
+    for reader in readers:
+        for name in ("num_keypoints", "use_keypoint_label_map", "keypoint_type_weight", "load_keypoint_depth_features"):
+            reader.ClearField(name)
+    for option in config.train_config.data_augmentation_options:
+        for _, step in option.ListFields():
+            for field, _ in step.ListFields():
+                if field.name in ("keypoint_flip_permutation", "keypoint_rot_permutation"):
+                    step.ClearField(field.name)
 
 
 def set_num_classes(config, num_classes, label_map):

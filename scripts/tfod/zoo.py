@@ -15,7 +15,8 @@ A field that is empty there is not known. Its columns, and where they are from:
     batch, learning_rate   images a step, and the highest learning rate, of the config in the .tar.gz. Where only that
                      of the same network in upstream's configs/tf2 could be read, it is that one's; the two differ for
                      ssd_mobilenet_v2_320x320 (0.8 in the .tar.gz, 0.08 in configs/tf2 today)
-    fine_tune_type   what fine_tune_checkpoint_type has to be, to train it on other classes
+    fine_tune_type   what fine_tune_checkpoint_type has to be, to train it on other classes. (CenterNet's configs call
+                     it fine_tune; the OD API has since taken that name out, and detection does what it did.)
 """
 
 import csv
