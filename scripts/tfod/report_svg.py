@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+import warnings
 
 from markupsafe import Markup, escape
 
@@ -10,6 +11,7 @@ from markupsafe import Markup, escape
 COLOURS = {
     "#000000": "ink",
     "#404040": "soft",
+    "#737373": "soft",
     "#e0e0e0": "line",
     "#ffffff": "paper",
     "#0072b2": "blue",
@@ -27,7 +29,8 @@ def charting():
     import matplotlib
 
     settings = {"svg.fonttype": "none", "svg.hashsalt": "tfod", "text.parse_math": False, "font.size": 10}
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the browser has others
         yield
 
 
