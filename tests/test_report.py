@@ -124,8 +124,8 @@ def test_pictures_hold_the_boxes_and_crops_the_mistakes(tmp_path):
     contents, page = write_page(write_typical(tmp_path))
     picture = next(one for one in contents["pictures"] if one["name"] == "photo_10.png")
     assert [(box["state"], box["x"], box["y"], box["w"], box["h"]) for box in picture["boxes"]] == [
-        ("missed", 10, 10, 40, 30),
         ("wrong", 10, 10, 12, 30),
+        ("missed", 10, 10, 40, 30),
     ]
     assert picture["uri"].startswith("data:image/webp;base64,") and "1 missed, 1 badly placed" in picture["alt"]
     wrong, missed = contents["crops"]["found"], contents["crops"]["truth"]

@@ -19,6 +19,7 @@ BUDGET = 6_500_000  # letters of all pictures' data URIs together: the whole pag
 EDGES = (880, 720, 600, 480, 360, 240)  # pixels of a picture's longer side: the first that keeps to the budget
 CROP = 168  # pixels of a crop's longer side
 QUALITY = 74
+LABEL = 24  # letters of a class's name on a picture
 
 
 def encode(photo, edge):
@@ -82,14 +83,14 @@ def describe_image(facts, index):
     """What is there and what was found in an image: a dict of texts and boxes, without its pixels."""
     image, truths, found = facts.evaluated.images[index], facts.evaluated.truths, facts.evaluated.detections
     boxes = []
-    for t in np.flatnonzero(truths.image == index).tolist():
-        state = "missed" if facts.missed[t] else "there" if facts.counted[t] else "crowd"
-        name = facts.get_name(truths.label[t])
-        boxes.append(_place(truths.box[t], image) | {"state": state, "label": name, "text": _tell_truth(facts, t)})
     for d in reversed(np.flatnonzero((found.image == index) & facts.shown).tolist()):  # the best is drawn last
         state = "right" if facts.errors.kind[d] == CORRECT else "wrong"
-        label = f"{facts.get_name(found.label[d])} {found.score[d]:.0%}"
+        label = f"{_shorten(facts.get_name(found.label[d]))} {found.score[d]:.0%}"
         boxes.append(_place(found.box[d], image) | {"state": state, "label": label, "text": tell_detection(facts, d)})
+    for t in np.flatnonzero(truths.image == index).tolist():  # dashes leave what is below them to be seen
+        state = "missed" if facts.missed[t] else "there" if facts.counted[t] else "crowd"
+        label = _shorten(facts.get_name(truths.label[t]))
+        boxes.append(_place(truths.box[t], image) | {"state": state, "label": label, "text": _tell_truth(facts, t)})
     counts = next(counts for number, _, counts in facts.ranked if number == index)
     return {
         "index": index,
@@ -100,6 +101,10 @@ def describe_image(facts, index):
         "objects": int((facts.counted & (truths.image == index)).sum()),
         "summary": tell_counts(counts),
     }
+
+
+def _shorten(name):
+    return name if len(name) <= LABEL else name[: LABEL - 1] + "…"
 
 
 def tell_counts(counts):

@@ -117,24 +117,24 @@ def _name_weakest(facts):
 
 
 def _list_figures(facts, objects, found, boxes, f1):
-    metrics = facts.report["metrics"]
     values = [
         ("Found", found / objects if objects else -1, "recall: share of the objects that have a correct box"),
         ("Right", found / boxes if boxes else -1, "precision: share of the boxes that are correct"),
         ("F1", f1, "both in one number, a mean over the classes"),
-        ("AP50", _get(metrics, "DetectionBoxes_Precision/mAP@.50IOU"), "over all scores; a box fits from IoU 0.50"),
+        ("AP50", _average(facts, "AP50"), "over all scores; a box fits from IoU 0.50"),
         (
             "mAP",
-            _get(metrics, "DetectionBoxes_Precision/mAP"),
+            _average(facts, "AP"),
             "COCO's: boxes are to fit ever better, IoU 0.50 to 0.95",
         ),
     ]
     return [(name, show_share(value), text) for name, value, text in values]
 
 
-def _get(metrics, name):
-    value = metrics.get(name, -1)
-    return value if isinstance(value, int | float) and math.isfinite(value) else -1
+def _average(facts, metric):
+    """The mean of a metric over the classes that have it, as COCO takes it; -1 where none has."""
+    values = [one[metric] for one in facts.report["classes"] if one[metric] >= 0]
+    return float(np.mean(values)) if values else -1.0
 
 
 def show_share(value, digits=2):
@@ -179,7 +179,7 @@ def explain_cost(facts, rows):
         lines.append(f"No object is missed; {wrong:,} of its boxes {_be(wrong)} wrong.")
     else:
         lines.append("No object is missed, and no box is wrong.")
-    before = _get(facts.report["metrics"], "DetectionBoxes_Precision/mAP@.50IOU")
+    before = _average(facts, "AP50")
     if rows[0]["cost"] >= 0.0005 and before >= 0:
         gain = f"from {before:.2f} to {min(1, before + rows[0]['cost']):.2f}"
         lines.append(f"Over all scores, {MANY[rows[0]['kind']]} cost most: without them, AP50 would go {gain}.")
