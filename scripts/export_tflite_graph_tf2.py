@@ -71,7 +71,8 @@ def export(config, checkpoint, folder, options, arguments):
     from object_detection import export_tflite_graph_lib_tf2 as upstream
     from object_detection.builders import model_builder
 
-    from tfod import exporting
+    from tfod import exporting, saved_model
+    from tfod.tracing import trace_method_plainly
 
     tf.get_logger().setLevel("ERROR")  # SavedModel warns of every function it does not need to save
     if config.model.WhichOneof("model") == "ssd":
@@ -82,9 +83,9 @@ def export(config, checkpoint, folder, options, arguments):
         module = upstream.CenterNetModule(config, options["most"], options["keypoints"], labels)
         model = module.get_model()
     check_weights = exporting.restore_weights(config, model, checkpoint)
-    function = module.inference_fn.get_concrete_function(tf.TensorSpec(module.input_shape(), tf.float32, "input"))
+    function = trace_method_plainly(module, "inference_fn", tf.TensorSpec(module.input_shape(), tf.float32, "input"))
     check_weights()
-    tf.saved_model.save(module, str(folder), signatures=function)
+    saved_model.save(module, folder, function)
 
 
 if __name__ == "__main__":

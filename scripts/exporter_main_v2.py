@@ -150,15 +150,16 @@ def export(config, checkpoint, label_map, folder, arguments):
 
     from tfod import exporting, model_card, pipeline_config, saved_model
     from tfod.tflite_metadata import list_labels
+    from tfod.tracing import trace_method_plainly
 
     tf.get_logger().setLevel("ERROR")  # SavedModel warns of every function it does not need to save
     model = model_builder.build(config.model, is_training=False)
     check_weights = exporting.restore_weights(config, model, checkpoint)
     module = saved_model.make_module(model, arguments)
-    function = module.__call__.get_concrete_function()  # makes the variables
+    function = trace_method_plainly(module, "__call__")  # makes the variables
     check_weights()
     tf.train.CheckpointManager(tf.train.Checkpoint(model=model), folder / "checkpoint", 1).save(checkpoint_number=0)
-    tf.saved_model.save(module, str(folder / "saved_model"), signatures=function)
+    saved_model.save(module, folder / "saved_model", function)
     pipeline_config.write_config(folder / "pipeline.config", config)
     names = exporting.read_class_names(config)
     if label_map:

@@ -5,7 +5,7 @@ import tfod.compat  # noqa: F401 - a quiet TensorFlow, with Keras 2
 import pytest
 import tensorflow as tf
 
-from tfod.tracing import build_plainly, trace_plainly
+from tfod.tracing import build_plainly, trace_method_plainly, trace_plainly
 
 
 def halve_if_even(number):
@@ -54,3 +54,16 @@ def test_an_error_of_the_function_itself_is_raised():
     for _ in range(2):
         with pytest.raises(TypeError, match="always"):
             function(tf.constant(1))
+
+
+@pytest.mark.parametrize("needs_autograph", [False, True])
+def test_method_of_a_module_is_replaced_by_what_was_traced(needs_autograph):
+    class Halver(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([], tf.int32)])
+        def __call__(self, number):
+            return halve_if_even(number) if needs_autograph else number // 2
+
+    module = Halver()
+    function = trace_method_plainly(module, "__call__")
+    assert int(function(tf.constant(8))) == int(module.__call__(tf.constant(8))) == 4
+    assert module.__call__.input_signature == (tf.TensorSpec([], tf.int32),)

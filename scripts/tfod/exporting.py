@@ -10,6 +10,7 @@ from tfod.console import InputError, say
 from tfod.images import list_images, read_image
 from tfod.label_map import read_label_map
 from tfod.pipeline_config import get_model
+from tfod.tracing import trace_plainly
 
 NMS_MODELS = {"ssd": "post_processing", "faster_rcnn": "second_stage_post_processing"}
 
@@ -120,11 +121,11 @@ def make_reference(model):
     """`run(photo)` of the model itself: uint8 [height, width, 3] -> outputs of one photo, for `list_detections`."""
     import tensorflow as tf
 
-    @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32)])
     def run(image):
         found = run_model(model, image)
         return {**found, "detection_classes": tf.cast(found["detection_classes"], tf.float32) + 1}
 
+    run = trace_plainly(run, input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32)])
     return lambda photo: run(tf.cast(photo, tf.float32)[tf.newaxis])
 
 

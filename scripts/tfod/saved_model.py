@@ -33,6 +33,19 @@ def make_module(model, options):
     return module
 
 
+def save(module, folder, function):
+    """Writes `module` as a SavedModel whose one signature is the concrete `function`.
+
+    tf-keras would trace every layer of the model once more, in training and in inference, which nobody calls: it takes
+    most of the time, and nearly half of the file.
+    """
+    import tensorflow as tf
+    from tf_keras.src.saving.legacy.saved_model.utils import keras_option_scope  # what save_traces=False sets
+
+    with keras_option_scope(save_traces=False):
+        tf.saved_model.save(module, str(folder), signatures=function)
+
+
 def describe_batch(module):
     """How many images a call of the module takes, as text: "1", "8" or "any number"."""
     number = module.__call__.input_signature[0].shape[0]

@@ -114,13 +114,14 @@ def make_preprocessor(config, model):
     import tensorflow as tf
     from object_detection.builders import image_resizer_builder
 
+    from tfod.tracing import trace_plainly
+
     if config.model.WhichOneof("model") == "center_net":  # its TFLite model normalizes by itself
         resize = image_resizer_builder.build(config.model.center_net.image_resizer)
         return lambda photo: resize(tf.cast(photo, tf.float32))[0][tf.newaxis].numpy(), [0.0] * 3, [1.0] * 3
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.float32)])
-    def run(photo):
-        return model.preprocess(photo[tf.newaxis])[0]
+    signature = [tf.TensorSpec([None, None, 3], tf.float32)]
+    run = trace_plainly(lambda photo: model.preprocess(photo[tf.newaxis])[0], input_signature=signature)
 
     def prepare(photo):
         return run(tf.cast(photo, tf.float32)).numpy()

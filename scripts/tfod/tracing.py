@@ -5,6 +5,8 @@ rewrites the source of more than a hundred of its functions, leaves them as they
 on a tensor, raises an error without it, and is then done with it.
 """
 
+import types
+
 import tfod.compat  # noqa: F401 - a quiet TensorFlow, with Keras 2
 
 
@@ -38,3 +40,20 @@ def trace_plainly(function, **options):
             return traced[0](*arguments)
 
     return call
+
+
+def trace_method_plainly(module, name, *signature):
+    """The concrete function of the tf.function `name` of a tf.Module, which is replaced by what was traced."""
+    import tensorflow as tf
+
+    method = getattr(module, name)
+    python = method.python_function
+    if hasattr(getattr(type(module), name), "python_function"):  # else autograph would put its own in this one's place
+        python = types.MethodType(getattr(type(module), name).python_function, module)
+    plain = tf.autograph.experimental.do_not_convert(python)
+    setattr(module, name, tf.function(plain, input_signature=method.input_signature))
+    try:
+        return getattr(module, name).get_concrete_function(*signature)
+    except tf.errors.OperatorNotAllowedInGraphError:
+        setattr(module, name, method)
+        return method.get_concrete_function(*signature)
