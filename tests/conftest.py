@@ -1,6 +1,10 @@
 """What the tests share: scripts called as a person calls them, and small photos that really are ones."""
 
+import fcntl
 import importlib.util
+import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +18,15 @@ from tfod.label_map import write_label_map
 from tfod.voc import Box, write_annotation
 
 ROOT = Path(__file__).parents[1]
+
+# The files that take longest, the longest first. `make test` shares out the files to two processes in this order, so
+# that neither of them is still at a long one when the other has nothing left.
+LONGEST = ["training", "make", "benchmark", "detector", "exporter_main_v2", "workers", "convert_onnx", "convert_tflite"]
+
+# a shell's background, and nohup, have them ignored by all that they start; the tests' scripts have to hear them
+for number, handler in {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}.items():
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, handler)
 
 settings.register_profile("ours", deadline=None)  # a busy machine is no fault
 settings.load_profile("ours")
@@ -108,14 +121,37 @@ def infer(call, tmp_path, onnx_model):
     return infer
 
 
+def pytest_collection_modifyitems(items):
+    order = {f"test_{name}.py": number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
+def make_once(tmp_path_factory, stage, make):
+    """This process's own copy of a workspace, in which the first of pytest's processes to come here has run
+    `make(workspace)`, and the text that it returned. One workspace goes through all stages."""
+    mine = tmp_path_factory.getbasetemp()
+    common = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
+    workspace, text = common / "workspace", common / f"{stage}.txt"
+    with (common / "workspace.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not text.exists():
+            workspace.mkdir(exist_ok=True)
+            text.write_text(make(workspace))
+        shutil.copytree(workspace, mine / "my_workspace", symlinks=True, dirs_exist_ok=True)
+    return mine / "my_workspace", text.read_text()
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """A workspace with a tiny detector of cats and dogs, trained for 80 steps: models/my_model, and records."""
+    return make_once(tmp_path_factory, "trained", train_detector)[0]
+
+
+def train_detector(place):
     from test_make import make_tiny_config
 
     from tfod import pipeline_config
 
-    place = tmp_path_factory.mktemp("trained")
     run_script("preprocessing/make_sample_dataset.py", "-o", "images", "--number", 12, "--size", 160, cwd=place)
     labels, records = "annotations/label_map.pbtxt", ["annotations/train.record", "annotations/test.record"]
     run_script("preprocessing/generate_label_map.py", "-x", "images", "-o", labels, cwd=place)
@@ -130,31 +166,40 @@ def trained(tmp_path_factory):
         reader.label_map_path = labels
         reader.tf_record_input_reader.input_path[:] = [record]
     pipeline_config.write_config(path, config)
-    run_script("model_main_tf2.py", "--model_dir=models/my_model", f"--pipeline_config_path={path}", cwd=place)
-    return place
+    model = ["--model_dir=models/my_model", "--pipeline_config_path=models/my_model/pipeline.config"]
+    return run_script("model_main_tf2.py", *model, cwd=place)[0]
 
 
 @pytest.fixture(scope="session")
-def exported(trained):
+def exported(trained, tmp_path_factory):
     """(the workspace, the exporter's standard output): `trained`, exported to exported_models/my_model, any batch."""
-    output, _ = run_script(
-        "exporter_main_v2.py",
-        "--pipeline_config_path=models/my_model/pipeline.config",
-        "--trained_checkpoint_dir=models/my_model",
-        "--output_directory=exported_models/my_model",
-        "--batch_size=dynamic",
-        cwd=trained,
-    )
-    return trained, output
+    return make_once(tmp_path_factory, "exported", export_detector)
+
+
+def export_detector(place):
+    words = ["--pipeline_config_path=models/my_model/pipeline.config", "--trained_checkpoint_dir=models/my_model"]
+    words += ["--output_directory=exported_models/my_model", "--batch_size=dynamic"]
+    return run_script("exporter_main_v2.py", *words, cwd=place)[0]
 
 
 @pytest.fixture(scope="session")
-def tflite_files(exported):
+def tflite_files(exported, tmp_path_factory):
     """(the workspace, convert_tflite.py's standard output): `exported`, with its TFLite files in all formats."""
+    return make_once(tmp_path_factory, "tflite", convert_detector)
+
+
+def convert_detector(place):
     folder = "exported_models/my_model"
     words = [f"--pipeline_config_path={folder}/pipeline.config", f"--trained_checkpoint_dir={folder}/checkpoint"]
     words += [f"--output_directory={folder}/tflite"]
-    run_script("export_tflite_graph_tf2.py", *words, cwd=exported[0])
+    run_script("export_tflite_graph_tf2.py", *words, cwd=place)
     words += [f"--saved_model_dir={folder}/tflite/saved_model", "--representative_number=8"]
-    output, _ = run_script("convert_tflite.py", *words, cwd=exported[0])
-    return exported[0], output
+    return run_script("convert_tflite.py", *words, cwd=place)[0]
+
+
+@pytest.fixture(scope="session")
+def onnx_file(exported, tmp_path_factory):
+    """(the workspace, convert_onnx.py's standard output): `exported`, with exported_models/my_model/model.onnx."""
+    folder = "exported_models/my_model"
+    words = [f"--saved_model_dir={folder}/saved_model", f"--output={folder}/model.onnx"]
+    return make_once(tmp_path_factory, "onnx", lambda place: run_script("convert_onnx.py", *words, cwd=place)[0])

@@ -1,29 +1,21 @@
 import json
 
 import onnx
-import pytest
 from conftest import run_script
 
 WORDS = ["--saved_model_dir=exported_models/my_model/saved_model", "--output=exported_models/my_model/model.onnx"]
 
 
-@pytest.fixture(scope="session")
-def converted(exported):
-    """(the workspace, convert_onnx.py's standard output)."""
-    output, _ = run_script("convert_onnx.py", *WORDS, cwd=exported[0])
-    return exported[0], output
-
-
-def test_onnx_finds_what_the_saved_model_finds(converted):
+def test_onnx_finds_what_the_saved_model_finds(onnx_file):
     assert (
         "compared with the SavedModel on 5 photos of annotations/test.record: 50 detections: boxes by 0.0"
-        in converted[1]
+        in onnx_file[1]
     )
-    assert "counterpart" not in converted[1]
+    assert "counterpart" not in onnx_file[1]
 
 
-def test_input_outputs_and_labels_stay(converted):
-    model = onnx.load(converted[0] / "exported_models/my_model/model.onnx")
+def test_input_outputs_and_labels_stay(onnx_file):
+    model = onnx.load(onnx_file[0] / "exported_models/my_model/model.onnx")
     onnx.checker.check_model(model)
     assert [part.name for part in model.graph.input] == ["input_tensor"]
     tensor = model.graph.input[0].type.tensor_type
@@ -36,8 +28,8 @@ def test_input_outputs_and_labels_stay(converted):
     assert json.loads(labels) == {"1": "cat", "2": "dog"}
 
 
-def test_second_run_does_nothing(converted):
-    assert run_script("convert_onnx.py", *WORDS, cwd=converted[0]) == (
+def test_second_run_does_nothing(onnx_file):
+    assert run_script("convert_onnx.py", *WORDS, cwd=onnx_file[0]) == (
         "",
         "exported_models/my_model/model.onnx is up to date\n",
     )

@@ -6,7 +6,6 @@ import tfod.compat  # noqa: F401 - before TensorFlow
 
 import numpy as np
 import pytest
-from conftest import run_script
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -19,13 +18,10 @@ from tfod.runtimes import find_model, open_model, resize
 
 
 @pytest.fixture(scope="module")
-def formats(tflite_files):
+def formats(tflite_files, onnx_file):
     """A dict format -> path of one detector, and eight photos of several sizes to try it on."""
     workspace, _ = tflite_files
     export = workspace / "exported_models/my_model"
-    run_script(
-        "convert_onnx.py", "--saved_model_dir", export / "saved_model", "--output", export / "model.onnx", cwd=workspace
-    )
     photos = [np.asarray(read_image(path)) for path in list_images(workspace / "images")[:8]]
     photos[1] = np.ascontiguousarray(photos[1][:100])
     photos[4] = photos[4].repeat(2, 0).repeat(2, 1)
@@ -43,10 +39,12 @@ def list_sizes(photos):
     return [photo.shape[1::-1] for photo in photos]
 
 
-def detect_plainly(saved_model, photos):
+@pytest.fixture(scope="module")
+def found_plainly(formats):
     """What the SavedModel finds when called the plain way, one photo a call, without our code."""
     import tensorflow as tf
 
+    saved_model, photos = formats[0]["SavedModel"], formats[1]
     model = tf.saved_model.load(str(saved_model))
     found = []
     for photo in photos:
@@ -58,13 +56,12 @@ def detect_plainly(saved_model, photos):
 
 
 @pytest.mark.parametrize("kind", ["SavedModel", "export", "checkpoints", "ONNX", "TFLite"])
-def test_every_format_finds_what_the_plain_call_finds(formats, kind):
+def test_every_format_finds_what_the_plain_call_finds(formats, found_plainly, kind):
     paths, photos = formats
-    expected = detect_plainly(paths["SavedModel"], photos)
     detector = Detector(paths[kind], score=0.0)
     assert detector.names == {1: "cat", 2: "dog"}
     found = detector.detect(photos)
-    agreement = compare_detections(expected, found, list_sizes(photos))
+    agreement = compare_detections(found_plainly, found, list_sizes(photos))
     assert agreement.holds(pixels=0.5, score=1e-3), agreement
     if kind == "SavedModel":
         assert agreement.largest_box < 1e-2 and agreement.largest_score < 1e-5

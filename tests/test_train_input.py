@@ -13,6 +13,7 @@ from test_make import ROOT
 from tfod import pipeline_config, train_input
 from tfod.label_map import write_label_map
 from tfod.tfrecord import make_example, write_records
+from tfod.tracing import build_plainly
 from tfod.voc import Box
 
 IMAGES = 10
@@ -46,7 +47,7 @@ def read_order(config, steps, **settings):
     """The numbers of the images in the batches of so many steps, one list a batch."""
     tf.random.set_seed(1)
     model = model_builder.build(config.model, is_training=True)
-    dataset = train_input.build_train_input(config, model, **{"seed": 1, **settings})
+    dataset = build_plainly(train_input.build_train_input, config, model, **{"seed": 1, **settings})
     return [[int(name.split(b".")[0]) for name in features["source_id"].numpy()] for features, _ in dataset.take(steps)]
 
 
@@ -86,7 +87,7 @@ def test_without_shuffling_the_order_is_that_of_the_files(config):
 def test_hashes_of_a_batch_lead_to_its_images(config):
     tf.random.set_seed(1)
     model = model_builder.build(config.model, is_training=True)
-    features, _ = next(iter(train_input.build_train_input(config, model, seed=1)))
+    features, _ = next(iter(build_plainly(train_input.build_train_input, config, model, seed=1)))
     names = sorted(name.decode() for name in features["source_id"].numpy())
     assert train_input.find_source_ids(config, features["hash"].numpy()) == names
 
