@@ -86,7 +86,7 @@ DATA ?=
 NAME =
 ## 1: make bench-train also measures the time to mAP 0.50
 QUALITY ?=
-## test files that make test runs; empty runs all
+## test files that make test runs, one after the other; empty runs all
 TESTS ?=
 ## 1: make test-upstream runs the part that covers what this project calls
 FAST ?=
@@ -298,9 +298,9 @@ raccoon: ready
 # ---------------------------------------------------------------- tests
 
 .PHONY: test test-long test-upstream bench-data bench-infer bench-train lint format
-## run the project's tests
+## run the project's tests, two files at a time
 test: ready lint
-	@$(PY) -m pytest -m "not long" $(TESTS)
+	@$(PY) -m pytest -m "not long" $(or $(TESTS),-n 2 --dist loadfile --no-loadscope-reorder)
 
 ## run the tests that take minutes each, as well: a training that is killed 20 times
 test-long: ready
