@@ -67,6 +67,8 @@ CHECKPOINT_EVERY ?= 500
 EVAL_EVERY ?= 0
 ## evaluations without a better one after which training ends; 0 never ends it
 PATIENCE ?= 0
+## models that make compare puts side by side, as "a b c"; the first is what the others are compared with
+MODELS ?=
 ## checkpoint to measure or export: latest, best or a number; empty measures the latest, and exports the best if there is one
 CHECKPOINT ?=
 ## images a call of the export: a number, or dynamic for any; empty is 1
@@ -143,7 +145,7 @@ lock:
 # ---------------------------------------------------------------- photos to detector
 
 .PHONY: export-there tflite onnx benchmark
-.PHONY: workspace workspace-there label split label_map check stats tfrecord inspect models pretrained config check-config train eval report export infer prelabel tensorboard
+.PHONY: workspace workspace-there label split label_map check stats tfrecord inspect models pretrained config check-config train eval report compare export infer prelabel tensorboard
 ## make the folders of a new workspace, workspace/NAME
 workspace:
 	@test -n "$(NAME)" || { echo "error: NAME is empty; make workspace NAME=my_photos" >&2; exit 2; }
@@ -233,6 +235,10 @@ eval: workspace-there
 report: eval
 	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/report.py" --model_dir "models/$(MODEL)"
 	@echo "open $(WORKSPACE)/models/$(MODEL)/report/index.html in a browser"
+
+## put MODELS="a b c" side by side: is one better, or can the test photos not tell: compare/index.html
+compare: workspace-there
+	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/compare.py" --seed $(SEED) -- $(foreach name,$(MODELS),"$(name)")
 
 ## export the best checkpoint where there is one, else the newest: exported_models/MODEL
 export: workspace-there
@@ -372,9 +378,9 @@ clean-records:
 clean-model:
 	$(call remove,"$(WORKSPACE)/models/$(MODEL)")
 
-## remove exported_models/MODEL, inference_result and stats
+## remove exported_models/MODEL, inference_result, stats and compare
 clean-results:
-	$(call remove,"$(WORKSPACE)/exported_models/$(MODEL)" "$(WORKSPACE)"/inference_result "$(WORKSPACE)"/stats)
+	$(call remove,"$(WORKSPACE)/exported_models/$(MODEL)" "$(WORKSPACE)"/inference_result "$(WORKSPACE)"/stats "$(WORKSPACE)"/compare)
 
 ## remove workspace/demo
 clean-demo:

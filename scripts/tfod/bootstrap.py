@@ -11,6 +11,7 @@ import numpy as np
 from tfod import matching
 
 IOUS = np.linspace(0.5, 0.95, 10)  # COCO's
+LARGEST = 1e10  # square pixels, where COCO's range of all sizes ends; it begins at 0
 RECALLS = np.linspace(0, 1, 101)  # where COCO reads the precision off
 
 
@@ -20,7 +21,7 @@ class Matches(NamedTuple):
     image: int64 [D], index into the list of images
     score: float64 [D]
     correct: bool [T, D], an object is found, at each of T IoUs
-    ignored: bool [T, D], in a crowd, and neither right nor wrong
+    ignored: bool [T, D], neither right nor wrong: in a crowd, or of a size below 0
     truths: int64 [images], the number of objects (no crowds) in each image
     """
 
@@ -52,7 +53,8 @@ def match_detections(evaluated, ious=IOUS):
     rows, match = matching.match_pairs(pairs, group, ious, truths.crowd[None], truths.crowd)
     truth = np.full((len(ious), len(found.score)), -1)
     truth[:, rows] = match[:, 0]
-    ignored = np.append(truths.crowd, False)[truth]
+    area = np.prod(matching.to_coco_boxes(found.box)[:, 2:], 1)
+    ignored = np.where(truth < 0, (area < 0) | (area > LARGEST), np.append(truths.crowd, False)[truth])
     correct = (truth >= 0) & ~ignored
     real = known & ~truths.crowd
     matches = {}
