@@ -318,6 +318,7 @@ def page_file(tmp_path_factory):
     truths = [(number, 1 + number % 2, WHOLE) for number in range(12)]
     found = [(number, 1 + number % 2, WHOLE, 0.95 - 0.02 * number) for number in range(9)]
     found += [(10, 1, BADLY_PLACED, 0.9), (3, 1, ELSEWHERE, 0.97), (11, 1, WHOLE, 0.93)]
+    found += [(4, 1, [-9, 30, 20, 25], 0.98)]  # with its corners swapped, and out of the image
     model = write_model(folder, truths, found, {1: HOSTILE, 2: LONG, 3: "cat"})
     write_log(model)
     path = folder / "index.html"

@@ -100,6 +100,7 @@ def describe_image(facts, index):
         "boxes": boxes,
         "objects": int((facts.counted & (truths.image == index)).sum()),
         "summary": tell_counts(counts),
+        "brief": tell_briefly(counts),
     }
 
 
@@ -109,8 +110,15 @@ def _shorten(name):
 
 def tell_counts(counts):
     """A dict kind -> count in words, as "2 missed, 1 background"; "all right" where there is no error."""
-    words = {"missed": "missed", "background": "on background", "poorly placed": "badly placed"}
+    words = {"background": "on background", "poorly placed": "badly placed", "both": "of wrong class and place"}
     parts = [f"{counts[kind]} {words.get(kind, kind)}" for kind in reversed(KINDS[1:]) if counts[kind]]
+    return ", ".join(parts) or "all right"
+
+
+def tell_briefly(counts):
+    """The same in the fewest words, as "2 missed, 1 wrong"."""
+    wrong = sum(counts[kind] for kind in KINDS[1:-1])
+    parts = [f"{number} {word}" for number, word in ((counts["missed"], "missed"), (wrong, "wrong")) if number]
     return ", ".join(parts) or "all right"
 
 
@@ -143,8 +151,8 @@ def tell_missed(facts, t):
 
 def _place(box, image):
     """A box, `[ymin, xmin, ymax, xmax]` in pixels, as x, y, width and height within the image, rounded."""
-    ymin, ymax = (min(max(float(y), 0), image.height) for y in box[::2])
-    xmin, xmax = (min(max(float(x), 0), image.width) for x in box[1::2])
+    ymin, ymax = sorted(min(max(float(y), 0), image.height) for y in box[::2])
+    xmin, xmax = sorted(min(max(float(x), 0), image.width) for x in box[1::2])
     return {"x": round(xmin, 1), "y": round(ymin, 1), "w": round(xmax - xmin, 1), "h": round(ymax - ymin, 1)}
 
 
@@ -180,7 +188,7 @@ def draw_pictures(facts, indexes, mistakes):
 
 def _crop(photo, box):
     """A square around a box, `[ymin, xmin, ymax, xmax]` in pixels, with some of what is around it."""
-    ymin, xmin, ymax, xmax = map(float, box)
+    (ymin, ymax), (xmin, xmax) = (sorted(map(float, some)) for some in (box[::2], box[1::2]))
     half = max(16.0, 0.75 * max(ymax - ymin, xmax - xmin))
     x, y = (xmin + xmax) / 2, (ymin + ymax) / 2
     left, top = (max(0, int(value - half)) for value in (x, y))

@@ -110,10 +110,8 @@ def _name_weakest(facts):
         return ""
     f1, label = min(there)
     curve = facts.curves[label]
-    right = round(curve.best_recall * curve.truths)
-    return (
-        f"The weakest of {len(there)} classes is {facts.get_name(label)}: {right} of {curve.truths} found, F1 {f1:.2f}."
-    )
+    found = f"{round(curve.best_recall * curve.truths):,} of {curve.truths:,} found, F1 {f1:.2f}"
+    return f"The weakest of {len(there)} classes is {facts.get_name(label)}: {found}."
 
 
 def _list_figures(facts, objects, found, boxes, f1):
@@ -234,7 +232,7 @@ def _advise_missed(facts):
     small = int((measure_sides(facts)[facts.missed] < SMALL).sum())
     if small * 2 > number:
         return (
-            f"{small} of {number} are smaller than {SMALL} pixels at the model's input: take a larger one"
+            f"{small:,} of {number:,} are smaller than {SMALL} pixels at the model's input: take a larger one"
             " (INPUT_SIZE=640), or cut photos into parts."
         )
     text = "Label more photos like those with missed objects, and train longer."
@@ -243,7 +241,7 @@ def _advise_missed(facts):
     score = math.floor(100 * unsure.min()) / 100
     more = (facts.errors.kind > CORRECT) & ~facts.shown & (facts.evaluated.detections.score >= score)
     price = count(int(more.sum()), "more wrong box", "more wrong boxes")
-    some = "it" if number == 1 else "all of them" if len(unsure) == number else f"{len(unsure)} of them"
+    some = "it" if number == 1 else "all of them" if len(unsure) == number else f"{len(unsure):,} of them"
     return f"{text} A lower score, make infer SCORE={score:.2f}, would find {some}, at the price of {price}."
 
 
