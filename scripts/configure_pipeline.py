@@ -227,9 +227,15 @@ def fit_training(config, arguments, fine_tune_checkpoint):
 def check_file(path):
     from tfod import config_checks, pipeline_config
 
-    faults = config_checks.check_config(pipeline_config.read_config(path), path)
+    config = pipeline_config.read_config(path)
+    faults = config_checks.check_config(config, path)
     if faults:
         raise InputError(*faults)
+    if config.train_config.fine_tune_checkpoint:
+        from tfod import fine_tuning
+
+        say("building the model, to hold the checkpoint's tensors to its own")
+        print(f"{path}: the checkpoint has {fine_tuning.describe_matches(fine_tuning.try_checkpoint(config, path))}")
     print(f"{path}: nothing wrong")
 
 

@@ -98,6 +98,15 @@ def restore_fine_tune_checkpoint(config, model, path):
     return {part: tuple(counts) for part, counts in sorted(matched.items())}
 
 
+def try_checkpoint(config, path):
+    """Builds the model of `config` for `restore_fine_tune_checkpoint`, and returns and raises what that does."""
+    from object_detection.builders import model_builder
+
+    model = model_builder.build(config.model, is_training=True, add_summaries=False)
+    build_variables(model)
+    return restore_fine_tune_checkpoint(config, model, path)
+
+
 def describe_matches(matched):
     """One line of what `restore_fine_tune_checkpoint` returns."""
     return ", ".join(f"{part} {restored} of {number}" for part, (restored, number) in matched.items())
