@@ -1,9 +1,12 @@
 """Files appear whole or not at all, and work that stands is known to stand."""
 
+import fcntl
 import hashlib
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -175,6 +178,26 @@ def test_what_a_killed_run_left_is_cleared_by_the_next_one_for_the_same_file_onl
     runs[2].communicate()
     assert (tmp_path / "a").read_text() == "half"
     assert [path.name.rsplit(".", 2)[0] for path in tmp_path.glob(".*.tmp")] == [".a.b"]
+
+
+def test_a_room_that_another_run_clears_away_before_it_is_locked_is_made_anew(tmp_path, monkeypatch):
+    make, made, handles = tempfile.mkdtemp, [], []
+
+    def make_and_clear(**words):
+        made.append(Path(make(**words)))
+        if len(made) == 1:
+            made[0].rmdir()
+        elif len(made) == 2:  # the other run is at it
+            handles.append(os.open(made[1], os.O_RDONLY))
+            fcntl.flock(handles[0], fcntl.LOCK_EX)
+        return str(made[-1])
+
+    monkeypatch.setattr(tempfile, "mkdtemp", make_and_clear)
+    write_text(tmp_path / "a", "whole")
+    assert (tmp_path / "a").read_text() == "whole"
+    assert len(made) == 3
+    assert list_all(tmp_path) == sorted(["a", made[1].name])
+    os.close(handles[0])
 
 
 def test_a_former_folder_comes_back_after_a_run_that_was_killed_between_two_renames(tmp_path):

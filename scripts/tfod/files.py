@@ -48,15 +48,29 @@ def make_room(path):
             if (left / "former").exists() and not path.exists():  # killed between two renames
                 (left / "former").rename(path)
             shutil.rmtree(left, ignore_errors=True)
-    # A folder of our own, so that the temporary name is nobody else's and keeps the suffix that libraries look at.
-    room = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     with contextlib.ExitStack() as lock:
-        with contextlib.suppress(OSError):  # a network folder may have no locks: then nothing can be told there
-            lock.enter_context(_lock(room))
+        room = _make_locked_folder(path, lock)
         try:
             yield room
         finally:
             shutil.rmtree(room, ignore_errors=True)
+
+
+def _make_locked_folder(path, lock):
+    """A temporary folder beside `path`, whose lock the ExitStack `lock` holds.
+
+    It is a folder of our own, so that the temporary name is nobody else's and keeps the suffix that libraries look at.
+    """
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        try:
+            lock.enter_context(_lock(folder))
+        except (BlockingIOError, FileNotFoundError):
+            continue  # another run has found it before it was locked, and clears it away
+        except OSError:
+            return folder  # a network folder may have no locks: then nothing can be told there
+        if folder.exists():
+            return folder
 
 
 @contextlib.contextmanager
