@@ -44,10 +44,10 @@ def main():
     output = arguments.output or arguments.model_dir / PAGE
     facts = report_facts.read_facts(arguments.model_dir)
     records = [path for paths in report_data.list_records(facts.config).values() for path in paths]
-    templates = sorted(report.TEMPLATES.iterdir())
-    inputs = report_facts.list_inputs(arguments.model_dir, facts.evaluated, [*records, arguments.check, *templates])
+    writers = [*sorted(report.TEMPLATES.iterdir()), *sorted(Path(report.__file__).parent.glob("report*.py"))]
+    inputs = report_facts.list_inputs(arguments.model_dir, facts.evaluated, [*records, arguments.check, *writers])
     numbers = {name: getattr(arguments, name) for name in ("worst", "best", "crops")}
-    state = fingerprint(inputs, versions=report_data.list_versions(), **numbers)
+    state = fingerprint(inputs, versions=report_data.list_packages(), **numbers)
     if is_current(output, state):
         say(f"{output} is up to date: nothing has changed since it was written")
         return

@@ -114,6 +114,13 @@ def list_versions():
     """Rows (what, version) of what wrote the report."""
     return [
         ("these scripts", find_commit().removeprefix("commit ")),
+        *list_packages(),
+    ]
+
+
+def list_packages():
+    """Rows (what, version) of Python and the packages that the numbers and charts come from."""
+    return [
         ("Python", platform.python_version()),
         *((name, importlib.metadata.version(name)) for name in PACKAGES),
     ]
