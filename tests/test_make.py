@@ -209,25 +209,32 @@ def test_tensorboard_serves_the_curves_on_this_machine_only(place):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = ["make", "-C", str(ROOT), "tensorboard", f"VENV={sys.prefix}", *variables, f"PORT={port}"]
-    server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    server = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+    )
     try:
-        runs = []
-        for _ in range(120):
-            time.sleep(0.5)
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/data/runs", timeout=5) as page:
-                    runs = json.load(page)
-            except OSError:
-                continue
-            if {"my_model/train", "my_model/eval"} <= set(runs):
-                break
-        assert {"my_model/train", "my_model/eval"} <= set(runs)
+        said = next(line for line in server.stdout if line.startswith("TensorBoard"))
+        assert said == f"TensorBoard shows 2 runs of models: http://127.0.0.1:{port}/\n"
+        scalars = {"my_model/train": "Loss/total_loss", "my_model/eval": "DetectionBoxes_Precision/mAP"}
+        for plugin, wanted in {
+            "scalars": scalars,
+            "images": {"my_model/eval": "eval_side_by_side_0_0"},
+            "pr_curves": {"my_model/eval": "PR at IoU 0.50/cat"},
+        }.items():
+            tags = {}
+            for _ in range(120):
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/data/plugin/{plugin}/tags", timeout=5) as page:
+                    tags = json.load(page)
+                if all(tag in tags.get(run, {}) for run, tag in wanted.items()):
+                    break
+                time.sleep(0.5)
+            assert all(tag in tags.get(run, {}) for run, tag in wanted.items()), f"{plugin}: {tags}"
         listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         assert f"0100007F:{port:04X}" in listening
         assert f"00000000:{port:04X}" not in listening
     finally:
         os.killpg(server.pid, 15)
-        server.wait(30)
+        server.communicate(timeout=30)
 
 
 def test_make_alone_explains_every_target_and_variable():
