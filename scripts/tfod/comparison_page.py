@@ -217,7 +217,7 @@ def draw_differences(comparison):
     furthest = max(0.02, *map(abs, axes.dataLim.intervalx)) * 1.05
     axes.set_xlim(-furthest, furthest)
     tidy(axes, "x")
-    axes.set_xlabel(f"← worse     better than {comparison['models'][0]['name']} →", fontsize=10, color=INK)
+    axes.set_xlabel(f"← worse \u2003 better than {comparison['models'][0]['name']} →", fontsize=10, color=INK)
     return figure
 
 
