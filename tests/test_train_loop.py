@@ -198,12 +198,16 @@ def test_too_large_a_batch_says_which_to_try(tmp_path):
         Toy(tmp_path, 10, during=during).train()
 
 
-def test_worker_that_is_gone_is_said(tmp_path):
+@pytest.mark.parametrize("where", ["step", "batch"])
+def test_worker_that_is_gone_is_said(tmp_path, where, monkeypatch):
     def during(step):
         raise tf.errors.UnavailableError(None, None, "Connection reset by peer")
 
+    toy = Toy(tmp_path, 10, during=during if where == "step" else None)
+    if where == "batch":
+        monkeypatch.setattr(itertools, "repeat", lambda batch: map(during, [1]))
     with pytest.raises(InputError, match="another worker of this training is gone"):
-        Toy(tmp_path, 10, during=during).train()
+        toy.train()
 
 
 def test_log_and_curves_are_written(tmp_path):

@@ -85,10 +85,13 @@ class TrainLoop:
         with self._catch_signals(), show_progress("training", last, first) as update:
             for step in range(first + 1, last + 1):
                 clock.start()
-                features, labels = next(batches)
+                with self._name_errors():  # the workers tell each other whether all of them have a batch
+                    features, labels = next(batches)
                 clock.note_data()
                 flags = tf.constant([len(self.caught) > 0, time.monotonic() > self.save_at], tf.float32)
-                losses, flags = self._take(run_step, features, labels, flags)
+                with self._name_errors():
+                    losses, flags = run_step(features, labels, flags)
+                    losses, flags = {name: float(loss) for name, loss in losses.items()}, flags.numpy()
                 clock.note_step()
                 if not all(map(math.isfinite, losses.values())):
                     self._refuse(losses, step, strategy.experimental_local_results(features["hash"]))
@@ -111,13 +114,13 @@ class TrainLoop:
                     return self._end(step, self.caught[0] if self.caught else signal.SIGTERM, began)
         return self._end(last, "", began)
 
-    def _take(self, run_step, features, labels, flags):
-        """`run_step`, with its losses as floats. Raises InputError where the memory is too small."""
+    @contextlib.contextmanager
+    def _name_errors(self):
+        """Raises InputError where the memory is too small for the block, or another worker is gone."""
         import tensorflow as tf
 
         try:
-            losses, flags = run_step(features, labels, flags)
-            return {name: float(loss) for name, loss in losses.items()}, flags.numpy()
+            yield
         except tf.errors.ResourceExhaustedError as error:
             batch = self.config.train_config.batch_size
             advice = f"try {batch // 2} (BATCH={batch // 2})" if batch > 1 else "use a smaller model or input size"
