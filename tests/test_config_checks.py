@@ -154,9 +154,21 @@ def set_field(path, value):
         *parents, last = path.split(".")
         for name in parents:
             config = getattr(config, name)
-        setattr(config, last, value)
+        if value is None:
+            getattr(config, last).SetInParent()
+        else:
+            setattr(config, last, value)
 
     return change
+
+
+def test_photos_in_sizes_of_their_own_go_one_by_one_or_padded(check):
+    def change(config):
+        config.model.faster_rcnn.image_resizer.keep_aspect_ratio_resizer.pad_to_max_dimension = padded
+        config.train_config.batch_size = batch
+
+    for padded, batch, good in ((True, 4, True), (False, 1, True), (False, 2, False)):
+        assert (check("faster_rcnn", change) == "") == good
 
 
 RATE = "train_config.optimizer.momentum_optimizer.learning_rate.cosine_decay_learning_rate"
@@ -175,6 +187,11 @@ RATE = "train_config.optimizer.momentum_optimizer.learning_rate.cosine_decay_lea
             set_field("model.ssd.image_resizer.fixed_shape_resizer.width", 20),
             "image_resizer's width is 20; this model needs",
         ),
+        (
+            set_field("model.ssd.image_resizer.keep_aspect_ratio_resizer.min_dimension", 300),
+            "keep_aspect_ratio_resizer leaves photos in sizes of their own, and a batch of 4 holds one size only",
+        ),
+        (set_field("model.ssd.image_resizer.identity_resizer", None), "identity_resizer leaves photos in sizes of"),
         (set_field("eval_config.use_moving_averages", True), "p.config: eval_config.use_moving_averages is true, and"),
         (lambda c: c.eval_config.metrics_set.append("coco"), "p.config: metrics_set coco is not known"),
         (

@@ -40,6 +40,10 @@ def export(call, tmp_path):
             "ssd_efficientnet-b0_bifpn_keras with a keep_aspect_ratio_resizer can't be a TFLite file",
         ),
         (
+            f"model {{ center_net {{ {ASPECT} feature_extractor {{ type: 'mobilenet_v2_fpn_sep_conv' }} }} }}",
+            "mobilenet_v2_fpn_sep_conv with a keep_aspect_ratio_resizer can't be a TFLite file",
+        ),
+        (
             f"model {{ ssd {{ {FIXED} box_coder {{ square_box_coder {{}} }} }} }}",
             "decodes a faster_rcnn_box_coder's boxes",
         ),

@@ -1,6 +1,7 @@
 import time
 
 import pytest
+from test_checkpoint_index import write_index
 
 # upstream's own flags, each with a value of its kind
 UPSTREAM = """--pipeline_config_path=x --num_train_steps=5 --eval_on_train_data --noeval_on_train_data
@@ -58,3 +59,24 @@ def test_config_without_steps_is_named(main, tmp_path):
     assert code == 1
     assert "p: num_steps is not set; set it, or give --num_train_steps" in said
     assert "p: has no eval_input_reader" in said
+
+
+@pytest.mark.parametrize(
+    ("holds", "kind", "message"),
+    [
+        ("model/_box_predictor/b", "classification", "is a detector's; make the type detection"),
+        ("feature_extractor/a", "detection", "is a classification model's; make the type classification"),
+        ("feature_extractor/a", "full", "is a classification model's; make the type classification"),
+        ("model/_box_predictor/b", "fine_tune", "is 'fine_tune', which is called detection now; make it detection"),
+        ("model/_first_stage_box_predictor/b", "detection", "is of a Faster R-CNN, and the config's model is an SSD"),
+    ],
+)
+def test_a_checkpoint_that_can_not_fit_is_refused_before_anything_is_built(main, tmp_path, holds, kind, message):
+    write_index(tmp_path / "start-1", {holds: [3]})
+    (tmp_path / "p").write_text(f"""model {{ ssd {{ num_classes: 1 }} }} train_config {{ batch_size: 1 num_steps: 9
+        fine_tune_checkpoint: "start-1" fine_tune_checkpoint_type: "{kind}" optimizer {{ adam_optimizer {{ }} }} }}""")
+    began = time.monotonic()
+    code, said = main("--model_dir=m", "--pipeline_config_path=p")
+    assert code == 1
+    assert message in said
+    assert time.monotonic() - began < 2  # TensorFlow alone would take longer

@@ -137,6 +137,14 @@ def _find_task_faults(model):
 
 def _find_training_faults(config):
     train, faults = config.train_config, []
+    resizer = get_model(config).image_resizer
+    kind = resizer.WhichOneof("image_resizer_oneof")
+    padded = kind == "fixed_shape_resizer" or resizer.keep_aspect_ratio_resizer.pad_to_max_dimension
+    if kind and not padded and train.batch_size > 1:
+        faults.append(
+            f"{kind} leaves photos in sizes of their own, and a batch of {train.batch_size} holds one size only; make "
+            "batch_size 1, or image_resizer a keep_aspect_ratio_resizer with pad_to_max_dimension: true"
+        )
     if train.optimizer.WhichOneof("optimizer"):
         faults += schedules.find_schedule_faults(train)
     for name in ("freeze_variables", "update_trainable_variables"):
