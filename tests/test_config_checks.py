@@ -162,13 +162,13 @@ def set_field(path, value):
     return change
 
 
-def test_photos_in_sizes_of_their_own_go_one_by_one_or_padded(check):
+@pytest.mark.parametrize(("padded", "batch", "good"), [(True, 4, True), (False, 1, True), (False, 2, False)])
+def test_photos_in_sizes_of_their_own_go_one_by_one_or_padded(check, padded, batch, good):
     def change(config):
         config.model.faster_rcnn.image_resizer.keep_aspect_ratio_resizer.pad_to_max_dimension = padded
         config.train_config.batch_size = batch
 
-    for padded, batch, good in ((True, 4, True), (False, 1, True), (False, 2, False)):
-        assert (check("faster_rcnn", change) == "") == good
+    assert (check("faster_rcnn", change) == "") == good
 
 
 RATE = "train_config.optimizer.momentum_optimizer.learning_rate.cosine_decay_learning_rate"
