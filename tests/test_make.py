@@ -15,6 +15,7 @@ from pathlib import Path
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 import pytest
+from conftest import count_seconds
 from PIL import Image
 
 from tfod import pipeline_config
@@ -276,10 +277,10 @@ def test_splits_variables_reach_the_script_as_they_are_typed(tmp_path):
 
 
 def test_evaluation_without_checkpoint_says_so_before_anything_is_built(tmp_path):
-    began = time.monotonic()
+    began = count_seconds()
     _, said = run_make("eval", f"WORKSPACE={tmp_path}", code=2)
     assert "error: models/my_model: holds no checkpoint; train first" in said
-    assert time.monotonic() - began < 3
+    assert count_seconds() - began < 2
 
 
 def test_workspace_is_made_with_the_tutorials_scripts(tmp_path):
@@ -317,8 +318,8 @@ def test_python_without_tensorflow_wheels_is_refused_in_one_line(tmp_path):
 
 def test_install_does_nothing_where_the_lock_is_installed():
     before = Path(sys.prefix, "requirements.txt").stat().st_mtime_ns
-    began = time.monotonic()
+    began = count_seconds()
     output, _ = run_make("install")
     assert "holds what requirements.txt names" in output
     assert Path(sys.prefix, "requirements.txt").stat().st_mtime_ns == before
-    assert time.monotonic() - began < 5
+    assert count_seconds() - began < 2

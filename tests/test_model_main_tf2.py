@@ -1,6 +1,5 @@
-import time
-
 import pytest
+from conftest import count_seconds
 from test_checkpoint_index import write_index
 
 # upstream's own flags, each with a value of its kind
@@ -23,13 +22,13 @@ def main(call, tmp_path):
 
 
 def test_upstreams_flags_are_taken_and_answered_at_once(main):
-    began = time.monotonic()
+    began = count_seconds()
     code, said = main(*UPSTREAM.split())
     assert (code, said) == (
         1,
         "error: c: holds no checkpoint; train first (`make train`), or name the folder that has one\n",
     )
-    assert time.monotonic() - began < 2
+    assert count_seconds() - began < 1  # TensorFlow alone takes three
 
 
 @pytest.mark.parametrize(
@@ -75,8 +74,8 @@ def test_a_checkpoint_that_can_not_fit_is_refused_before_anything_is_built(main,
     write_index(tmp_path / "start-1", {holds: [3]})
     (tmp_path / "p").write_text(f"""model {{ ssd {{ num_classes: 1 }} }} train_config {{ batch_size: 1 num_steps: 9
         fine_tune_checkpoint: "start-1" fine_tune_checkpoint_type: "{kind}" optimizer {{ adam_optimizer {{ }} }} }}""")
-    began = time.monotonic()
+    began = count_seconds()
     code, said = main("--model_dir=m", "--pipeline_config_path=p")
     assert code == 1
     assert message in said
-    assert time.monotonic() - began < 2  # TensorFlow alone would take longer
+    assert count_seconds() - began < 1  # TensorFlow alone takes three
