@@ -6,6 +6,7 @@ The input and the losses are upstream's own, and so are the numbers: those of it
 import collections
 import contextlib
 import copy
+import itertools
 from unittest import mock
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
@@ -13,10 +14,12 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 import numpy as np
 
 from tfod.console import InputError
+from tfod.images import map_in_threads
 from tfod.samples import Result, decode_sample
 from tfod.tracing import build_plainly, trace_plainly
 
 BATCH = 8
+CALLS = 2  # of the model at the same time: the parts of one that keep a single core busy leave none idle
 # The families whose predictions can be told apart by image; all others see one image at a time, as do models whose
 # input has no fixed size.
 BATCHED = ("ssd", "center_net")
@@ -36,7 +39,8 @@ def build_forward(config, model, reader, batch=None):
 
     eval_config = copy.deepcopy(config.eval_config)
     eval_config.retain_original_images = False  # whoever wants to look at them can read them again
-    most = (batch or BATCH) if config.model.WhichOneof("model") in BATCHED else 1
+    family = config.model.WhichOneof("model")
+    most = (batch or BATCH) if family in BATCHED else 1
     stream, facts = _Stream(), {}
 
     def build_dataset(reader, *, batch_size, transform_input_data_fn, **_):
@@ -60,7 +64,19 @@ def build_forward(config, model, reader, batch=None):
             model_config=config.model,
             model=model,
         )
-    batch, measure = facts["batch"], _trace(model, dataset.element_spec, facts)
+    names = ("use_static_shapes", "use_static_balanced_label_sampler")
+    static = any(getattr(getattr(config.model, family), name, False) for name in names)
+    batch, measure = facts["batch"], _trace(model, None if static else dataset.element_spec, facts)
+
+    def measure_batch(given):
+        """(number of images, their sizes [B, 2] (height, width), dict of what was found, losses [B, L])."""
+        features, labels = given
+        count = int(features["hash"].shape[0])
+        if count < batch:  # the model takes no fewer
+            features, labels = _fill((features, labels), count, batch)
+        found, losses = measure(features, labels)
+        found = {name: part.numpy() for name, part in found.items()}
+        return count, features["original_image_spatial_shape"].numpy(), found, losses.numpy()
 
     def run(source):
         import tensorflow as tf
@@ -68,19 +84,19 @@ def build_forward(config, model, reader, batch=None):
         model._is_training = False
         tf.keras.backend.set_learning_phase(False)
         with _name_faults(source, stream):
-            for features, labels in dataset:
-                count = int(features["hash"].shape[0])
-                if count < batch:  # the model takes no fewer
-                    features, labels = _fill((features, labels), count, batch)
-                found, losses = measure(features, labels)
-                found = {name: part.numpy() for name, part in found.items()}
-                losses, sizes = losses.numpy(), features["original_image_spatial_shape"].numpy()
+            batches = iter(dataset)
+            first = map(measure_batch, itertools.islice(batches, 1))  # alone: it makes the graph
+            # TensorFlow may put parts of the sums of two calls of one graph into the same place ("Resource __per_step_0
+            # already exists", issue 23780 there): seen with Faster R-CNN
+            calls = CALLS if family in BATCHED else 1
+            for count, sizes, found, losses in itertools.chain(first, map_in_threads(measure_batch, batches, calls)):
                 for i in range(count):
+                    height, width = map(int, sizes[i])
                     number = int(found["num_detections"][i])
                     label = found.get("detection_classes")
                     yield Result(
                         stream.read_ahead.popleft(),
-                        (int(sizes[i, 1]), int(sizes[i, 0])),
+                        (width, height),
                         found["detection_boxes"][i, :number],
                         None if label is None else label[i, :number].astype(np.int64) + 1,
                         found["detection_scores"][i, :number],
@@ -133,7 +149,8 @@ def _name_faults(source, stream):
 def _trace(model, spec, facts):
     """A function of a batch of upstream's input: (dict of its `FOUND` tensors, losses float32 [batch, L]).
 
-    `facts["losses"]` becomes the names of the L losses.
+    Batches are as `spec` has them, so that one graph is good for images of all sizes; without it, each size has its
+    own. `facts["losses"]` becomes the names of the L losses.
     """
     import tensorflow as tf
     from object_detection import model_lib
@@ -168,5 +185,7 @@ def _trace(model, spec, facts):
 
         return found, tf.map_fn(measure_one, tf.range(batch), fn_output_signature=tf.float32)
 
+    if spec is None:
+        return trace_plainly(measure)
     signature = tf.nest.map_structure(lambda part: tf.TensorSpec([batch, *part.shape[1:]], part.dtype), spec)
     return trace_plainly(measure, input_signature=signature)

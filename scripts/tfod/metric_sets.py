@@ -7,6 +7,7 @@ too (up to max_number_of_boxes empty boxes an image, of class 1), and so its Pas
 """
 
 import contextlib
+import copy
 import io
 import math
 
@@ -34,15 +35,19 @@ def measure_sets(eval_config, evaluated, samples, coco=None):
     COCO's are always among them: `coco` is their CocoResult, if it is at hand. `samples` has the `Sample` of every
     image. The sets are those that `find_faults` has nothing against.
     """
-    metrics = dict((coco or measure_coco(evaluated)).metrics)
-    by_class = eval_config.include_metrics_per_category or eval_config.all_metrics_per_category
-    special = by_class or eval_config.super_categories or eval_config.skip_predictions_for_unlabeled_class
-    names = [name for name in eval_config.metrics_set if name != COCO or special]
+    coco = coco or measure_coco(evaluated)
+    metrics = dict(coco.metrics)
+    if eval_config.include_metrics_per_category:  # what upstream's own evaluator can't do with today's pycocotools
+        metrics.update({f"DetectionBoxes_PerformanceByCategory/mAP/{one.name}": one.ap for one in coco.classes})
+    only_labelled = eval_config.skip_predictions_for_unlabeled_class
+    names = [name for name in eval_config.metrics_set if name != COCO or only_labelled]
     if not names:
         return metrics
     from object_detection import eval_util
 
-    options = eval_util.evaluator_options_from_eval_config(eval_config)
+    plain = copy.deepcopy(eval_config)
+    plain.include_metrics_per_category = False
+    options = eval_util.evaluator_options_from_eval_config(plain)
     categories = [{"id": number, "name": name} for number, name in sorted(evaluated.names.items())]
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress and its table
         for name in names:
