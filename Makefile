@@ -303,7 +303,7 @@ raccoon: ready
 
 # ---------------------------------------------------------------- tests
 
-.PHONY: test test-long test-upstream bench-data bench-infer bench-train lint format
+.PHONY: test test-long test-upstream bench-data bench-infer bench-train bench-eval lint format
 ## run the project's tests, two files at a time
 test: ready lint
 	@$(PY) -m pytest -m "not long" $(or $(TESTS),-n 2 --dist loadfile --no-loadscope-reorder)
@@ -329,6 +329,11 @@ bench-infer: workspace-there
 ## measure training beside upstream's own loop, with the model MODEL's config: 15 minutes; QUALITY=1: 40 more
 bench-train: workspace-there
 	@$(PY) tests/bench/bench_train.py -w "$(WORKSPACE)" --config "$(CONFIG)" $(if $(QUALITY),--quality)
+
+## measure evaluation beside upstream's own, with the model MODEL on its workspace's photos or those in DATA: 15 minutes
+bench-eval: workspace-there
+	@$(PY) tests/bench/bench_eval.py -w "$(WORKSPACE)" -m "models/$(MODEL)" $(if $(DATA),--photos "$(call from_root,$(DATA))")
+	@$(PY) tests/bench/bench_eval_metrics.py
 
 ## check the style of the code
 lint: ready
