@@ -132,9 +132,9 @@ def main():
     if found:  # the page would say that there is no data until it has read some
         wait_for(address, "data/runs", lambda page: page.strip() not in (b"", b"[]"))
     runs = len({path.parent for path in found})
-    print(f"TensorBoard shows {runs} run{'s' * (runs != 1)} of {arguments.logdir}: {address}", flush=True)
-    say("Ctrl-C ends it")
     try:
+        say("TensorBoard is ready; Ctrl-C ends it")
+        print(f"TensorBoard shows {runs} run{'s' * (runs != 1)} of {arguments.logdir}: {address}", flush=True)
         signal.pause()
     except KeyboardInterrupt:
         say("TensorBoard ended")

@@ -201,7 +201,7 @@ def test_pretrained_tarball_of_our_own_export_is_fine_tuned_and_watched(place, t
     assert "starting from pre_trained_models/own_model/checkpoint/ckpt-0 (detection)" in said
     assert (workspace / "models/tuned/ckpt-2.index").exists()
     assert watching.returncode == 0
-    assert output.startswith("models/tuned/ckpt-2 (step 2):\n Average Precision")
+    assert output.startswith("models/tuned/ckpt-2 (step 2), 3 images of annotations/test.record:\n Average Precision")
 
 
 def test_tensorboard_serves_the_curves_on_this_machine_only(place):
