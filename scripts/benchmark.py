@@ -71,46 +71,29 @@ def find_formats(folder):
     return found
 
 
-def find_records(arguments):
-    """The test records that the config names."""
-    from tfod import exporting, pipeline_config
+def find_samples(arguments):
+    """The `Source` of the test records that the config names."""
+    from tfod import exporting, pipeline_config, samples
 
     path = Path(arguments.pipeline_config_path or Path(arguments.export) / "pipeline.config")
     config = pipeline_config.read_config(path)
     records = [record for reader in config.eval_input_reader for record in exporting.list_record_files(reader)]
     if not records:
         raise InputError(f"{path}: its test records are not there, seen from {Path.cwd()}; `make tfrecord` makes them")
-    return records, exporting.read_class_names(config, Path(arguments.export))
+    return samples.open_records(records, exporting.read_class_names(config, Path(arguments.export)))
 
 
-def read_examples(records):
-    """Yields (photo, boxes, classes) of each test image: uint8 [height, width, 3], float [N, 4], int [N].
+def read_photos(source):
+    """Yields the test photos, uint8 [height, width, 3]."""
+    from tfod.samples import decode_sample
 
-    Boxes are `[ymin, xmin, ymax, xmax]` in pixels.
-    """
-    import io
-
-    import numpy as np
-    from PIL import Image
-
-    from tfod import tfrecord
-
-    sides = ("ymin", "xmin", "ymax", "xmax")
-    for path in records:
-        for data in tfrecord.read_records(path):
-            features = tfrecord.parse_example(data)
-            with Image.open(io.BytesIO(features["image/encoded"][0])) as image:
-                photo = np.asarray(image.convert("RGB"))
-            boxes = np.array([features.get(f"image/object/bbox/{side}", []) for side in sides], np.float32).T
-            height, width = photo.shape[:2]
-            boxes = boxes.reshape(-1, 4) * np.array([height, width, height, width], np.float32)
-            yield photo, boxes, np.array(features.get("image/object/class/label", []), np.int64)
+    return map(decode_sample, source.read())
 
 
 # ---------------------------------------------------------------- the second process
 
 
-def measure(path, records, batch, output):
+def measure(path, source, batch, output):
     """Runs one format, writes its detections to `output` and returns its times (s, ms) and memory (MB)."""
     import numpy as np
 
@@ -120,7 +103,7 @@ def measure(path, records, batch, output):
     detector = Detector(path, score=0.0, max_boxes=1000, threads=1)
     report = {"load": time.perf_counter() - began}
     times, found = [], []
-    for photo, _, _ in read_examples(records):
+    for photo in read_photos(source):
         began = time.perf_counter()
         found += detector.detect([photo])
         times.append(1000 * (time.perf_counter() - began))
@@ -128,7 +111,7 @@ def measure(path, records, batch, output):
     report["one_p50"], report["one_p95"] = (float(np.percentile(steady, share)) for share in (50, 95))
     arrays = {f"{part}_{i}": value for i, one in enumerate(found) for part, value in one._asdict().items()}
     np.savez(output, **arrays)
-    report.update(measure_batches(Detector(path, score=0.0, max_boxes=1000), records, batch))
+    report.update(measure_batches(Detector(path, score=0.0, max_boxes=1000), source, batch))
     report["memory"] = read_peak_memory()
     return report
 
@@ -139,12 +122,13 @@ def read_peak_memory():
     return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM"))
 
 
-def measure_batches(detector, records, batch):
+def measure_batches(detector, source, batch):
     """Milliseconds an image in calls of `batch` images, and images/s from the records to the detections."""
     import numpy as np
 
-    examples = itertools.islice(read_examples(records), batch)
-    detector.detect([photo for photo, _, _ in examples])  # the first call is slower, and was measured before
+    detector.detect(
+        list(itertools.islice(read_photos(source), batch))
+    )  # the first call is slower, and was measured before
     times, images, photos, began = [], 0, [], time.perf_counter()
 
     def call():
@@ -152,7 +136,7 @@ def measure_batches(detector, records, batch):
         detector.detect(photos)
         times.append(1000 * (time.perf_counter() - start) / len(photos))
 
-    for photo, _, _ in read_examples(records):
+    for photo in read_photos(source):
         photos.append(photo)
         images += 1
         if len(photos) == batch:
@@ -190,30 +174,13 @@ def run_format(name, path, arguments, room):
     return {"name": name, "path": str(path), **report}, found
 
 
-def measure_precision(truth, found, names):
-    """(mAP, mAP at an IoU of 0.50) as COCO defines them, -1 where there is nothing to find.
+def measure_precision(results, names):
+    """(mAP, mAP at an IoU of 0.50) as COCO defines them, -1 where there is nothing to find, of a list of `Result`."""
+    from tfod.coco_metrics import measure_coco
+    from tfod.evaluation import collect
 
-    `truth` is a list of (size, boxes in pixels, classes), `found` of (boxes normalized, classes, scores).
-    """
-    import contextlib
-    import io
-
-    import tfod.compat  # noqa: F401 - corrects object_detection at import
-
-    import numpy as np
-    from object_detection.metrics.coco_evaluation import CocoDetectionEvaluator
-
-    evaluator = CocoDetectionEvaluator([{"id": number, "name": name} for number, name in names.items()])
-    for index, (((width, height), boxes, classes), detections) in enumerate(zip(truth, found, strict=True)):
-        scale = np.array([height, width, height, width], np.float32)
-        real = {"groundtruth_boxes": boxes, "groundtruth_classes": classes}
-        evaluator.add_single_ground_truth_image_info(str(index), real)
-        keys = ("detection_boxes", "detection_classes", "detection_scores")
-        parts = (detections[0] * scale, detections[1], detections[2])
-        evaluator.add_single_detected_image_info(str(index), dict(zip(keys, parts, strict=True)))
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress and its table
-        metrics = evaluator.evaluate()
-    return tuple(float(metrics[f"DetectionBoxes_Precision/{name}"]) for name in ("mAP", "mAP@.50IOU"))
+    metrics = measure_coco(collect(names, results)).metrics
+    return tuple(metrics[f"DetectionBoxes_Precision/{name}"] for name in ("mAP", "mAP@.50IOU"))
 
 
 def format_table(rows):
@@ -240,25 +207,30 @@ def main():
     folder = Path(arguments.export)
     if not arguments.measure and not (folder / "saved_model" / "saved_model.pb").is_file():
         raise InputError(f"{folder}: holds no saved_model/; `make export` makes one")
-    records, names = find_records(arguments)
+    source = find_samples(arguments)
     if arguments.measure:
-        print(json.dumps(measure(arguments.measure, records, arguments.batch, arguments.output)))
+        print(json.dumps(measure(arguments.measure, source, arguments.batch, arguments.output)))
         return
     from tfod.agreement import compare_detections
+    from tfod.samples import Result, decode_sample
 
-    truth = [(photo.shape[1::-1], boxes, classes) for photo, boxes, classes in read_examples(records)]
+    samples, sizes = [], []
+    for sample in source.read():
+        sizes.append(decode_sample(sample).shape[1::-1])
+        samples.append(sample._replace(example=b""))
     rows, expected = [], None
     with tempfile.TemporaryDirectory() as room:
         for name, path in find_formats(folder):
             row, found = run_format(name, path, arguments, room)
             expected = expected or found
-            agreement = compare_detections(expected, found, [size for size, _, _ in truth], arguments.score, top=100)
-            row["map"], row["map50"] = measure_precision(truth, found, names)
+            agreement = compare_detections(expected, found, sizes, arguments.score, top=100)
+            results = [Result(*pair, *parts, {}) for *pair, parts in zip(samples, sizes, found, strict=True)]
+            row["map"], row["map50"] = measure_precision(results, source.names)
             row.update(box_mean=agreement.mean_box, box_largest=agreement.largest_box, missing=agreement.missing)
             rows.append(row)
     table, machine = format_table(rows), describe_machine()
     notes = NOTES.format(score=arguments.score, batch=arguments.batch)
-    data = f"{len(truth)} images of {', '.join(map(str, records))}"
+    data = f"{len(samples)} images of {', '.join(source.data)}"
     report = {"machine": machine, "data": data, "batch": arguments.batch, "score": arguments.score, "formats": rows}
     files.write_text(folder / "benchmark.json", json.dumps(report, indent=2) + "\n")
     files.write_text(folder / "benchmark.md", f"# Benchmark\n\n{data}; {machine}.\n\n{table}\n\n{notes}\n")

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from conftest import load_script, run_script
 
+from tfod.samples import Result, Sample
+
 WORDS = ["--export=exported_models/my_model", "--batch=4", "--score=0.05"]
 
 
@@ -46,13 +48,14 @@ def test_numbers_hold_together(measured):
 
 def test_precision_is_cocos():
     script = load_script("benchmark.py")
-    boxes = np.array([[10, 10, 50, 50], [60, 60, 90, 90]], np.float32)
-    truth = [((100, 100), boxes, np.array([1, 2]))]
-    names = {1: "cat", 2: "dog"}
-    right = (boxes / 100, np.array([1, 2]), np.array([0.9, 0.8], np.float32))
-    assert script.measure_precision(truth, [right], names) == pytest.approx((1, 1))
-    wrong = (boxes / 100, np.array([1, 1]), np.array([0.9, 0.8], np.float32))
-    assert script.measure_precision(truth, [wrong], names) == pytest.approx((0.5, 0.5))
+    box = np.array([[0.1, 0.1, 0.5, 0.5], [0.6, 0.6, 0.9, 0.9]], np.float32)
+    none = np.zeros(2, bool)
+    sample = Sample("a.jpg", "a.record", 0, b"", box, np.array([1, 2]), none, none, none, None)
+    names, scores = {1: "cat", 2: "dog"}, np.array([0.9, 0.8], np.float32)
+    right = Result(sample, (100, 100), box, np.array([1, 2]), scores, {})
+    assert script.measure_precision([right], names) == pytest.approx((1, 1))
+    wrong = right._replace(label=np.array([1, 1]))
+    assert script.measure_precision([wrong], names) == pytest.approx((0.5, 0.5))
 
 
 def test_broken_file_is_named(measured):

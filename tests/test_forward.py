@@ -126,19 +126,26 @@ FAMILIES = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.long if "ssd" not in name else ()) for name in FAMILIES]
-)
-def test_families_are_measured_as_upstream_does(name, tmp_path):
-    write_photos(tmp_path, [2, 3, 1, 0, 1, 2, 1, 1, 2, 1])  # two batches, of which the second is not full
+def make_model(name, folder, counts):
+    """(config, a model of the family that is small and stirred up), and photos with so many boxes in `folder`."""
+    write_photos(folder, counts)
     config = pipeline_config.read_config(ROOT / f"scripts/configs/{name}.config")
     pipeline_config.get_model(config).num_classes = 2
     shrink, gain = FAMILIES[name]
     shrink(config)
-    point_at(config, tmp_path)
+    point_at(config, folder)
     model = build_model(config)
     fine_tuning.build_variables(model)
     stir_up(model, gain)
+    return config, model
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long if "ssd" not in name else ()) for name in FAMILIES]
+)
+def test_families_are_measured_as_upstream_does(name, tmp_path):
+    counts = [2, 3, 1, 0, 1, 2, 1, 1, 2, 1]  # two batches, of which the second is not full
+    config, model = make_model(name, tmp_path, counts)
     _, evaluate = evaluation.build_evaluation(config, tmp_path / "eval", model=model)
     measured = evaluate(0)
     compare(measured.metrics, evaluate_upstream(config, model, tmp_path / "upstream"))
@@ -159,18 +166,9 @@ SETS = [
 ]
 
 
-def read_trained(trained, folder, counts):
-    config = pipeline_config.read_config(trained / "models/my_model/pipeline.config")
-    write_photos(folder, counts)
-    point_at(config, folder)
-    model = build_model(config)
-    evaluation.restore_checkpoint(config, model, str(trained / "models/my_model/ckpt-80"))
-    return config, model
-
-
-def test_other_metrics_sets_are_upstreams(trained, tmp_path):
+def test_other_metrics_sets_are_upstreams(tmp_path):
     """Every image has as many boxes as upstream pads to: where it pads, it takes the padding for objects."""
-    config, model = read_trained(trained, tmp_path, [2] * 10)
+    config, model = make_model("ssd_mobilenet_v2_fpnlite_320", tmp_path, [2] * 10)
     config.eval_config.metrics_set[:] = SETS
     config.eval_config.recall_lower_bound, config.eval_config.recall_upper_bound = 0.0, 0.5
     config.eval_input_reader[0].max_number_of_boxes = 2
@@ -184,8 +182,8 @@ def test_other_metrics_sets_are_upstreams(trained, tmp_path):
     assert evaluate(0).metrics == ours
 
 
-def test_damaged_photo_and_faulty_boxes_are_named(trained, tmp_path):
-    config, model = read_trained(trained, tmp_path, [1] * 10)
+def test_damaged_photo_and_faulty_boxes_are_named(tmp_path):
+    config, model = make_model("ssd_mobilenet_v2_fpnlite_320", tmp_path, [1] * 10)
     source = evaluation.open_config_records(config)
     _, evaluate = evaluation.build_evaluation(config, tmp_path / "eval", model=model)
     assert evaluate(0).metrics["Loss/total_loss"] > 0
