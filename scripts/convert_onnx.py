@@ -54,7 +54,7 @@ def main():
         convert(folder, fresh, arguments.opset)
         write_labels(fresh, names)
         photos, source = exporting.find_sample_photos(config, arguments.samples, arguments.sample_images)
-        agreement = compare(folder, fresh, photos)
+        agreement = compare(folder, fresh, photos, config)
         if not agreement.holds(PIXELS, SCORE):
             raise InputError(
                 f"{output}: differs from {folder} on {source}: {agreement}; allowed are {PIXELS} pixels and {SCORE}, "
@@ -85,13 +85,39 @@ def write_labels(path, names):
     onnx.save(model, str(path))
 
 
-def compare(folder, path, photos):
-    """The `Agreement` of the ONNX file with the SavedModel on `photos`."""
-    from tfod.agreement import compare_detections
+def compare(folder, path, photos, config):
+    """The `Agreement` of the ONNX file with the SavedModel on `photos`: of what they find, and of an SSD's anchors."""
+    from tfod.agreement import compare_formats
     from tfod.detector import Detector
 
     expected, found = (Detector(model, score=0.0, max_boxes=1000).detect(photos) for model in (folder, path))
-    return compare_detections(expected, found, [photo.shape[1::-1] for photo in photos])
+    family = config.model.WhichOneof("model")
+    agreement = compare_formats(expected, found, [photo.shape[1::-1] for photo in photos], family)
+    if family == "ssd":
+        compare_anchors(folder, path, photos, agreement)
+    return agreement
+
+
+def compare_anchors(folder, path, photos, agreement):
+    """Adds to the `Agreement` what the best anchors of an SSD say before overlapping boxes are suppressed."""
+    import tfod.compat  # noqa: F401 - corrects object_detection at import
+
+    import numpy as np
+    import onnxruntime
+    import tensorflow as tf
+
+    from tfod import saved_model
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (taken,) = session.get_inputs()
+    names = [output.name for output in session.get_outputs()]
+    model = tf.saved_model.load(str(folder))
+    batch = taken.shape[0] if isinstance(taken.shape[0], int) else 1
+    for photo in photos:
+        images = np.stack([photo] * batch)
+        found = dict(zip(names, session.run(names, {taken.name: images}), strict=True))
+        expected = model.signatures["serving_default"](tf.constant(images))
+        saved_model.compare_anchors(expected, found, 0, photo, agreement)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ from tfod.console import InputError, make_parser, run, say
 
 FORMATS = ["float32", "float16", "dynamic", "int8"]
 PIXELS, SCORE = 0.5, 1e-3  # by how much the float32 file may differ from the checkpoint
-SURE = 0.3  # rounded models are compared where they are somewhat sure; below, other boxes come first
 
 
 def parse_arguments():
@@ -93,7 +92,7 @@ def main():
         say(f"making {paths[kind]}" + (f", seed {arguments.seed}" if kind == "int8" else ""))
         with files.write_whole(paths[kind]) as fresh:
             fresh.write_bytes(convert(kind, config, tools, arguments))
-            agreement = compare(fresh, tools, 0.0 if kind == "float32" else SURE)
+            agreement, which = compare(kind, fresh, config, tools)
             if kind == "float32" and not agreement.holds(PIXELS, SCORE):
                 raise InputError(
                     f"{paths[kind]}: differs from {checkpoint}: {agreement}; allowed are {PIXELS} pixels and {SCORE}, "
@@ -101,7 +100,6 @@ def main():
                 )
         files.mark_current(paths[kind], fingerprints[kind])
         size = paths[kind].stat().st_size / 1e6
-        which = "all detections" if kind == "float32" else f"detections of score {SURE} or more"
         print(
             f"{paths[kind]}: {size:.2f} MB; {which} on {len(tools['photos'])} {tools['source']}: {agreement}",
             flush=True,
@@ -122,14 +120,15 @@ def prepare_tools(config, checkpoint, arguments):
     check_weights = exporting.restore_weights(config, model, checkpoint)
     reference = exporting.make_reference(model)
     photos, source = exporting.find_sample_photos(config, arguments.samples, arguments.sample_images)
-    found = [exporting.list_detections(reference(photo)) for photo in photos]
+    outputs = [reference(photo) for photo in photos]
+    found = [exporting.list_detections(found) for found in outputs]
     expected = [(boxes.clip(0, 1), *rest) for boxes, *rest in found]  # CenterNet's reach out of the photo
     check_weights()
     prepare, mean, std = tflite.make_preprocessor(config, model)
     names = exporting.read_class_names(config, Path(arguments.pipeline_config_path).parent)
     return {
         "prepare": prepare, "mean": mean, "std": std, "names": names,
-        "photos": photos, "source": source, "expected": expected,
+        "photos": photos, "source": source, "expected": expected, "outputs": outputs,
     }  # fmt: skip
 
 
@@ -164,15 +163,27 @@ def find_training_photos(config, arguments):
     yield from exporting.read_record_photos(paths, set(drawn.tolist()))
 
 
-def compare(path, tools, least_score):
-    """The `Agreement` of the TFLite file with the checkpoint on the sample photos."""
-    from tfod import tflite
-    from tfod.agreement import compare_detections
+def compare(kind, path, config, tools):
+    """The `Agreement` of the TFLite file with the checkpoint on the sample photos, and what was compared, in words.
+
+    Rounded models are compared where they are somewhat sure; below, other boxes come first.
+    """
+    from tfod import saved_model, tflite
+    from tfod.agreement import SURE, compare_detections, compare_formats
 
     detect = tflite.make_tflite_detector(path, tools["prepare"])
     found = [detect(photo) for photo in tools["photos"]]
     sizes = [photo.shape[1::-1] for photo in tools["photos"]]
-    return compare_detections(tools["expected"], found, sizes, least_score)
+    if kind != "float32":
+        return compare_detections(tools["expected"], found, sizes, SURE), f"detections of score {SURE} or more"
+    family = config.model.WhichOneof("model")
+    agreement = compare_formats(tools["expected"], found, sizes, family)
+    if family != "ssd":
+        return agreement, "all detections"
+    read = tflite.make_anchor_reader(path, tools["prepare"], config)
+    for photo, outputs in zip(tools["photos"], tools["outputs"], strict=True):
+        saved_model.compare_anchors(outputs, read(photo), 0, photo, agreement)
+    return agreement, "all detections and the best anchors"
 
 
 if __name__ == "__main__":

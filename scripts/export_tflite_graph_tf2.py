@@ -61,7 +61,8 @@ def main():
     with files.write_whole(output) as fresh:
         export(config, checkpoint, fresh, options, arguments)
     files.mark_current(output, fingerprint)
-    print(f"Exported {checkpoint} for TFLite to {output}: {most} detections, {tflite.describe_suppression(regular)}")
+    suppression = f", {tflite.describe_suppression(regular)}" if config.model.WhichOneof("model") == "ssd" else ""
+    print(f"Exported {checkpoint} for TFLite to {output}: {most} detections{suppression}")
 
 
 def export(config, checkpoint, folder, options, arguments):

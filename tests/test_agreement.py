@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfod.agreement import compare_detections
+from tfod.agreement import compare_detections, compare_formats
 
 SIZE = (200, 100)  # width, height
 
@@ -70,3 +70,36 @@ def test_a_sure_detection_may_have_its_pair_below_the_least_score():
     found = compare(make_detections((*CAT[:5], 0.31)), make_detections((*CAT[:5], 0.29)), least_score=0.3)
     assert found.missing == 0
     assert found.largest_score == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(("number", "spread", "compared"), [(10, 1e-6, 0), (10, 1e-3, 10), (9, 1e-6, 9)])
+def test_where_all_scores_are_alike_nothing_is_compared(number, spread, compared):
+    """Of many; a single detection is nothing that rounding chose."""
+    rows = [(0.1 * n, 0.1, 0.1 * n + 0.1, 0.5, 1, 0.01 + spread * n / 9) for n in range(number)]
+    found = compare(make_detections(*rows), make_detections(*rows), least_spread=1e-4)
+    assert len(found.boxes) == compared
+
+
+ROW = [(0.1 * n, 0.1, 0.1 * n + 0.1, 0.5, 1, 0.05 + 0.001 * n) for n in range(10)]
+
+
+def test_a_peak_of_centernet_may_come_and_go_where_it_is_not_sure():
+    def compare(ours, theirs, family="center_net"):
+        return compare_formats([make_detections(*ours)], [make_detections(*theirs)], [SIZE], family)
+
+    assert compare(ROW, ROW[1:]).holds(0, 0)
+    assert compare(ROW[1:], ROW).holds(0, 0)
+    assert not compare(ROW, ROW[1:], "faster_rcnn").holds(0, 0)
+    assert not compare(ROW, ROW[2:]).holds(0, 0)  # more than one in ten
+    sure = (*ROW[0][:5], 0.31)
+    assert not compare([*ROW[1:], sure], ROW[1:]).holds(0, 0)
+    assert not compare(ROW[1:], [*ROW[1:], sure]).holds(0, 0)
+    moved = (0.0, 0.1, 0.1, 0.51, 1, 0.05)
+    assert compare([moved, *ROW[1:]], ROW).largest_box == pytest.approx(2)
+
+
+def test_an_ssd_whose_scores_are_all_alike_is_compared_by_its_anchors_alone():
+    alike = make_detections(*((*row[:5], 0.01) for row in ROW))
+    nothing = make_detections(*((*row[:5], 0.01) for row in ROW[5:]))
+    for family, holds in (("ssd", True), ("center_net", False), ("faster_rcnn", False)):
+        assert compare_formats([alike], [nothing], [SIZE], family).holds(0, 0) == holds

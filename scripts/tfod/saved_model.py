@@ -77,18 +77,22 @@ def compare_with_model(folder, model, module, photos, input_type):
             expected.append(list_detections(truth[index % 2]))
             found.append(list_detections(outputs, index))
             sizes.append(photo.shape[1::-1])
-            _compare_anchors(truth[index % 2], outputs, index, photo, raw)
+            compare_anchors(truth[index % 2], outputs, index, photo, raw)
     agreement = compare_detections(expected, found, sizes)
     return agreement if agreement.boxes or agreement.missing else raw  # a high score threshold may leave nothing
 
 
-def _compare_anchors(expected, found, index, photo, agreement, best=10):
-    """Adds what the best anchors say before the suppression, where the model tells it (SSD and Faster R-CNN do)."""
+def compare_anchors(expected, found, index, photo, agreement, best=10):
+    """Adds what the best anchors say before the suppression, where the model tells it (SSD and Faster R-CNN do).
+
+    `expected` (of one photo) and `found` hold raw_detection_boxes [batch, A, 4] normalized and raw_detection_scores
+    [batch, A, C], tensors or arrays; `index` is the photo's place in `found`.
+    """
     names = ("raw_detection_boxes", "raw_detection_scores")
     if not all(name in outputs for name in names for outputs in (expected, found)):
         return
     (boxes, scores), (others, other_scores) = (
-        [outputs[name][place].numpy() for name in names] for outputs, place in ((expected, 0), (found, index))
+        [np.asarray(outputs[name][place]) for name in names] for outputs, place in ((expected, 0), (found, index))
     )
     top = np.argsort(-scores.max(axis=-1))[:best]
     scale = np.array(photo.shape[:2] * 2)

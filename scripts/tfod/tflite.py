@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from pathlib import Path
 
 import numpy as np
 
@@ -158,3 +159,37 @@ def make_tflite_detector(model, prepare):
         return boxes[keep], classes[: int(count)][keep].astype(int) + 1, scores[: int(count)][keep]
 
     return detect
+
+
+def make_anchor_reader(model, prepare, config):
+    """`read(photo)` of a TFLite SSD: what its anchors say before overlapping boxes are suppressed.
+
+    `model` is a file's path and `config` its TrainEvalPipelineConfig. Gives upstream's raw_detection_boxes [1, A, 4]
+    `[ymin, xmin, ymax, xmax]` normalized and raw_detection_scores [1, A, classes], with the background where the model
+    has it as a class.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # they keep no tensors between the operators
+    interpreter = Interpreter(
+        str(model), num_threads=1, experimental_preserve_all_tensors=True, experimental_op_resolver_type=plain
+    )
+    interpreter.allocate_tensors()
+    (source,) = interpreter.get_input_details()
+    graph = schema.Model.GetRootAsModel(Path(model).read_bytes(), 0).Subgraphs(0)
+    suppression = graph.Operators(graph.OperatorsLength() - 1)
+    coder = config.model.ssd.box_coder.faster_rcnn_box_coder
+    places = np.array([coder.y_scale, coder.x_scale], np.float32)
+    lengths = np.array([coder.height_scale, coder.width_scale], np.float32)
+
+    def read(photo):
+        interpreter.set_tensor(source["index"], prepare(photo))
+        interpreter.invoke()
+        codes, scores, anchors = (interpreter.get_tensor(int(index)) for index in suppression.InputsAsNumpy())
+        middles = codes[..., :2] / places * anchors[:, 2:] + anchors[:, :2]
+        halves = np.exp(codes[..., 2:] / lengths) * anchors[:, 2:] / 2
+        boxes = np.concatenate([middles - halves, middles + halves], axis=-1)
+        return {"raw_detection_boxes": boxes, "raw_detection_scores": scores}
+
+    return read
