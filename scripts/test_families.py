@@ -52,7 +52,7 @@ def make_data(folder):
         command = [sys.executable, SCRIPTS / "preprocessing" / script, *words]
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
-    call_script("make_sample_dataset.py", "-o", "images", "--number", "4", "--size", "160")
+    call_script("make_sample_dataset.py", "-o", "images", "--number", "6", "--size", "160")
     call_script("generate_label_map.py", "-x", "images", "-o", LABELS)
     for side in ("train", "test"):
         call_script("generate_tfrecord.py", "-x", "images", "-l", LABELS, "-o", f"annotations/{side}.record")

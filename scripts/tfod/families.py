@@ -30,14 +30,6 @@ FAMILIES = {
     "centernet_mobilenet_v2_fpn": 128,
     "ssd_mobilenet_v2": 128,
 }
-# Where new weights give every place nearly the same score, rounding decides which box comes first, and two formats of
-# one model find different ones. These have wider weights in the head, so that scores differ without a training.
-_HEAD = "model.ssd.box_predictor.weight_shared_convolutional_box_predictor.conv_hyperparams.initializer"
-SETTINGS = {
-    "efficientdet_d0": f"{_HEAD}.random_normal_initializer.stddev=0.2",
-    "ssd_mobilenet_v2_fpnlite_320": f"{_HEAD}.random_normal_initializer.stddev=0.2",
-    "ssd_resnet50_v1_fpn": f"{_HEAD}.random_normal_initializer.stddev=0.03",
-}
 TIMED_STEPS = 10  # of which the first one is not counted: it builds the graph
 
 
@@ -95,18 +87,10 @@ def export(name):
     return call("exporter_main_v2.py", *words, "--samples", 2)
 
 
-def infer(name):
-    words = [
-        "-m",
-        f"exported_models/{name}/saved_model",
-        "-l",
-        ZOO_LABELS,
-        "-i",
-        "images",
-        "-o",
-        f"inference_result/{name}",
-    ]
-    return call("inference_main_v2.py", *words)
+def infer(name, file="saved_model"):
+    """Runs inference_main_v2.py with a file or folder of the export."""
+    words = ["-m", f"exported_models/{name}/{file}", "-l", ZOO_LABELS, "-i", "images", "--save", "json"]
+    return call("inference_main_v2.py", *words, "-o", f"inference_result/{name}/{Path(file).name}")
 
 
 def make_tflite(name):
@@ -117,20 +101,15 @@ def make_tflite(name):
     if code:
         return code, said
     words += ["--saved_model_dir", f"{place}/tflite/saved_model", "--formats", "float32", "--samples", 2]
-    return call("convert_tflite.py", *words)
+    code, said = call("convert_tflite.py", *words)
+    return (code, said) if code else infer(name, "tflite/model_float32.tflite")
 
 
 def make_onnx(name):
     place = f"exported_models/{name}"
-    return call(
-        "convert_onnx.py",
-        "--saved_model_dir",
-        f"{place}/saved_model",
-        "--output",
-        f"{place}/model.onnx",
-        "--samples",
-        2,
-    )
+    words = ["--saved_model_dir", f"{place}/saved_model", "--output", f"{place}/model.onnx", "--samples", 2]
+    code, said = call("convert_onnx.py", *words)
+    return (code, said) if code else infer(name, "model.onnx")
 
 
 def pack(name, size):
@@ -163,8 +142,11 @@ def fine_tune(name, size, kind):
         code, said = configure(tuned, base, **{**settings, "fine_tune_checkpoint_type": "detection"})
         if code != 1 or "is a classification model's; make the type classification" not in said:
             return 1, f"detection took a classification checkpoint: {said}"
-    code, said = configure(tuned, base, **settings)
-    return (code, said) if code else train(tuned)
+    averages = kind == "detection" and name == "efficientdet_d0"  # whose paper's models are averages of the weights
+    code, said = configure(tuned, base, **settings, **({"ema": 0.9} if averages else {}))
+    if not code:
+        code, said = train(tuned)
+    return evaluate(tuned) if averages and not code else (code, said)
 
 
 def save_backbone(name):
@@ -202,9 +184,8 @@ def time_steps(name, batch_size):
 def list_stages(name, size):
     """(stage, function of no arguments -> (exit code, what was said)) in their order."""
     base = SCRIPTS / "configs" / f"{name}.config"
-    settings = {"set": SETTINGS[name]} if name in SETTINGS else {}
     return [
-        ("configure", lambda: configure(name, base, input_size=size, label_map=ZOO_LABELS, **settings)),
+        ("configure", lambda: configure(name, base, input_size=size, label_map=ZOO_LABELS)),
         ("train", lambda: train(name)),
         ("evaluate", lambda: evaluate(name)),
         ("export", lambda: export(name)),
@@ -232,10 +213,10 @@ def work(name, size, batch_size, folder):
         return
     notes = {}
     for stage, do in list_stages(name, size):
-        start = time.monotonic()
+        start, spent = time.monotonic(), sum(os.times()[:4])
         code, said = do()
         notes[stage] = [code, round(time.monotonic() - start, 1), "\n".join(said.strip().splitlines()[-20:])]
-        print(f"-- {stage}: {code}, {notes[stage][1]} s", flush=True)
+        print(f"-- {stage}: {code}, {notes[stage][1]} s, {sum(os.times()[:4]) - spent:.1f} s of CPU", flush=True)
         files.write_text(f"{name}.json", json.dumps(notes))
         if code and stage in ("configure", "train", "export", "download"):  # what comes next needs it
             break
