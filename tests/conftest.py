@@ -25,9 +25,9 @@ LONGEST = ["training", "make", "workers", "benchmark", "evaluate", "forward", "d
 LONGEST += ["compat", "label", "doctor", "check_checkpoint", "split_manifest", "train_input", "convert_tflite"]
 
 # a shell's background, and nohup, have them ignored by all that they start; the tests' scripts have to hear them
-for number, handler in {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}.items():
+for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
     if signal.getsignal(number) == signal.SIG_IGN:
-        signal.signal(number, handler)
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 settings.register_profile("ours", deadline=None)  # a busy machine is no fault
 settings.load_profile("ours")
@@ -42,6 +42,19 @@ def call():
         return subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, check=False)
 
     return call_script
+
+
+STARTED = []  # the processes that a test has started and not waited for
+
+
+@pytest.fixture(autouse=True)
+def end_started():
+    """No process of STARTED goes on after its test, however that ended."""
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        process.kill()
+        process.wait()
 
 
 def load_script(script):

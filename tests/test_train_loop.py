@@ -78,17 +78,8 @@ def test_checkpoints_come_after_so_many_minutes_too(tmp_path):
     assert 2 <= len(list_steps(tmp_path)) <= 4  # one after about five steps each, and the last
 
 
-@pytest.fixture
-def heard():
-    """No signal is ignored, whoever started the tests: a shell's background, and nohup, have some ignored."""
-    former = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in former.items():
-        signal.signal(number, handler)
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_ends_after_a_whole_step_with_a_checkpoint(tmp_path, number, capsys, heard):
+def test_signal_ends_after_a_whole_step_with_a_checkpoint(tmp_path, number, capsys):
     toy = Toy(tmp_path, 1000, during=lambda step: os.kill(os.getpid(), number) if step == 33 else None)
     before = signal.getsignal(number)
     outcome = toy.train()

@@ -13,6 +13,7 @@ import time
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 import pytest
+from conftest import STARTED
 from test_make import ROOT, make_tiny_config
 
 from tfod import pipeline_config, training
@@ -53,15 +54,10 @@ def run(folder, *words, code=0):
     return done.stderr
 
 
-def hear_signals():
-    """Undoes what a shell's background, or nohup, have ignored by all that they start."""
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-
-
 def start(workspace, *words, **options):
     command = [sys.executable, str(SCRIPT), *MODEL, *map(str, words)]
-    return subprocess.Popen(command, cwd=workspace, preexec_fn=hear_signals, **options)
+    STARTED.append(subprocess.Popen(command, cwd=workspace, **options))
+    return STARTED[-1]
 
 
 def wait_for_step(process, model_dir, step):

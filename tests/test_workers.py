@@ -13,6 +13,7 @@ from pathlib import Path
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 import pytest
+from conftest import STARTED
 from test_make import make_tiny_config
 
 from tfod import checkpoints, pipeline_config, train_log
@@ -59,20 +60,11 @@ def read_tf_configs():
 def start(workspace, tf_config=None, workers=2, steps=4, model_dir="models/m"):
     words = [f"--model_dir={model_dir}", "--pipeline_config_path=models/m/pipeline.config", f"--num_workers={workers}"]
     environment = {**os.environ, **({"TF_CONFIG": tf_config} if tf_config else {})}
-    return subprocess.Popen(
-        [
-            sys.executable,
-            str(SCRIPTS / "model_main_tf2.py"),
-            *words,
-            f"--num_train_steps={steps}",
-            "--norecord_summaries",
-        ],
-        cwd=workspace,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    command = [sys.executable, str(SCRIPTS / "model_main_tf2.py"), *words]
+    command += [f"--num_train_steps={steps}", "--norecord_summaries"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    STARTED.append(subprocess.Popen(command, cwd=workspace, env=environment, **pipes))
+    return STARTED[-1]
 
 
 def read_losses(folder):
