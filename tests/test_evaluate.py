@@ -184,7 +184,6 @@ def workspace(exported, tmp_path):
 
 
 MODEL = ["-m", "models/my_model"]
-COCO = "DetectionBoxes_Precision/mAP"
 
 
 def test_checkpoint_is_measured_by_both_commands_alike(workspace):
@@ -209,10 +208,8 @@ def test_checkpoint_is_measured_by_both_commands_alike(workspace):
     assert read_report(model)["metrics"] == pytest.approx(report["metrics"], abs=1e-6)
     assert again.splitlines()[0] == output.splitlines()[0]
     run_script("evaluate.py", *MODEL, "-i", "images", "-o", "folder", "--batch", "5", cwd=workspace)
-    folder = read_report(workspace / "folder")["metrics"]
-    for name, value in report["metrics"].items():
-        if name.startswith("Loss/"):  # of many detections with nearly one score, the order of the photos decides
-            assert folder[name] == pytest.approx(value, abs=1e-6)
+    folder = read_report(workspace / "folder")
+    assert folder["metrics"] == pytest.approx(report["metrics"], abs=1e-6)  # whatever the order of the photos
     assert list_scores(workspace / "folder") == pytest.approx(list_scores(model), abs=1e-6)
 
 
@@ -229,7 +226,6 @@ def test_exports_are_measured(workspace, tflite_files):
     checkpoint, export = read_report(workspace / "trained"), read_report(workspace / "exported_models/my_model")
     assert export["checkpoint"] == "exported_models/my_model/saved_model"
     assert export["metrics"].keys() == {name for name in checkpoint["metrics"] if not name.startswith("Loss/")}
-    assert export["metrics"][COCO] == pytest.approx(checkpoint["metrics"][COCO], abs=1e-3)
     scores = list_scores(workspace / "trained")
     assert list_scores(workspace / "exported_models/my_model") == pytest.approx(scores, abs=1e-4)
     tflite = "exported_models/my_model/tflite"

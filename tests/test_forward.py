@@ -149,8 +149,10 @@ def test_families_are_measured_as_upstream_does(name, tmp_path):
     _, evaluate = evaluation.build_evaluation(config, tmp_path / "eval", model=model)
     measured = evaluate(0)
     compare(measured.metrics, evaluate_upstream(config, model, tmp_path / "upstream"))
-    assert [sample.name for sample in measured.samples] == [f"{number}.jpg" for number in range(10)]
-    assert [(image.width, image.height) for image in measured.evaluated.images] == SIZES
+    images = sorted(measured.evaluated.images, key=lambda image: image.number)
+    assert [(image.name, (image.width, image.height)) for image in images] == [
+        (f"{number}.jpg", size) for number, size in enumerate(SIZES)
+    ]
     assert measured.evaluated.truths.crowd.sum() == 1
     assert len(measured.evaluated.detections.score) > 0
     again = evaluate(0)

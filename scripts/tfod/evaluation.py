@@ -67,6 +67,7 @@ def build_evaluation(config, summary_dir, on_train_data=False, model=None, sourc
             for result in forward(source):
                 results.append(result)
                 update(len(results))
+        results.sort(key=lambda result: result.key)  # as upstream's: of detections with equal scores, the first counts
         seconds = {"images": time.monotonic() - began}
         evaluated = collect(source.names, results)
         samples = [result.sample for result in results]
@@ -218,7 +219,7 @@ def collect(names, results):
     if results and results[0].label is None:
         names = CLASS_AGNOSTIC
     images, truths, found = [], collections.defaultdict(list), collections.defaultdict(list)
-    for index, (sample, (width, height), box, label, score, _) in enumerate(results):
+    for index, (sample, (width, height), box, label, score, *_) in enumerate(results):
         images.append(Image(sample.name, width, height, sample.path, sample.number))
         scale = np.array([height, width, height, width], np.float32)
         mine = sample.label if label is not None else np.ones_like(sample.label)

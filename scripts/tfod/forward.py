@@ -69,14 +69,15 @@ def build_forward(config, model, reader, batch=None):
     batch, measure = facts["batch"], _trace(model, None if static else dataset.element_spec, facts)
 
     def measure_batch(given):
-        """(number of images, their sizes [B, 2] (height, width), dict of what was found, losses [B, L])."""
+        """(numbers of the images, their sizes [B, 2] (height, width), dict of what was found, losses [B, L])."""
         features, labels = given
-        count = int(features["hash"].shape[0])
+        keys = features["hash"].numpy()
+        count = len(keys)
         if count < batch:  # the model takes no fewer
             features, labels = _fill((features, labels), count, batch)
         found, losses = measure(features, labels)
         found = {name: part.numpy() for name, part in found.items()}
-        return count, features["original_image_spatial_shape"].numpy(), found, losses.numpy()
+        return keys, features["original_image_spatial_shape"].numpy(), found, losses.numpy()
 
     def run(source):
         import tensorflow as tf
@@ -85,12 +86,13 @@ def build_forward(config, model, reader, batch=None):
         tf.keras.backend.set_learning_phase(False)
         with _name_faults(source, stream):
             batches = iter(dataset)
-            first = map(measure_batch, itertools.islice(batches, 1))  # alone: it makes the graph
-            # TensorFlow may put parts of the sums of two calls of one graph into the same place ("Resource __per_step_0
-            # already exists", issue 23780 there): seen with Faster R-CNN
-            calls = CALLS if family in BATCHED else 1
-            for count, sizes, found, losses in itertools.chain(first, map_in_threads(measure_batch, batches, calls)):
-                for i in range(count):
+            with _look_at_graphs() as operations:  # they are made now
+                first = [measure_batch(given) for given in itertools.islice(batches, 1)]
+            # what a sum keeps there in the meantime has one name for all calls: "Resource __per_step_0 already exists"
+            facts["alone"] = facts.get("alone", static) or "TemporaryVariable" in operations
+            rest = map_in_threads(measure_batch, batches, 1 if facts["alone"] else CALLS)
+            for keys, sizes, found, losses in itertools.chain(first, rest):
+                for i in range(len(keys)):
                     height, width = map(int, sizes[i])
                     number = int(found["num_detections"][i])
                     label = found.get("detection_classes")
@@ -101,9 +103,28 @@ def build_forward(config, model, reader, batch=None):
                         None if label is None else label[i, :number].astype(np.int64) + 1,
                         found["detection_scores"][i, :number],
                         dict(zip(facts["losses"], losses[i].tolist(), strict=True)),
+                        int(keys[i]),
                     )
 
     return run
+
+
+@contextlib.contextmanager
+def _look_at_graphs():
+    """Yields a set to which the kinds of operations are added, after the block, of the graphs as TensorFlow made them
+    from those that were first run within it."""
+    from tensorflow.python.eager import context
+
+    operations, eager = set(), context.context()
+    eager.enable_graph_collection()
+    try:
+        yield operations
+        for graphs in eager.export_run_metadata().function_graphs:
+            for graph in graphs.partition_graphs:
+                for nodes in (graph.node, *(function.node_def for function in graph.library.function)):
+                    operations.update(node.op for node in nodes)
+    finally:
+        eager.disable_graph_collection()
 
 
 def _fill(parts, count, batch):

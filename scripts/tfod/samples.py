@@ -50,6 +50,7 @@ class Result(NamedTuple):
     label: int64 [N], class ids; None from a model that tells no classes apart
     score: float32 [N]
     losses: dict upstream's name -> float
+    key: upstream's number of the image, a hash of its name, by which it puts images in order; 0 where nobody asked
     """
 
     sample: Sample
@@ -58,6 +59,7 @@ class Result(NamedTuple):
     label: np.ndarray | None
     score: np.ndarray
     losses: dict
+    key: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
