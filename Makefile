@@ -92,6 +92,8 @@ QUALITY ?=
 TESTS ?=
 ## 1: make test-upstream runs the part that covers what this project calls
 FAST ?=
+## 1: make test-families writes its results into docs/
+DOCS ?=
 ## 1: make config writes over a pipeline.config that was edited by hand
 FORCE ?=
 
@@ -303,7 +305,7 @@ raccoon: ready
 
 # ---------------------------------------------------------------- tests
 
-.PHONY: test test-long test-upstream bench-data bench-infer bench-train bench-eval lint format
+.PHONY: test test-long test-upstream test-families bench-families bench-data bench-infer bench-train bench-eval lint format
 ## run the project's tests, two files at a time
 test: ready lint
 	@$(PY) -m pytest -m "not long" $(or $(TESTS),-n 2 --dist loadfile --no-loadscope-reorder)
@@ -315,6 +317,16 @@ test-long: ready
 ## run the OD API's own tests on this TensorFlow; FAST=1 runs those that cover what this project calls
 test-upstream: ready
 	@$(PY) scripts/test_upstream.py $(if $(FAST),--fast)
+
+## take a small model of each family through every command; DOCS=1: write the table in docs/models.md from that
+test-families: ready
+	@$(PY) scripts/test_families.py $(if $(DOCS),--results docs/models.json)
+	@$(if $(DOCS),$(PY) scripts/write_models_page.py,:)
+
+## measure a training step of each family at its own input size, for the table in docs/models.md
+bench-families: ready
+	@$(PY) scripts/test_families.py --time --results docs/models.json
+	@$(PY) scripts/write_models_page.py
 
 ## measure the writing and checking of 16,000 photos, made of those in DATA, beside the tutorial's way: 10 minutes
 bench-data: ready

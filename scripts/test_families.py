@@ -12,6 +12,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from tfod.console import InputError, make_parser, run, say
 from tfod.families import FAMILIES, LABELS, SCRIPTS, ZOO_LABELS, list_stages, work
 
 CORES = len(os.sched_getaffinity(0))
+LINES = 40  # of a log that are shown where a process ended before its time
 # What a family can't do, and a part of what it has to say then.
 REFUSALS = {
     ("faster_rcnn_resnet50_v1", "tflite"): "Faster R-CNN can't be a TFLite file",
@@ -52,6 +54,7 @@ def make_data(folder):
         command = [sys.executable, SCRIPTS / "preprocessing" / script, *words]
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
+    folder.mkdir()
     call_script("make_sample_dataset.py", "-o", "images", "--number", "6", "--size", "160")
     call_script("generate_label_map.py", "-x", "images", "-o", LABELS)
     for side in ("train", "test"):
@@ -60,13 +63,21 @@ def make_data(folder):
     files.write_text(folder / ZOO_LABELS, text)
 
 
-def run_family(name, batch_size, folder, context):
-    """Runs `work` for a family in a process of its own, and returns its notes, with what became of the process."""
-    process = context.Process(target=work, args=(name, FAMILIES[name], batch_size, str(folder)))
+def run_family(name, batch_size, folder, context, keep):
+    """Runs `work` for a family in a process of its own. Returns (its notes, its exit code, the end of its log).
+
+    It works in folder/NAME, which is removed unless `keep`: six families' models take 5 GB.
+    """
+    place = shutil.copytree(folder / "data", folder / name)
+    process = context.Process(target=work, args=(name, FAMILIES[name], batch_size, str(place)))
     process.start()
     process.join()
-    path = folder / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}, process.exitcode
+    path = place / "notes.json"
+    notes = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    log = (place / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()[-LINES:]
+    if not keep:
+        shutil.rmtree(place)
+    return notes, process.exitcode, "\n".join(log)
 
 
 def find_faults(name, notes, code, stages, log):
@@ -80,7 +91,7 @@ def find_faults(name, notes, code, stages, log):
             faults.append(f"{name}: {stage} ended with {ended}: {said}")
     missing = [stage for stage in stages if stage not in notes]
     if (missing or code) and not faults:
-        faults.append(f"{name}: ended with {code} before {', '.join(missing) or 'its end'}; {log} says more")
+        faults.append(f"{name}: ended with {code} before {', '.join(missing) or 'its end'}:\n{log}")
     return faults
 
 
@@ -88,7 +99,7 @@ def run_families(arguments, folder):
     """Runs all families that are asked for. Returns ({family: notes}, faults)."""
     jobs = 1 if arguments.time else arguments.jobs
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(max(1, CORES // jobs))
-    make_data(folder)
+    make_data(folder / "data")
     # Processes are forked from one that has TensorFlow imported and has not used it yet.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tfod.compat", "tensorflow"])
@@ -97,11 +108,10 @@ def run_families(arguments, folder):
     results, faults = {}, []
     with ThreadPoolExecutor(jobs) as pool:
         chosen = [name for name in FAMILIES if name in arguments.only]
-        for name, (notes, code) in zip(
-            chosen, pool.map(lambda name: run_family(name, batch_size, folder, context), chosen), strict=True
-        ):
+        done = pool.map(lambda name: run_family(name, batch_size, folder, context, bool(arguments.folder)), chosen)
+        for name, (notes, code, log) in zip(chosen, done, strict=True):
             results[name] = notes
-            faults += find_faults(name, notes, code, stages, folder / f"{name}.log")
+            faults += find_faults(name, notes, code, stages, log)
             told = ", ".join(f"{stage} {note[1]:.1f} s{' (refused)' * bool(note[0])}" for stage, note in notes.items())
             say(f"{name}: {told}")
     return results, faults

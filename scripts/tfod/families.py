@@ -198,18 +198,18 @@ def list_stages(name, size):
 
 
 def work(name, size, batch_size, folder):
-    """Takes a family through all stages, in a process that exists for nothing else. Notes each in NAME.json.
+    """Takes a family through all stages in `folder`, in a process that exists for nothing else, and writes notes.json.
 
     A note is {stage: [exit code, seconds, what it said last]}. With a `batch_size` training steps are timed instead:
     {"step": [exit code, seconds a step, what it said last]}.
     """
     os.chdir(folder)
-    with Path(f"{name}.log").open("w") as log:
+    with Path("log.txt").open("w") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     if batch_size:
         code, said, seconds = time_steps(name, batch_size)
-        files.write_text(f"{name}.json", json.dumps({"step": [code, seconds, said[-2000:]]}))
+        files.write_text("notes.json", json.dumps({"step": [code, seconds, said[-2000:]]}))
         return
     notes = {}
     for stage, do in list_stages(name, size):
@@ -217,6 +217,6 @@ def work(name, size, batch_size, folder):
         code, said = do()
         notes[stage] = [code, round(time.monotonic() - start, 1), "\n".join(said.strip().splitlines()[-20:])]
         print(f"-- {stage}: {code}, {notes[stage][1]} s, {sum(os.times()[:4]) - spent:.1f} s of CPU", flush=True)
-        files.write_text(f"{name}.json", json.dumps(notes))
+        files.write_text("notes.json", json.dumps(notes))
         if code and stage in ("configure", "train", "export", "download"):  # what comes next needs it
             break
