@@ -187,17 +187,24 @@ def _trace(model, spec, facts):
         facts["losses"] = list(losses)
         return tf.stack([tf.cast(loss, tf.float32) for loss in losses.values()])
 
+    def choose(found):
+        return {name: found[name] for name in FOUND if name in found}
+
+    def hide_batch(part):
+        return tf.compat.v1.placeholder_with_default(part, [None, *part.shape[1:]])
+
     def measure(features, labels):
         provide(labels)  # some models look at it while they predict
         shapes = features["true_image_shape"]
         side_inputs = model.get_side_inputs(features)
         predictions = ops.bfloat16_to_float32_nested(model.predict(features["image"], shapes, **side_inputs))
-        found = model.postprocess(predictions, shapes)
-        found = {name: found[name] for name in FOUND if name in found}
-        if batch == 1:
-            return found, measure_loss(predictions, shapes)[tf.newaxis]
         anchors = {name: part for name, part in predictions.items() if name == "anchors"}  # the same for all images
         parts = {name: part for name, part in predictions.items() if name not in anchors}
+        if batch == 1:
+            return choose(model.postprocess(predictions, shapes)), measure_loss(predictions, shapes)[tf.newaxis]
+        # of a batch of known size, the suppression of boxes would be in the graph once for each image
+        some, their_shapes = tf.nest.map_structure(hide_batch, (parts, shapes))
+        found = choose(model.postprocess({**some, **anchors}, their_shapes))
 
         def measure_one(index):
             mine = tf.nest.map_structure(lambda part: part[index][tf.newaxis], (parts, shapes, labels))
