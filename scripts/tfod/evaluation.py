@@ -66,7 +66,10 @@ def build_evaluation(config, summary_dir, on_train_data=False, model=None, sourc
         with show_progress("evaluating", source.count) as update:
             for result in forward(source):
                 results.append(result)
-                update(len(results))
+                if (
+                    len(results) % 16 == 0
+                ):  # they come a batch at a time, and what is left is told from the time between
+                    update(len(results))
         results.sort(key=lambda result: result.key)  # as upstream's: of detections with equal scores, the first counts
         seconds = {"images": time.monotonic() - began}
         evaluated = collect(source.names, results)
