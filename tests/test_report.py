@@ -1,5 +1,3 @@
-"""The report says what the evaluation found, in any case that an evaluation can be, and works in a browser."""
-
 import json
 import re
 import shutil
@@ -7,75 +5,12 @@ from html import unescape
 
 import numpy as np
 import pytest
-from browser import open_page
-from conftest import ROOT, draw_photo
-from PIL import Image as PillowImage
+from conftest import ROOT
+from report_models import HOSTILE, LONG, QUOTED, WHOLE, write_log, write_model, write_page, write_typical
 
-from tfod import coco_metrics, curves, report, report_facts, report_pictures, report_words
-from tfod.evaluated import Evaluated, Image, make_detections, make_truths, write_evaluated
-from tfod.metrics_files import list_classes, write_metrics
+from tfod import curves, report_facts, report_pictures, report_words
 from tfod.report_charts import draw_class
 from tfod.report_svg import charting, make_svg
-
-HOSTILE, QUOTED = "<script>alert(1)</script>", "a \"quoted\" 'name' <b> & $x_$ 猫.png"
-LONG = "一只在森林里的非常非常大的浣熊" * 4
-WHOLE = [10, 10, 40, 50]  # [ymin, xmin, ymax, xmax] of the object in each image, 96 x 64 pixels
-BADLY_PLACED, ELSEWHERE = [10, 10, 40, 22], [45, 60, 63, 95]
-
-
-def write_model(folder, truths, found, names, images=12, photos=True):
-    """A model's folder with an evaluation's files: truths are rows (image, class id, box), found ones have a score."""
-    (folder / "images").mkdir(parents=True)
-    listed = []
-    for number in range(images):
-        path = folder / "images" / (f"photo_{number}.png" if number else QUOTED)
-        if photos:
-            draw_photo(number).save(path)
-        listed.append(Image(path.name, 96, 64, str(path)))
-    columns = [list(one) for one in zip(*truths, strict=True)] or [[], [], []]
-    found = [list(one) for one in zip(*found, strict=True)] or [[], [], [], []]
-    evaluated = Evaluated(names, listed, make_truths(*columns), make_detections(*found))
-    model = folder / "models" / "my_model"
-    model.mkdir(parents=True)
-    write_evaluated(model, evaluated)
-    result = coco_metrics.measure_coco(evaluated)
-    classes = list_classes(result, curves.measure_curves(evaluated))
-    more = {"data": ["annotations/test.record"], "images": images, "classes": classes, "errors": []}
-    write_metrics(model / "metrics.json", 300, "models/my_model/ckpt-300", result.metrics, **more)
-    return model
-
-
-def write_typical(folder, name="dog", **more):
-    """Twelve images with an object each: ten found, one with a badly placed box, one only at a score of 0.2, as six
-    wrong boxes are; and a wrong box that is surer than any."""
-    truths = [(number, 1, WHOLE) for number in range(12)]
-    found = [(number, 1, WHOLE, 0.95 - 0.01 * number) for number in range(10)]
-    found += [(10, 1, BADLY_PLACED, 0.9), (3, 1, ELSEWHERE, 0.97), (11, 1, WHOLE, 0.2)]
-    found += [(number, 1, ELSEWHERE, 0.3) for number in range(4, 10)]
-    return write_model(folder, truths, found, {1: name, 2: "cat"}, **more)
-
-
-def write_log(model):
-    lines = [
-        "step,total_loss,learning_rate,mAP",
-        *(f"{step},{9 / step:.3f},0.01,{step / 1000}" for step in range(1, 300)),
-    ]
-    (model / "train_log.csv").write_text("\n".join(lines))
-
-
-def write_page(model):
-    """Collects and renders; checks what must hold for every page, and returns (contents, page)."""
-    contents = report.collect(report_facts.read_facts(model), model.parent.parent / "annotations/check.json")
-    page = report.render(contents)
-    assert not re.search(r">\s*(nan|None|-1(\.0+)?|inf)\s*<", page), "a number that is none is shown as one"
-    ids = re.findall(r'\sid="([^"]+)"', page)
-    assert len(ids) == len(set(ids)), "two elements have the same id"
-    wanted = re.findall(r'(?:href|src)="([^"]*)"', page) + re.findall(r"url\(([^)]*)\)", page)
-    assert all(one.startswith(("#", "data:")) for one in wanted), "something is to be fetched from elsewhere"
-    inside = {one[1:] for one in wanted if one.startswith("#")}
-    assert inside <= set(ids), "a link leads to nothing"
-    assert len(page) < 10e6
-    return contents, page
 
 
 def get_text(page):
@@ -282,146 +217,6 @@ def test_script_names_what_is_missing_and_what_to_do(call, tmp_path):
     done = call("report.py", "--model_dir", model)
     assert done.returncode == 1 and "`make eval` again" in done.stderr and "Traceback" not in done.stderr
     assert call("report.py", "--model_dir", model, "--worst", -1).returncode == 2
-
-
-# ---------------------------------------------------------------- the browser
-
-OVERFLOWS = "document.documentElement.scrollWidth > innerWidth"
-# the least contrast of any text with what is behind it, and that text
-CONTRAST = """(() => {
-  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const paint = (colours) => {
-    canvas.fillStyle = "#fff"; canvas.fillRect(0, 0, 1, 1);
-    for (const one of colours) { canvas.fillStyle = one; canvas.fillRect(0, 0, 1, 1); }
-    const [r, g, b] = Array.from(canvas.getImageData(0, 0, 1, 1).data, (c) => c / 255)
-      .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  let least = [99, ""];
-  for (const element of document.querySelectorAll("body *")) {
-    const text = Array.from(element.childNodes).map((n) => (n.nodeType === 3 ? n.data.trim() : "")).join("");
-    if (!text || element.closest("symbol, script, dialog:not([open])") || !element.getClientRects().length) continue;
-    const behind = [];
-    for (let one = element; one; one = one.parentElement) behind.unshift(getComputedStyle(one).backgroundColor);
-    const style = getComputedStyle(element), own = element.closest("svg") ? style.fill : style.color;
-    const [a, b] = [paint(behind), paint([...behind, own])].sort((x, y) => y - x), ratio = (a + 0.05) / (b + 0.05);
-    if (ratio < least[0]) least = [ratio, text.slice(0, 60)];
-  }
-  return least;
-})()"""
-
-
-@pytest.fixture(scope="module")
-def page_file(tmp_path_factory):
-    """A page with every part, and names that would break a careless one."""
-    folder = tmp_path_factory.mktemp("report")
-    truths = [(number, 1 + number % 2, WHOLE) for number in range(12)]
-    found = [(number, 1 + number % 2, WHOLE, 0.95 - 0.02 * number) for number in range(9)]
-    found += [(10, 1, BADLY_PLACED, 0.9), (3, 1, ELSEWHERE, 0.97), (11, 1, WHOLE, 0.93)]
-    found += [(4, 1, [-9, 30, 20, 25], 0.98)]  # with its corners swapped, and out of the image
-    model = write_model(folder, truths, found, {1: HOSTILE, 2: LONG, 3: "cat"})
-    write_log(model)
-    path = folder / "index.html"
-    path.write_text(write_page(model)[1], encoding="utf-8")
-    return path
-
-
-def test_page_in_a_browser_asks_for_nothing_and_finds_no_fault(page_file, tmp_path):
-    with open_page(page_file.as_uri(), tmp_path) as page:
-        assert page.evaluate("document.querySelector('h1').textContent").startswith("It finds")
-        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-        for scheme in ("light", "dark"):
-            page.set_media(prefers_color_scheme=scheme)
-            for width, mobile in ((1280, False), (390, True)):
-                page.resize(width, 844, 1, mobile)
-                assert not page.evaluate(OVERFLOWS), f"at {width} pixels the page scrolls sideways"
-                ratio, text = page.evaluate(CONTRAST)
-                assert ratio >= 4.5, f"{text!r} has a contrast of {ratio:.1f} in {scheme}"
-                picture = tmp_path / f"{scheme}_{width}.png"
-                page.screenshot(picture, whole=True)
-                colours = PillowImage.open(picture).convert("RGB").getcolors(1 << 24)
-                shown = {colour for count, colour in colours if count > 20}
-                assert {(86, 180, 233), (240, 228, 66), (255, 122, 46)} <= shown, "the lines of the boxes are not drawn"
-                assert any(r > 235 and b < 40 for r, _, b in shown), "the photos are not shown"
-        assert page.messages == []
-        assert page.requests == [page_file.as_uri()]
-
-
-def test_tables_sort_by_click_and_by_keyboard(page_file, tmp_path):
-    with open_page(page_file.as_uri(), tmp_path) as page:
-        read = "Array.from(document.querySelectorAll('#images tbody tr'), row => row.cells[{}].textContent)"
-        assert page.evaluate("document.querySelector('#images th[aria-sort]').textContent") == "Badness"
-        head = "#images thead th:nth-child(1)"
-        page.click(f"{head} button")
-        names = page.evaluate(read.format(0))
-        assert names[0] == QUOTED and names[1:] == [f"photo_{number}.png" for number in range(1, 12)]  # 2 before 10
-        assert page.evaluate(f"document.querySelector('{head}').ariaSort") == "ascending"
-        page.press("Enter")  # the button has the focus
-        assert page.evaluate(read.format(0)) == names[::-1]
-        assert page.evaluate(f"document.querySelector('{head}').ariaSort") == "descending"
-        page.press("Tab")
-        page.press(" ")
-        assert page.evaluate("document.querySelector('#images th[aria-sort]').textContent") == "Objects"
-        page.click("#scores thead th:nth-child(7) button")  # AP, of which one class has none
-        values = page.evaluate(
-            "Array.from(document.querySelectorAll('#scores .sortable tbody tr'), r => r.cells[6].textContent)"
-        )
-        assert values[-1] == "n/a" and values[:-1] == sorted(values[:-1], reverse=True)
-        page.click("#scores thead th:nth-child(7) button")
-        assert page.evaluate("document.querySelector('#scores .sortable tbody').rows[2].cells[6].textContent") == "n/a"
-        assert page.messages == []
-
-
-def test_an_image_opens_large_and_closes_by_keyboard(page_file, tmp_path):
-    with open_page(page_file.as_uri(), tmp_path) as page:
-        title = "document.getElementById('viewer-title').textContent"
-        is_open = "document.getElementById('viewer').open"
-        page.evaluate("document.querySelector('.gallery button.open').focus()")
-        page.press("Enter")
-        assert page.evaluate(is_open) and "photo_" in page.evaluate(title)
-        first = page.evaluate(title)
-        drawn = page.evaluate("document.getElementById('viewer-picture').getBoundingClientRect().width")
-        assert drawn > 500
-        assert page.evaluate("document.querySelectorAll('#viewer-boxes li').length") > 0
-        page.press("ArrowRight")
-        assert page.evaluate(title) != first
-        page.press("ArrowLeft")
-        assert page.evaluate(title) == first
-        page.screenshot(tmp_path / "open.png")
-        page.press("Escape")
-        assert not page.evaluate(is_open)
-        assert page.evaluate("document.activeElement === document.querySelector('.gallery button.open')")
-        page.click(".crops button.open")
-        assert page.evaluate(is_open)
-        page.click("#close")
-        assert not page.evaluate(is_open)
-        page.click("#show-found")
-        hidden = "getComputedStyle(document.querySelector('symbol .{}')).visibility"
-        assert page.evaluate(hidden.format("right")) == "hidden" and page.evaluate(hidden.format("missed")) == "visible"
-        assert page.messages == []
-
-
-def test_the_switch_turns_the_colours_and_remembers(page_file, tmp_path):
-    with open_page(page_file.as_uri(), tmp_path) as page:
-        colour = "getComputedStyle(document.body).backgroundColor"
-        light = page.evaluate(colour)
-        page.click("#theme")
-        assert page.evaluate(colour) != light
-        page.open(page_file.as_uri())
-        assert page.evaluate(colour) != light
-        page.click("#theme")
-        assert page.evaluate(colour) == light
-
-
-def test_the_three_answers_stand_in_one_screen(tmp_path):
-    path = tmp_path / "index.html"
-    path.write_text(write_page(write_typical(tmp_path))[1], encoding="utf-8")
-    with open_page(path.as_uri(), tmp_path, width=1280, height=800) as page:
-        for selector in ("#verdict", ".costs li:last-child", ".top li:last-child"):
-            assert page.evaluate(f"document.querySelector('{selector}').getBoundingClientRect().bottom") <= 800, (
-                selector
-            )
-        assert page.evaluate("document.querySelectorAll('.top li').length") == 10
 
 
 def test_templates_are_where_the_package_looks_for_them():
