@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfod import matching
+from tfod.evaluated import to_coco_boxes
 
 IOUS = np.linspace(0.5, 0.95, 10)  # COCO's
 LARGEST = 1e10  # square pixels, where COCO's range of all sizes ends; it begins at 0
@@ -53,7 +54,7 @@ def match_detections(evaluated, ious=IOUS):
     rows, match = matching.match_pairs(pairs, group, ious, truths.crowd[None], truths.crowd)
     truth = np.full((len(ious), len(found.score)), -1)
     truth[:, rows] = match[:, 0]
-    area = np.prod(matching.to_coco_boxes(found.box)[:, 2:], 1)
+    area = np.prod(to_coco_boxes(found.box)[:, 2:], 1)
     ignored = np.where(truth < 0, (area < 0) | (area > LARGEST), np.append(truths.crowd, False)[truth])
     correct = (truth >= 0) & ~ignored
     real = known & ~truths.crowd

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfod import matching
+from tfod.evaluated import to_coco_boxes
 from tfod.metrics_files import COCO_ROWS
 
 NAMES = [row[-1] for row in COCO_ROWS]
@@ -81,7 +82,7 @@ def _match(evaluated, params):
     found, truths = evaluated.detections, evaluated.truths
     counted, known = matching.find_counted(evaluated)
     low, high = (np.array(edge, np.float64)[:, None] for edge in zip(*params.areaRng, strict=True))
-    truth_area, found_area = (np.prod(matching.to_coco_boxes(one.box)[:, 2:], 1) for one in (truths, found))
+    truth_area, found_area = (np.prod(to_coco_boxes(one.box)[:, 2:], 1) for one in (truths, found))
     ignored = truths.crowd | (truth_area < low) | (truth_area > high)
     outside = (found_area < low) | (found_area > high)
     pairs = matching.find_pairs(evaluated, params.iouThrs[0])

@@ -20,6 +20,7 @@ from tfod.error_kinds import (
     find_missed,
     find_shown,
 )
+from tfod.evaluated import to_coco_boxes
 
 SIDES = (0, 8, 16, 32, 64, 96, 128, 192, 256, np.inf)  # pixels; COCO's small ends at 32, its medium at 96
 
@@ -175,7 +176,7 @@ def measure_sizes(evaluated, errors, thresholds, scale):
     real = matching.find_counted(evaluated)[1] & ~truths.crowd
     factors = {size: scale(*size) for size in {(image.width, image.height) for image in images}}
     factor = np.array([np.prod(factors[image.width, image.height]) for image in images], np.float64)
-    area = np.prod(matching.to_coco_boxes(truths.box)[:, 2:], 1) * factor[truths.image]
+    area = np.prod(to_coco_boxes(truths.box)[:, 2:], 1) * factor[truths.image]
     place = np.searchsorted(SIDES, np.sqrt(np.maximum(area, 0)), side="right") - 1
     total, lost = (np.bincount(place[mask], minlength=len(SIDES) - 1) for mask in (real, real & missed))
     there = np.flatnonzero(total)

@@ -95,7 +95,14 @@ def write_evaluated(folder, evaluated):
             {"id": i, "image_id": image + 1, "category_id": label, "bbox": box, "area": box[2] * box[3]}
             | {"iscrowd": int(crowd), "difficult": int(difficult)}
             for i, (image, label, box, crowd, difficult) in enumerate(
-                zip(truths.image.tolist(), truths.label.tolist(), _to_coco(truths.box), *truths[3:], strict=True), 1
+                zip(
+                    truths.image.tolist(),
+                    truths.label.tolist(),
+                    to_coco_boxes(truths.box).tolist(),
+                    *truths[3:],
+                    strict=True,
+                ),
+                1,
             )
         ],
         "categories": [{"id": number, "name": name} for number, name in sorted(evaluated.names.items())],
@@ -103,17 +110,21 @@ def write_evaluated(folder, evaluated):
     results = (  # not a list: half a million dicts are 200 MB
         {"image_id": image + 1, "category_id": label, "bbox": box, "score": score}
         for image, label, box, score in zip(
-            found.image.tolist(), found.label.tolist(), _to_coco(found.box), found.score.tolist(), strict=True
+            found.image.tolist(),
+            found.label.tolist(),
+            to_coco_boxes(found.box).tolist(),
+            found.score.tolist(),
+            strict=True,
         )
     )
     write_text(folder / GROUND_TRUTH, json.dumps(data, ensure_ascii=False) + "\n")
     write_text(folder / DETECTIONS, "[" + ",\n".join(map(json.dumps, results)) + "]\n")
 
 
-def _to_coco(box):
-    """Boxes float64 [N, 4], `[ymin, xmin, ymax, xmax]`, as lists `[x, y, width, height]`."""
+def to_coco_boxes(box):
+    """Boxes float64 [N, 4], `[ymin, xmin, ymax, xmax]`, as `[x, y, width, height]`."""
     ymin, xmin, ymax, xmax = box.T
-    return np.stack([xmin, ymin, xmax - xmin, ymax - ymin], 1).tolist()
+    return np.stack([xmin, ymin, xmax - xmin, ymax - ymin], 1)
 
 
 def read_evaluated(folder):

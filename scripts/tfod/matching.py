@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tfod.evaluated import to_coco_boxes
+
 MOST = 100  # detections of an image and class that COCO counts
 
 
@@ -47,12 +49,6 @@ def find_counted(evaluated):
     found, truths = evaluated.detections, evaluated.truths
     counted = np.isin(found.label, known) & (rank_in_groups(group_by_class(evaluated)) < MOST)
     return counted, np.isin(truths.label, known)
-
-
-def to_coco_boxes(box):
-    """Boxes float64 [N, 4], `[ymin, xmin, ymax, xmax]`, as `[x, y, width, height]`."""
-    ymin, xmin, ymax, xmax = box.T
-    return np.stack([xmin, ymin, xmax - xmin, ymax - ymin], 1)
 
 
 def find_pairs(evaluated, least):
