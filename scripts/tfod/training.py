@@ -168,6 +168,10 @@ def _build_step(config, plan, strategy, model, optimizer, global_step):
     from object_detection import model_lib_v2
 
     train = config.train_config
+    # Without the padding an SSD's anchors are compared with the boxes that an image has, not with a hundred: the losses
+    # are the same, a step is a fifth shorter. XLA and TPUs need the padding, since they know fixed shapes only.
+    fixed = plan.jit_compile or isinstance(strategy, tf.distribute.TPUStrategy)
+    unpad = train.unpad_groundtruth_tensors or (config.model.HasField("ssd") and not fixed)
     clip = train.gradient_clipping_by_norm if train.gradient_clipping_by_norm > 0 else None
 
     def step(features, labels):
@@ -175,7 +179,7 @@ def _build_step(config, plan, strategy, model, optimizer, global_step):
             model,
             features,
             labels,
-            train.unpad_groundtruth_tensors,
+            unpad,
             optimizer,
             training_step=global_step,
             add_regularization_loss=train.add_regularization_loss,
