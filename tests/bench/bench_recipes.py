@@ -8,33 +8,42 @@ again: the command can be stopped, and goes on where it was. Prints the table of
 
 import argparse
 import json
-import os
+import re
 import shutil
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
+from tfod import pipeline_config
+
 ROOT = Path(__file__).resolve().parents[2]
-MOMENTUM = "train_config.optimizer.momentum_optimizer"
-RATE = f"{MOMENTUM}.learning_rate.cosine_decay_learning_rate"
-SCHEDULE = (
-    f"{MOMENTUM}.momentum_optimizer_value=0.9 {RATE}.learning_rate_base={{rate}} {RATE}.total_steps={{steps}}"
-    f" {RATE}.warmup_learning_rate={{first}} {RATE}.warmup_steps={{warmup}}"
-)
-RECIPES = {  # name -> variables of make
-    "default": {},
-    "light": {"AUGMENT": "light"},
-    "strong": {"AUGMENT": "strong"},
-    "averages": {"EMA": "0.99"},
-    "frozen backbone": {"FREEZE": "backbone"},
-    "momentum 0.04": {"SET": SCHEDULE.format(rate=0.04, steps="{steps}", first=0.013, warmup="{warmup}")},
-    "momentum 0.04, light": {
-        "AUGMENT": "light",
-        "SET": SCHEDULE.format(rate=0.04, steps="{steps}", first=0.013, warmup="{warmup}"),
-    },
-    "the zoo's schedule": {"SET": SCHEDULE.format(rate=0.08, steps=50000, first=0.026666, warmup=1000)},
-}
+EMA = 0.99  # decay of the averages; 0.999 looks back over more steps than such a training has
+
+
+def describe_momentum(rate, total, warmup):
+    """What SET takes for momentum 0.9 and a cosine of `total` steps, the first `warmup` of which rise to `rate`."""
+    momentum = "train_config.optimizer.momentum_optimizer"
+    cosine = f"{momentum}.learning_rate.cosine_decay_learning_rate"
+    return (
+        f"{momentum}.momentum_optimizer_value=0.9 {cosine}.learning_rate_base={rate} {cosine}.total_steps={total}"
+        f" {cosine}.warmup_learning_rate={rate / 3:.6f} {cosine}.warmup_steps={warmup}"
+    )
+
+
+def list_recipes(steps):
+    """Name of a recipe -> variables of make."""
+    momentum = describe_momentum(0.04, steps, steps // 10)
+    return {
+        "default": {"EMA": EMA},
+        "averages": {"EMA": EMA},
+        "frozen backbone": {"FREEZE": "backbone"},
+        "light": {"AUGMENT": "light"},
+        "strong": {"AUGMENT": "strong"},
+        "momentum 0.04": {"SET": momentum},
+        "momentum 0.04, light": {"SET": momentum, "AUGMENT": "light"},
+        "the zoo's schedule": {"SET": describe_momentum(0.08, 50000, 1000)},
+    }
 
 
 def parse_arguments():
@@ -42,22 +51,28 @@ def parse_arguments():
     parser.add_argument("--data", type=Path, required=True, help="folder of the raccoon photos and XML files")
     parser.add_argument("--checkpoint", type=Path, required=True, help="ImageNet backbone, without its suffix")
     parser.add_argument("-w", "--work", type=Path, required=True, help="folder for the workspaces")
-    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES), help="which (default: all)")
+    parser.add_argument(
+        "--recipes", nargs="+", default=list(list_recipes(1)), choices=list_recipes(1), help="which (default: all)"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="default: 1 2 3")
     parser.add_argument("--steps", type=int, default=600, help="default: 600")
     return parser.parse_args()
 
 
-def train(args, recipe, seed):
-    """Trains and measures: dict of metrics, by upstream's names."""
+def measure(args, recipe, seed):
+    """Trains and measures: dict of metrics, by upstream's names.
+
+    Averages change nothing of the training that they are taken of: of one training, the default is the weights, and
+    "averages" their averages.
+    """
     workspace = args.work.resolve() / f"seed_{seed}"
     images = workspace / "images"
     if not images.exists():
         images.mkdir(parents=True)
         for path in [*args.data.glob("*.jpg"), *args.data.glob("*.xml")]:
             shutil.copy(path, images)
-    name = recipe.replace(" ", "_").replace(",", "").replace("'", "")
-    variables = {key: value.format(steps=args.steps, warmup=args.steps // 10) for key, value in RECIPES[recipe].items()}
+    variables = list_recipes(args.steps)[recipe]
+    name = ("default" if recipe == "averages" else re.sub(r"\W+", "_", recipe)) + f"_{args.steps}"
     variables |= {
         "WORKSPACE": workspace,
         "MODEL": name,
@@ -67,14 +82,26 @@ def train(args, recipe, seed):
         "PRETRAINED": "",
         "FINE_TUNE_CHECKPOINT": args.checkpoint.resolve(),
         "FINE_TUNE_CHECKPOINT_TYPE": "classification",
+        "VENV": sys.prefix,
     }
-    command = ["make", "split", "tfrecord", "train", "eval", *(f"{key}={value}" for key, value in variables.items())]
-    environment = os.environ | {"VENV": os.environ.get("VENV", sys.prefix)}
-    with (args.work / f"{name}_{seed}.log").open("w") as log:
-        done = subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False)
+    command = ["make", "split", "tfrecord", "train", *(f"{key}={value}" for key, value in variables.items())]
+    run(ROOT, args.work / f"{name}_{seed}.log", *command)
+    model = workspace / "models" / name
+    config = pipeline_config.read_config(model / "pipeline.config")
+    config.eval_config.use_moving_averages = recipe == "averages"
+    results = model / re.sub(r"\W+", "_", recipe)
+    results.mkdir(exist_ok=True)
+    pipeline_config.write_config(results / "pipeline.config", config)
+    words = ["--model", model, "--pipeline_config_path", results / "pipeline.config", "--output", results]
+    run(workspace, results / "evaluate.log", sys.executable, ROOT / "scripts/evaluate.py", *words)
+    return json.loads((results / "metrics.json").read_text())["metrics"]
+
+
+def run(folder, log, *command):
+    with log.open("w") as file:
+        done = subprocess.run(list(map(str, command)), cwd=folder, stdout=file, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
-        raise SystemExit(Path(log.name).read_text()[-3000:])
-    return json.loads((workspace / "models" / name / "metrics.json").read_text())["metrics"]
+        raise SystemExit(log.read_text()[-3000:])
 
 
 def main():
@@ -83,7 +110,7 @@ def main():
     head = ["recipe", *(f"seed {seed}" for seed in args.seeds), "mean mAP", "mean AP50"]
     print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}", flush=True)
     for recipe in args.recipes:
-        found = [train(args, recipe, seed) for seed in args.seeds]
+        found = [measure(args, recipe, seed) for seed in args.seeds]
         values = [one["DetectionBoxes_Precision/mAP"] for one in found]
         halves = statistics.mean(one["DetectionBoxes_Precision/mAP@.50IOU"] for one in found)
         cells = [f"{value:.3f}" for value in [*values, statistics.mean(values), halves]]
