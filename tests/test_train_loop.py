@@ -181,9 +181,12 @@ def test_metric_that_is_not_measured_is_named(tmp_path):
         toy.train()
 
 
-def test_too_large_a_batch_says_which_to_try(tmp_path):
+@pytest.mark.parametrize(
+    "error", [tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"), MemoryError("std::bad_alloc")]
+)
+def test_too_large_a_batch_says_which_to_try(tmp_path, error):
     def during(step):
-        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+        raise error
 
     with pytest.raises(InputError, match=r"batch of 4 images does not fit into the memory; try 2 \(BATCH=2\)"):
         Toy(tmp_path, 10, during=during).train()

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import signal
 import sys
 import time
@@ -116,12 +117,13 @@ class TrainLoop:
 
     @contextlib.contextmanager
     def _name_errors(self):
-        """Raises InputError where the memory is too small for the block, or another worker is gone."""
+        """Raises InputError where the memory is too small for the block, another worker is gone, or XLA can't compile
+        the step."""
         import tensorflow as tf
 
         try:
             yield
-        except tf.errors.ResourceExhaustedError as error:
+        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
             batch = self.config.train_config.batch_size
             advice = f"try {batch // 2} (BATCH={batch // 2})" if batch > 1 else "use a smaller model or input size"
             raise InputError(
@@ -132,6 +134,16 @@ class TrainLoop:
             raise InputError(
                 "another worker of this training is gone, and without it there is no step to take; start all workers"
                 " again: training goes on from the last checkpoint"
+            ) from error
+        except tf.errors.InvalidArgumentError as error:
+            unsupported = re.search(
+                r"unsupported operations when trying to compile .* on XLA_\w+: (\w+)", error.message
+            )
+            if not unsupported:
+                raise
+            raise InputError(
+                f"--jit_compile: XLA can't compile {unsupported[1]}, which a training step of the model of"
+                f" {self.plan.config_path} takes; leave it out"
             ) from error
 
     def _refuse(self, losses, step, hashes):
