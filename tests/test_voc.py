@@ -11,12 +11,14 @@ from lxml import etree
 from PIL import Image, ImageDraw
 
 from tfod.console import InputError
+from tfod.images import list_images
 from tfod.voc import (
     Annotation,
     Box,
     clip_boxes,
     find_images_of,
-    pair_images_with_annotations,
+    find_pairs,
+    list_annotations,
     read_annotation,
     turn_box,
     write_annotation,
@@ -207,11 +209,18 @@ def test_a_box_turns_as_the_pixels_under_it(orientation, width, height, data):
     assert dataclasses.replace(turned, xmin=box.xmin, ymin=box.ymin, xmax=box.xmax, ymax=box.ymax) == box
 
 
+def pair_folders(image_dir, xml_dir):
+    pairs, faults = find_pairs(list_annotations(xml_dir), list_images(image_dir))
+    if faults:
+        raise InputError(*faults)
+    return pairs
+
+
 def test_images_and_xml_files_are_paired_by_their_own_names(labelled_images):
     (labelled_images / "a.xml").rename(labelled_images / "a.XML")
     draw_photo().save(labelled_images / "bare.jpg")
     (labelled_images / ".hidden.xml").touch()
-    pairs = pair_images_with_annotations(labelled_images, labelled_images)
+    pairs = pair_folders(labelled_images, labelled_images)
     assert len(pairs) == 12
     assert all(image.stem == xml.stem for image, xml in pairs)
     assert pairs == sorted(pairs)
@@ -222,7 +231,7 @@ def test_the_own_stem_wins_over_filename_and_filename_over_nothing(tmp_path):
         label_photo(tmp_path, name)
     write_annotation(tmp_path / "a.xml", "b.jpg", 96, 64, [])  # renamed together with its image
     (tmp_path / "b.xml").rename(tmp_path / "label-7.xml")
-    pairs = pair_images_with_annotations(tmp_path, tmp_path)
+    pairs = pair_folders(tmp_path, tmp_path)
     assert [(image.name, xml.name) for image, xml in pairs] == [("a.jpg", "a.xml"), ("b.jpg", "label-7.xml")]
 
 
@@ -230,7 +239,7 @@ def test_two_folders(tmp_path):
     label_photo(tmp_path / "images", "a.jpg")
     (tmp_path / "xml").mkdir()
     (tmp_path / "images" / "a.xml").rename(tmp_path / "xml" / "a.xml")
-    pairs = pair_images_with_annotations(tmp_path / "images", tmp_path / "xml")
+    pairs = pair_folders(tmp_path / "images", tmp_path / "xml")
     assert pairs == [(tmp_path / "images" / "a.jpg", tmp_path / "xml" / "a.xml")]
 
 
@@ -238,7 +247,7 @@ def test_path_never_says_which_image(tmp_path):
     label_photo(tmp_path, "a.jpg")
     write_xml(tmp_path / "b.xml", f"<path>{tmp_path / 'a.jpg'}</path>")
     with pytest.raises(InputError, match=r"b.xml: there is no image of its name; add the image, or take"):
-        pair_images_with_annotations(tmp_path, tmp_path)
+        pair_folders(tmp_path, tmp_path)
 
 
 def test_every_fault_of_the_pairing_is_told(tmp_path):
@@ -249,7 +258,7 @@ def test_every_fault_of_the_pairing_is_told(tmp_path):
     write_annotation(tmp_path / "other.xml", "c.jpg", 96, 64, [])
     (tmp_path / "broken.xml").write_text("<annotation>")
     with pytest.raises(InputError) as caught:
-        pair_images_with_annotations(tmp_path, tmp_path)
+        pair_folders(tmp_path, tmp_path)
     text = "\n".join(sorted(caught.value.faults))
     assert len(caught.value.faults) == 4
     assert "b.xml: there is no image of its name, nor the one that its <filename> names, 'b.jpg'; add" in text
@@ -267,7 +276,7 @@ def test_images_of_one_stem_share_an_xml_file(tmp_path):
 
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere: there is no such folder; give the one that holds the .xml files"):
-        pair_images_with_annotations(tmp_path, tmp_path / "nowhere")
+        pair_folders(tmp_path, tmp_path / "nowhere")
 
 
 def test_written_files_are_plain_xml(tmp_path):

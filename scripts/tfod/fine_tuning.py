@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
+from tfod.checkpoint_index import SUFFIX
 from tfod.console import InputError
 
 SLOT = ".OPTIMIZER_SLOT"
@@ -124,11 +125,11 @@ def find_misfits(shapes, path):
     ours = {name: shape for name, shape in shapes.items() if name.startswith(("model/", "step/")) and SLOT not in name}
     misfits = []
     for name, shape in ours.items():
-        short = name.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE")
+        short = name.removesuffix(SUFFIX)
         if name not in theirs:
             misfits.append(f"{short} is not in the checkpoint")
         elif theirs[name] != shape:
             misfits.append(f"{short} has the shape {theirs[name]} in the checkpoint and {shape} in this model")
     more = [n for n in theirs if n.startswith("model/") and SLOT not in n and n not in ours]
-    misfits += [f"{n.removesuffix('/.ATTRIBUTES/VARIABLE_VALUE')} is only in the checkpoint" for n in more]
+    misfits += [f"{n.removesuffix(SUFFIX)} is only in the checkpoint" for n in more]
     return misfits

@@ -9,6 +9,7 @@ from pathlib import Path
 import tfod.compat  # noqa: F401 - a quiet TensorFlow, with Keras 2
 
 from tfod import files
+from tfod.checkpoint_index import SUFFIX
 from tfod.checkpoints import find_latest_checkpoint, list_checkpoint_files, list_checkpoints
 from tfod.console import InputError, say
 
@@ -119,7 +120,7 @@ def read_step(prefix):
     """The step that a checkpoint was written at. Raises TensorFlow's OpError or ValueError if that can't be read."""
     import tensorflow as tf
 
-    return int(tf.train.load_variable(prefix, "step/.ATTRIBUTES/VARIABLE_VALUE"))
+    return int(tf.train.load_variable(prefix, f"step{SUFFIX}"))
 
 
 def is_sound(prefix):

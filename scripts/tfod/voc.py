@@ -12,7 +12,7 @@ from lxml import etree
 
 from tfod.console import Fault, InputError
 from tfod.files import write_whole
-from tfod.images import list_files, list_images
+from tfod.images import list_files
 
 OVERHANG = 1.0  # pixels; labelling tools round a box at the border out of the image by up to this
 
@@ -326,11 +326,3 @@ def pair(found):
         else:
             pairs[image] = xml
     return sorted(pairs.items()), faults
-
-
-def pair_images_with_annotations(image_dir, xml_dir):
-    """`find_pairs` of two folders (or one): the list of (image path, XML path). Raises InputError with every fault."""
-    pairs, faults = find_pairs(list_annotations(xml_dir), list_images(image_dir))
-    if faults:
-        raise InputError(*faults)
-    return pairs
