@@ -18,6 +18,7 @@ from tfod.voc import (
     clip_boxes,
     find_images_of,
     find_pairs,
+    leads_out,
     list_annotations,
     read_annotation,
     turn_box,
@@ -60,6 +61,7 @@ def folder(tmp_path_factory):
 
 @given(names, st.integers(1, 99999), st.integers(1, 99999), st.lists(boxes(), max_size=4))
 def test_what_is_written_is_read(folder, filename, width, height, its_boxes):
+    assume(not leads_out(filename))  # which reading refuses
     write_annotation(folder / "a.xml", filename, width, height, its_boxes)
     assert read_annotation(folder / "a.xml") == Annotation(folder / "a.xml", filename, width, height, tuple(its_boxes))
 
