@@ -120,27 +120,45 @@ def test_terminal_that_is_gone_is_no_loss(workspace):
 
 
 def kill_at_random_moments(workspace, kills, seed):
-    """Kills a training of 60 steps, which saves at every fifth, and starts it again; it ends at the exact step."""
-    model_dir, every = workspace / "models/m", 5
-    chance, reached = random.Random(seed), 0
-    for _ in range(kills):
-        process = start(workspace, f"--checkpoint_every_n={every}", stderr=subprocess.DEVNULL)
-        while process.poll() is None and len(list(model_dir.glob("ckpt-*.index"))) == 0 and reached == 0:
-            time.sleep(0.02)
-        time.sleep(chance.uniform(0, 12))
+    """Kills a training that saves at every fifth step, and starts it again: every other time while it saves, else at
+    any moment from its start on. No kill loses more than one interval; at last it ends at the exact step."""
+    model_dir, every, last = workspace / "models/m", 5, 0
+    chance, began, torn = random.Random(seed), time.monotonic(), 0
+    for number in range(kills):
+        before = set(model_dir.glob(".ckpt-*.tmp"))
+        process = start(
+            workspace, f"--checkpoint_every_n={every}", "--num_train_steps=100000", stderr=subprocess.DEVNULL
+        )
+        if number == 0:
+            wait_for_step(process, model_dir, 10)
+            start_seconds = time.monotonic() - began
+        if number % 2:
+            step = wait_for_save(process, model_dir, before)
+        else:
+            step = 0
+            time.sleep(chance.uniform(0, 1.5 * start_seconds))
         process.kill()
         process.wait()
-        rows = read_rows(model_dir / "train_log.csv") if (model_dir / "train_log.csv").exists() else []
-        reached = max([reached, *(int(row["step"]) for row in rows if row["step"].isdigit())])
-        whole = list_checkpoints(model_dir)
-        saved = int(whole[-1].rpartition("-")[2]) if whole else 0
-        assert saved >= min(reached, 60) - every - 1
-        if saved == 60:
-            break
-    said = run(workspace, SCRIPT, *MODEL, f"--checkpoint_every_n={every}")
-    assert list_checkpoints(model_dir)[-1] == str(model_dir / "ckpt-60")
-    assert "resuming m at step" in said or "nothing left to train" in said
-    assert not list(model_dir.glob(".ckpt*.tmp"))
+        torn += bool(set(model_dir.glob(".ckpt-*.tmp")) - before)
+        reached = max(
+            step, *(int(row["step"]) for row in read_rows(model_dir / "train_log.csv") if row["step"].isdigit())
+        )
+        last = int(list_checkpoints(model_dir)[-1].rpartition("-")[2])
+        assert last >= reached - every
+    assert torn
+    said = run(workspace, SCRIPT, *MODEL, f"--checkpoint_every_n={every}", f"--num_train_steps={last + 7}")
+    assert f"resuming m at step {last} of {last + 7}" in said
+    assert list_checkpoints(model_dir)[-1] == str(model_dir / f"ckpt-{last + 7}")
+    assert not list(model_dir.glob(".ckpt-*.tmp"))
+
+
+def wait_for_save(process, model_dir, before):
+    """Waits until a checkpoint is being written to a temporary folder that is not among `before`: its step."""
+    while process.poll() is None:
+        for folder in set(model_dir.glob(".ckpt-*.tmp")) - before:
+            return int(folder.name.split(".")[1].partition("-")[2])
+        time.sleep(0.001)
+    raise AssertionError(f"ended with {process.returncode} before it saved")
 
 
 def test_killed_training_loses_no_more_than_an_interval(workspace):
@@ -222,6 +240,10 @@ def test_deterministic_trainings_have_the_same_losses_to_the_last_digit(workspac
     assert read_losses(workspace) == first
 
 
+def read_variables(prefix):
+    return {name: tf.train.load_variable(prefix, name) for name, _ in tf.train.list_variables(prefix)}
+
+
 @pytest.mark.parametrize("averages", [pytest.param(False, marks=pytest.mark.long), True])
 def test_training_in_two_parts_ends_where_one_does(workspace, averages):
     """The optimizer's state, the moving averages, the learning rate and the order of the data are gone on with. The
@@ -237,11 +259,7 @@ def test_training_in_two_parts_ends_where_one_does(workspace, averages):
         for end in ends:
             said = run(workspace, SCRIPT, *words, f"--num_train_steps={end}")
     assert "resuming parts at step 7 of 20" in said
-    whole, parts = (
-        {name: tf.train.load_variable(f"{workspace}/models/{folder}/ckpt-20", name) for name, _ in variables}
-        for folder in ("m", "parts")
-        for variables in [tf.train.list_variables(f"{workspace}/models/{folder}/ckpt-20")]
-    )
+    whole, parts = (read_variables(f"{workspace}/models/{folder}/ckpt-20") for folder in ("m", "parts"))
     assert whole.keys() == parts.keys()
     assert any("average" in name for name in whole) == averages
     for name in whole.keys() - {"_CHECKPOINTABLE_OBJECT_GRAPH"}:

@@ -34,12 +34,14 @@ def describe_momentum(rate, total, warmup):
 def list_recipes(steps):
     """Name of a recipe -> variables of make."""
     momentum = describe_momentum(0.04, steps, steps // 10)
+    loss = "model.ssd.loss"
     return {
         "default": {"EMA": EMA},
         "averages": {"EMA": EMA},
         "frozen backbone": {"FREEZE": "backbone"},
         "light": {"AUGMENT": "light"},
         "strong": {"AUGMENT": "strong"},
+        "finer boxes": {"SET": f"{loss}.localization_weight=3 {loss}.localization_loss.weighted_smooth_l1.delta=0.33"},
         "momentum 0.04": {"SET": momentum},
         "momentum 0.04, light": {"SET": momentum, "AUGMENT": "light"},
         "the zoo's schedule": {"SET": describe_momentum(0.08, 50000, 1000)},
