@@ -1,6 +1,7 @@
 """tfod.compat: what it refuses, what it leaves alone, and that each correction reaches the code that runs."""
 
 import importlib
+import importlib.util
 import inspect
 import os
 import pkgutil
@@ -273,3 +274,37 @@ for kind in ("mobilenet_v2_fpn_sep_conv", "mobilenet_v2_fpn"):
 """
     done = run_python(code)
     assert done.stdout.split() == ["3", "0"], done.stderr
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_what_is_corrected_for_speed_gives_the_same_numbers(channels):
+    import tensorflow as tf
+    from object_detection.core import box_list, preprocessor, preprocessor_cache
+
+    def load_uncorrected(module):
+        spec = importlib.util.spec_from_file_location(f"uncorrected_{module.__name__}", module.__spec__.origin)
+        uncorrected = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(uncorrected)
+        return uncorrected
+
+    image = tf.random.uniform([20, 31, channels], 0, 255, seed=5)
+    boxes = tf.constant([[0.1, 0.2, 0.5, 0.9], [0.0, 0.0, 1.0, 1.0]])
+    modules = preprocessor, load_uncorrected(preprocessor)
+    for color in (None, [3.0, 7.0, 9.0, 1.0][:channels]):
+        cache = preprocessor_cache.PreprocessorCache()  # the same draw for both
+        ours, theirs = [
+            module.random_pad_image(image, boxes, min_image_size=[25, 40], pad_color=color, preprocess_vars_cache=cache)
+            for module in modules
+        ]
+        assert ours[0].shape[0] >= 25
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        np.testing.assert_array_equal(ours[1], theirs[1])
+    for name in ("random_adjust_brightness", "random_adjust_contrast"):
+        cache = preprocessor_cache.PreprocessorCache()
+        ours, theirs = [getattr(module, name)(image, preprocess_vars_cache=cache) for module in modules]
+        np.testing.assert_array_equal(ours, theirs)
+        assert not np.array_equal(ours, image)
+    ours, theirs = [
+        module.BoxList(boxes).get_center_coordinates_and_sizes() for module in (box_list, load_uncorrected(box_list))
+    ]
+    np.testing.assert_array_equal(ours, theirs)

@@ -35,7 +35,6 @@ def list_recipes(steps):
     """Name of a recipe -> variables of make. The default is what make does by itself; the others have the zoo's loss of
     boxes, and differ in one thing more."""
     zoo = "model.ssd.loss.localization_weight=1 model.ssd.loss.localization_loss.weighted_smooth_l1.delta=1"
-    momentum = f"{zoo} {describe_momentum(0.04, steps, steps // 10)}"
     return {
         "default": {},
         "zoo's box loss": {"SET": zoo, "EMA": EMA},
@@ -43,8 +42,7 @@ def list_recipes(steps):
         "frozen backbone": {"SET": zoo, "FREEZE": "backbone"},
         "light": {"SET": zoo, "AUGMENT": "light"},
         "strong": {"SET": zoo, "AUGMENT": "strong"},
-        "momentum 0.04": {"SET": momentum},
-        "momentum 0.04, light": {"SET": momentum, "AUGMENT": "light"},
+        "momentum 0.04": {"SET": f"{zoo} {describe_momentum(0.04, steps, steps // 10)}"},
         "zoo's schedule": {"SET": f"{zoo} {describe_momentum(0.08, 50000, 1000)}"},
     }
 

@@ -3,15 +3,17 @@
     python tests/bench/bench_train.py -w workspace/raccoon --config models/my_model/pipeline.config
 
 Prints one table: seconds a step, what checkpoints cost, seconds from start to the end of the first step, and, with
---measure quality, the seconds until mAP 0.50 on the test photos. Upstream runs with oneDNN on, as tfod.compat has it; a
-step is measured as TensorFlow starts it by itself, too, which has oneDNN on only for processors with AVX512_VNNI and
-later.
+--measure quality, the seconds until mAP 0.50 on the test photos. A ratio is the median of those of the turns or rounds.
+Upstream runs with oneDNN on, as tfod.compat has it; a step is measured as TensorFlow starts it by itself, too, which
+has oneDNN on only for processors with AVX512_VNNI and later.
 """
 
 import argparse
 import csv
+import functools
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -26,8 +28,9 @@ from tfod.checkpoints import find_latest_checkpoint, list_checkpoints
 
 ROOT = Path(__file__).resolve().parents[2]
 HURRIED_STEPS = 300  # of our schedule when seconds until mAP 0.50 count: its rate comes down when it is nearly there
-OURS = [ROOT / "scripts/model_main_tf2.py", "--norecord_summaries"]
-# upstream's main, which takes 100 steps at a time unless it is told otherwise, and says nothing of a single one
+STEP_LINE = re.compile(r"Step (\d+) per-step time")  # what upstream says
+WARM_UP_STEPS = 30  # before steps are measured
+# upstream's main, which takes 100 steps at a time unless it is told otherwise
 UPSTREAM = """
 import functools, os, sys
 import tfod.compat
@@ -36,6 +39,7 @@ if {plain}:
 import tensorflow as tf
 from object_detection import model_lib_v2, model_main_tf2
 tf.get_logger().setLevel("INFO")
+model_lib_v2.LOG_EVERY = {steps}
 model_lib_v2.train_loop = functools.partial(model_lib_v2.train_loop, num_steps_per_iteration={steps})
 sys.argv = sys.argv[:1] + {arguments!r}
 tf.compat.v1.app.run(model_main_tf2.main)
@@ -47,7 +51,7 @@ def parse_arguments():
     parser.add_argument("-w", "--workspace", type=Path, required=True, help="folder that the config's paths start in")
     parser.add_argument("--config", required=True, help="pipeline.config to train, named from the workspace")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of the start (default: 3)")
-    parser.add_argument("--steps", type=int, default=200, help="steps to measure a step over (default: 200)")
+    parser.add_argument("--steps", type=int, default=100, help="steps to measure a step over (default: 100)")
     parser.add_argument(
         "--measure",
         nargs="+",
@@ -61,24 +65,29 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def run_ours(workspace, config, model_dir, *words, watch=None):
-    """Runs our script to its end: seconds. `watch(line, seconds)` gets what it says, and ends it by returning True."""
-    command = [sys.executable, *OURS, f"--model_dir={model_dir}", f"--pipeline_config_path={config}", *words]
-    return run(workspace, command, watch)
+def command_ours(config, model_dir, *words):
+    script = ROOT / "scripts/model_main_tf2.py"
+    return [sys.executable, script, "--norecord_summaries", *name_run(config, model_dir, words)]
 
 
-def run_upstream(workspace, config, model_dir, steps_at_once, *words, watch=None, plain=False):
-    arguments = [f"--model_dir={model_dir}", f"--pipeline_config_path={config}", *map(str, words), "--alsologtostderr"]
-    script = UPSTREAM.format(steps=steps_at_once, arguments=arguments, plain=plain)
-    return run(workspace, [sys.executable, "-c", script], watch)
+def command_upstream(config, model_dir, steps_at_once, *words, plain=False):
+    arguments = [*name_run(config, model_dir, words), "--record_summaries=false", "--alsologtostderr"]
+    return [sys.executable, "-c", UPSTREAM.format(steps=steps_at_once, arguments=arguments, plain=plain)]
 
 
-def run(workspace, command, watch):
+def name_run(config, model_dir, words):
+    return [f"--model_dir={model_dir}", f"--pipeline_config_path={config}", *words]
+
+
+def start(command):
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def run(command, watch=None):
+    """Runs a command to its end: seconds. `watch(line, seconds)` gets what it says, and ends it by returning True."""
     began = time.monotonic()
     said = []
-    process = subprocess.Popen(
-        list(map(str, command)), cwd=workspace, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    process = start(command)
     for line in process.stdout:
         said.append(line)
         if watch and watch(line, time.monotonic() - began):
@@ -90,41 +99,64 @@ def run(workspace, command, watch):
     return time.monotonic() - began
 
 
-def measure_start(workspace, config, room, rounds):
+def wait_for_line(process, step):
+    """Reads what upstream says until the end of `step`."""
+    for line in process.stdout:
+        if (found := STEP_LINE.search(line)) and int(found[1]) >= step:
+            return
+    raise SystemExit("upstream's training has ended; run it by itself to see why")
+
+
+def wait_for_row(log, process, step):
+    """Waits until our train_log.csv has a row of `step`."""
+    while not log.exists() or not any(int(row["step"]) >= step for row in csv.DictReader(log.open(newline=""))):
+        if process.poll() is not None:
+            raise SystemExit(process.stdout.read())
+        time.sleep(0.02)
+
+
+def measure_start(config, room, rounds):
     """Seconds of a training of one step: (ours, upstream's), lists of so many rounds."""
     ours, theirs = [], []
     for number in range(rounds):
-        theirs.append(
-            run_upstream(
-                workspace, config, room / f"start_u{number}", 1, "--num_train_steps=1", "--record_summaries=false"
-            )
-        )
-        ours.append(run_ours(workspace, config, room / f"start_o{number}", "--num_train_steps=1"))
+        theirs.append(run(command_upstream(config, room / f"start_u{number}", 1, "--num_train_steps=1")))
+        ours.append(run(command_ours(config, room / f"start_o{number}", "--num_train_steps=1")))
     return ours, theirs
 
 
-def measure_steps(workspace, config, room, steps):
-    """Seconds a step after the first 50, lists of one figure for 10 or 50 steps: (ours, upstream's, upstream's as
-    TensorFlow starts it); and the share that saving at every 100 steps adds to ours."""
-    words = [f"--num_train_steps={steps + 50}", "--checkpoint_every_n=100"]
-    theirs = []
-    for plain in (False, True):
-        found = []
+def measure_steps(config, room, steps):
+    """Seconds a step of three trainings, a list for each: ours, upstream's, upstream's as TensorFlow starts it; and the
+    share that saving at every 100 steps adds to ours.
 
-        def watch(line, _, found=found):
-            if match := re.search(r"Step (\d+) per-step time ([\d.]+)s", line):
-                found.append(float(match[2]))
-
-        folder = room / f"steps_u{plain:d}"
-        run_upstream(workspace, config, folder, 50, *words, "--record_summaries=false", watch=watch, plain=plain)
-        theirs.append(found[1:])
+    They take turns of 10 steps, each stopped while the others go on, so that what else the machine does falls on all.
+    """
+    words = ["--num_train_steps=100000"]
     model_dir = room / "steps_o"
-    run_ours(workspace, config, model_dir, *words)
-    with (model_dir / "train_log.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["step_seconds"]]
-    ours = [float(row["step_seconds"]) for row in rows if int(row["step"]) > 50]
-    saves = measure_saves(model_dir)
-    return ours, *theirs, saves / (100 * statistics.median(ours))
+    wait = functools.partial(wait_for_row, model_dir / "train_log.csv")
+    commands = [(command_ours(config, model_dir, *words), wait)]
+    for plain in (False, True):
+        commands.append((command_upstream(config, room / f"steps_u{plain:d}", 10, *words, plain=plain), wait_for_line))
+    trainings = []
+    try:
+        for command, wait in commands:
+            process = start(command)
+            trainings.append((process, wait))
+            wait(process, WARM_UP_STEPS)
+            process.send_signal(signal.SIGSTOP)
+        seconds = [[] for _ in trainings]
+        for step in range(WARM_UP_STEPS + 10, WARM_UP_STEPS + steps + 1, 10):
+            for (process, wait), found in zip(trainings, seconds, strict=True):
+                began = time.monotonic()
+                process.send_signal(signal.SIGCONT)
+                wait(process, step)
+                process.send_signal(signal.SIGSTOP)
+                found.append((time.monotonic() - began) / 10)
+    finally:
+        for process, _ in trainings:
+            process.terminate()  # ours saves, and the cost of saving is measured with that
+            process.send_signal(signal.SIGCONT)
+            process.communicate()
+    return *seconds, measure_saves(model_dir) / (100 * statistics.median(seconds[0]))
 
 
 def measure_saves(model_dir):
@@ -146,11 +178,11 @@ def measure_saves(model_dir):
     return statistics.median(seconds)
 
 
-def measure_quality(workspace, config, room, last, wanted=0.5):
+def measure_quality(config, room, last, wanted=0.5):
     """Seconds and steps until mAP `wanted`, start and evaluations included: (ours with a schedule of HURRIED_STEPS,
     upstream's with the zoo's), each None where it was not reached; and the seconds that upstream took for all its
     steps, `last` at most."""
-    hurried = pipeline_config.read_config(workspace / config)
+    hurried = pipeline_config.read_config(config)
     pipeline_config.scale_schedule(hurried, hurried.train_config.batch_size, HURRIED_STEPS)
     pipeline_config.write_config(room / "hurried.config", hurried)
     ours = []
@@ -163,8 +195,8 @@ def measure_quality(workspace, config, room, last, wanted=0.5):
                 ours.append((seconds, int(found[1])))
         return bool(ours)
 
-    run_ours(workspace, room / "hurried.config", room / "quality_o", "--eval_every_n=50", watch=watch)
-    zoo = pipeline_config.read_config(workspace / config)
+    run(command_ours(room / "hurried.config", room / "quality_o", "--eval_every_n=50"), watch)
+    zoo = pipeline_config.read_config(config)
     optimizer = zoo.train_config.optimizer
     optimizer.Clear()
     momentum = optimizer.momentum_optimizer
@@ -178,11 +210,11 @@ def measure_quality(workspace, config, room, last, wanted=0.5):
     reached = {}
 
     def watch_checkpoints(line, seconds):
-        if found := re.search(r"Step (\d+) per-step time", line):
+        if found := STEP_LINE.search(line):
             reached[int(found[1])] = seconds
 
-    words = [f"--num_train_steps={last}", "--checkpoint_every_n=200", "--record_summaries=false"]
-    run_upstream(workspace, room / "zoo.config", room / "quality_u", 100, *words, watch=watch_checkpoints)
+    words = [f"--num_train_steps={last}", "--checkpoint_every_n=200"]
+    run(command_upstream(room / "zoo.config", room / "quality_u", 100, *words), watch_checkpoints)
     from tfod import evaluation
 
     model, measure = evaluation.build_evaluation(zoo, room / "eval")
@@ -206,25 +238,25 @@ def print_row(what, here, upstream="", ratio=None, bound=""):
 
 def print_seconds(what, ours, theirs, bound=""):
     texts = [f"{statistics.median(values):.3f} s ({min(values):.3f} to {max(values):.3f})" for values in (ours, theirs)]
-    print_row(what, *texts, statistics.median(ours) / statistics.median(theirs), bound)
+    print_row(what, *texts, statistics.median(mine / yours for mine, yours in zip(ours, theirs, strict=True)), bound)
 
 
 def main():
     args = parse_arguments()
-    workspace, config = args.workspace.resolve(), args.config
-    os.chdir(workspace)
+    config = args.config
+    os.chdir(args.workspace)
     with tempfile.TemporaryDirectory() as folder:
         room = Path(folder)
         print_row("what", "here", "upstream", bound="at most")
         if "step" in args.measure:
-            ours, theirs, plain, cost = measure_steps(workspace, config, room, args.steps)
+            ours, theirs, plain, cost = measure_steps(config, room, args.steps)
             print_seconds("a step", ours, theirs, "1.00, aim 0.85")
             print_seconds("a step, upstream as TensorFlow starts it", ours, plain)
             print_row("checkpoints every 100 steps", f"{100 * cost:.1f} % of the time", bound="5 %")
         if "start" in args.measure:
-            print_seconds("start to the end of step 1", *measure_start(workspace, config, room, args.rounds), "0.60")
+            print_seconds("start to the end of step 1", *measure_start(config, room, args.rounds), "0.60")
         if "quality" in args.measure:
-            ours, theirs, spent = measure_quality(workspace, config, room, args.quality_steps)
+            ours, theirs, spent = measure_quality(config, room, args.quality_steps)
             mine = f"{ours[0]:.0f} s (step {ours[1]})" if ours else "not reached"
             yours = f"{theirs[0]:.0f} s (step {theirs[1]})" if theirs else f"not in {spent:.0f} s"
             print_row("until mAP 0.50", mine, yours, ours[0] / spent if ours else None, "0.35")
