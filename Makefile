@@ -340,7 +340,7 @@ bench-infer: workspace-there
 
 ## measure training beside upstream's own loop, with the model MODEL's config: 15 minutes; QUALITY=1: 40 more
 bench-train: workspace-there
-	@$(PY) tests/bench/bench_train.py -w "$(WORKSPACE)" --config "$(CONFIG)" $(if $(QUALITY),--measure step start quality)
+	@$(PY) tests/bench/bench_train.py -w "$(WORKSPACE)" --config "$(CONFIG)" $(if $(QUALITY),--measure step start input quality)
 
 ## measure evaluation beside upstream's own, with the model MODEL on its workspace's photos or those in DATA: 15 minutes
 bench-eval: workspace-there

@@ -4,10 +4,14 @@ import collections
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import draw_photo
+from google.protobuf import text_format
 from object_detection.builders import model_builder
+from object_detection.core.standard_fields import InputDataFields as Fields
+from object_detection.protos import image_resizer_pb2
 from test_make import ROOT
 
 from tfod import pipeline_config, train_input
@@ -94,3 +98,36 @@ def test_hashes_of_a_batch_lead_to_its_images(config):
 
 def test_images_are_counted_over_all_files(config):
     assert train_input.count_images(config) == IMAGES
+
+
+FIXED = "fixed_shape_resizer { width: 100 height: 50 }"
+KEPT = "keep_aspect_ratio_resizer { min_dimension: 60 max_dimension: 100 }"
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "height", "wanted"),
+    [
+        (FIXED, 1000, 400, (375, 150)),  # three times its height, which is what counts, and its own aspect ratio
+        (FIXED, 1000, 100, (1000, 100)),
+        (FIXED, 299, 149, (299, 149)),
+        (KEPT, 1000, 800, (225, 180)),
+        (KEPT, 2000, 400, (300, 60)),
+        (KEPT, 300, 179, (300, 179)),
+        ("identity_resizer { }", 1000, 1000, (1000, 1000)),
+    ],
+)
+def test_large_photo_is_shrunk_to_what_the_model_can_use(text, width, height, wanted):
+    resizer = text_format.Parse(text, image_resizer_pb2.ImageResizer())
+    ramp = np.linspace(10, 250, width, dtype=np.float32)
+    photo = np.broadcast_to(ramp[None, :, None], (height, width, 3)).astype(np.uint8)
+    example = {Fields.image: photo, Fields.groundtruth_boxes: np.array([[0.1, 0.2, 0.3, 0.4]], np.float32)}
+    dataset = tf.data.Dataset.from_tensors(example).map(lambda one: train_input.shrink_photo(one, resizer))
+    assert dataset.element_spec[Fields.image].shape[2] == 3
+    (found,) = dataset.as_numpy_iterator()
+    small = found[Fields.image]
+    assert (small.shape[1], small.shape[0]) == wanted
+    assert small.dtype == np.uint8
+    assert np.abs(small[0, :, 0] - np.linspace(10, 250, wanted[0])).max() <= 2
+    np.testing.assert_array_equal(found[Fields.groundtruth_boxes], example[Fields.groundtruth_boxes])
+    masked = {**example, Fields.groundtruth_instance_masks: np.ones((1, height, width), np.float32)}
+    assert train_input.shrink_photo(masked, resizer) is masked

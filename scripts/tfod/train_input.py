@@ -6,8 +6,10 @@ from unittest import mock
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
+from tfod.pipeline_config import get_model
 from tfod.tfrecord import count_records, parse_example, read_records
 
+SPARE_PIXELS = 3  # times the width and height that the model sees: what a crop of a ninth of a photo needs
 SHUFFLE_BYTES = 256e6  # of encoded photos in the shuffle buffer at most; upstream's 2,048 photos can be gigabytes
 
 
@@ -29,13 +31,17 @@ def build_train_input(config, model, seed, first_step=0, input_context=None):
     begin with the batch that follows step `first_step`. Several input pipelines share out the images of one order:
     together they get the batches that one would. Augmentations are drawn anew. TensorFlow's global seed must not be 0.
 
+    A photo much larger than the model's input is shrunk before it is augmented, which would take seconds for one of a
+    phone's; see SPARE_PIXELS.
+
     config: TrainEvalPipelineConfig, its batch_size is that of all replicas together
     model: the DetectionModel, whose preprocessing is part of the input
     """
     from object_detection import inputs
 
     first = first_step * config.train_config.batch_size
-    order = functools.partial(_build_dataset, list_train_records(config), seed, first)
+    resizer = get_model(config).image_resizer
+    order = functools.partial(_build_dataset, list_train_records(config), seed, first, resizer)
     # the map is where train_input looks for the function that reads the records
     with mock.patch.dict(inputs.INPUT_BUILDER_UTIL_MAP, dataset_build=order):
         return inputs.train_input(
@@ -48,9 +54,10 @@ def build_train_input(config, model, seed, first_step=0, input_context=None):
 
 
 def _build_dataset(
-    files, seed, first, reader, *, batch_size, transform_input_data_fn, input_context, reduce_to_frame_fn
+    files, seed, first, resizer, reader, *, batch_size, transform_input_data_fn, input_context, reduce_to_frame_fn
 ):
-    """As upstream's dataset_builder.build, which takes `reader` and all after it, but endless and in our order."""
+    """As upstream's dataset_builder.build, which takes `reader` and all after it, but endless, in our order, and with
+    photos no larger than of use for `resizer` (ImageResizer)."""
     import tensorflow as tf
     from object_detection.builders import dataset_builder, decoder_builder
     from object_detection.protos import input_reader_pb2
@@ -64,9 +71,41 @@ def _build_dataset(
     if input_context:
         batch_size = input_context.get_per_replica_batch_size(batch_size)
         records = records.shard(input_context.num_input_pipelines, input_context.input_pipeline_id)
-    examples = records.map(decoder_builder.build(reader).decode, tf.data.AUTOTUNE)
+    decoder = decoder_builder.build(reader)
+    examples = records.map(lambda record: shrink_photo(decoder.decode(record), resizer), tf.data.AUTOTUNE)
     examples = examples.map(transform_input_data_fn, tf.data.AUTOTUNE)
     return examples.batch(batch_size, drop_remainder=True).prefetch(reader.num_prefetch_batches)
+
+
+def shrink_photo(example, resizer):
+    """The decoded `example` (dict of tensors by upstream's names) with its photo, uint8 [height, width, 3], shrunk to
+    SPARE_PIXELS times the size that `resizer` (ImageResizer) makes of it, where it is larger.
+
+    The pixels are chosen as that resizer chooses them when the model is used. An example with masks stays as it is:
+    they are as large as their photo.
+    """
+    import tensorflow as tf
+    from object_detection.core.standard_fields import InputDataFields
+
+    kind = resizer.WhichOneof("image_resizer_oneof")
+    known = ("fixed_shape_resizer", "keep_aspect_ratio_resizer")
+    if kind not in known or InputDataFields.groundtruth_instance_masks in example:
+        return example
+    image, size = example[InputDataFields.image], getattr(resizer, kind)
+    sides = tf.cast(tf.shape(image)[:2], tf.float32)
+    if kind == "fixed_shape_resizer":
+        scale = SPARE_PIXELS * tf.reduce_max([size.height, size.width] / sides)
+    else:
+        shorter, longer = tf.reduce_min(sides), tf.reduce_max(sides)
+        scale = SPARE_PIXELS * tf.minimum(size.min_dimension / shorter, size.max_dimension / longer)
+
+    def shrink():
+        small = tf.image.resize(image, tf.cast(tf.round(scale * sides), tf.int32))
+        return tf.cast(tf.round(small), image.dtype)
+
+    small = tf.cond(scale < 1, shrink, lambda: image)
+    small.set_shape([None, None, image.shape[2]])
+    return {**example, InputDataFields.image: small}
 
 
 def _order_records(files, seed, first, reader):

@@ -2,8 +2,9 @@
 
     python tests/bench/bench_train.py -w workspace/raccoon --config models/my_model/pipeline.config
 
-Prints one table: seconds a step, what checkpoints cost, seconds from start to the end of the first step, and, with
---measure quality, the seconds until mAP 0.50 on the test photos. A ratio is the median of those of the turns or rounds.
+Prints one table: seconds a step, what checkpoints cost, seconds from start to the end of the first step, seconds that
+the input of a step takes where photos are large, and, with --measure quality, the seconds until mAP 0.50 on the test
+photos. A ratio is the median of those of the turns or rounds.
 Upstream runs with oneDNN on, as tfod.compat has it, and without its corrections that are for speed only; a step is
 measured as TensorFlow starts it by itself, too, which has oneDNN on only for processors with AVX512_VNNI and later.
 """
@@ -11,6 +12,7 @@ measured as TensorFlow starts it by itself, too, which has oneDNN on only for pr
 import argparse
 import csv
 import functools
+import io
 import os
 import re
 import signal
@@ -23,8 +25,12 @@ from pathlib import Path
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
-from tfod import pipeline_config
+from PIL import Image
+
+from tfod import pipeline_config, train_input
 from tfod.checkpoints import find_latest_checkpoint, list_checkpoints
+from tfod.tfrecord import read_records, write_records
+from tfod.tracing import build_plainly
 
 ROOT = Path(__file__).resolve().parents[2]
 HURRIED_STEPS, HURRIED_EMA = 400, 0.98  # of our training when seconds until mAP 0.50 count
@@ -52,14 +58,14 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-w", "--workspace", type=Path, required=True, help="folder that the config's paths start in")
     parser.add_argument("--config", required=True, help="pipeline.config to train, named from the workspace")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of the start (default: 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of the start and the input (default: 3)")
     parser.add_argument("--steps", type=int, default=100, help="steps to measure a step over (default: 100)")
     parser.add_argument(
         "--measure",
         nargs="+",
-        default=["step", "start"],
-        choices=["step", "start", "quality"],
-        help="what to measure (default: step start)",
+        default=["step", "start", "input"],
+        choices=["step", "start", "input", "quality"],
+        help="what to measure (default: step start input)",
     )
     parser.add_argument(
         "--quality_steps", type=int, default=1600, help="steps after which upstream is given up (default: 1600)"
@@ -180,6 +186,42 @@ def measure_saves(model_dir):
     return statistics.median(seconds)
 
 
+def measure_input(config, room, rounds, batches=4):
+    """Seconds a batch of photos of 12 megapixels, without a training: (ours, upstream's), lists of so many rounds."""
+    import tensorflow as tf
+    from object_detection import inputs
+    from object_detection.builders import model_builder
+
+    config = pipeline_config.read_config(config)
+    examples = [tf.train.Example.FromString(text) for text in read_records(train_input.list_train_records(config)[0])]
+    for example in examples[:16]:
+        features = example.features.feature
+        (encoded,) = features["image/encoded"].bytes_list.value
+        large = io.BytesIO()
+        Image.open(io.BytesIO(encoded)).convert("RGB").resize((4000, 3000)).save(large, "JPEG", quality=90)
+        features["image/encoded"].bytes_list.value[:] = [large.getvalue()]
+        features["image/height"].int64_list.value[:] = [3000]
+        features["image/width"].int64_list.value[:] = [4000]
+    write_records(room / "large.record", [example.SerializeToString() for example in examples[:16]])
+    reader = config.train_input_reader
+    reader.tf_record_input_reader.input_path[:] = [str(room / "large.record")]
+    reader.shuffle_buffer_size = 16  # upstream would keep 2,048 of them, which are several gigabytes
+    tf.random.set_seed(1)
+    model = model_builder.build(config.model, is_training=True)
+    datasets = [
+        build_plainly(train_input.build_train_input, config, model, 42),
+        inputs.train_input(config.train_config, reader, config.model, model),
+    ]
+    found = [], []
+    for _ in range(rounds):
+        for dataset, seconds in zip(datasets, found, strict=True):
+            began = time.monotonic()
+            for _ in dataset.take(batches):
+                pass
+            seconds.append((time.monotonic() - began) / batches)
+    return found
+
+
 def measure_quality(config, room, last, wanted=0.5):
     """Seconds and steps until mAP `wanted`, start and evaluations included: (ours with a schedule of HURRIED_STEPS and
     averages, upstream's with the zoo's), each None where it was not reached; and the seconds that upstream took for all
@@ -259,6 +301,8 @@ def main():
             print_row("checkpoints every 100 steps", f"{100 * cost:.1f} % of the time", bound="5 %")
         if "start" in args.measure:
             print_seconds("start to the end of step 1", *measure_start(config, room, args.rounds), "0.60")
+        if "input" in args.measure:
+            print_seconds("the input of a step, photos of 12 MP", *measure_input(config, room, args.rounds))
         if "quality" in args.measure:
             ours, theirs, spent = measure_quality(config, room, args.quality_steps)
             mine = f"{ours[0]:.0f} s (step {ours[1]})" if ours else "not reached"
