@@ -125,7 +125,7 @@ def test_training_goes_on_while_saves_fail_and_recovers(tmp_path, small_disk, ca
     assert list_steps(tmp_path) == [10, 40, 50]  # those of 20 and 30 could not be written
     assert said.count("ckpt-20 could not be written") == 3  # twice with another try to come
     assert f"{tmp_path}/ckpt-10 is kept" in said
-    assert "Training goes on" in said
+    assert f"Training goes on, and tries again in {train_loop.RETRY_SECONDS} s" in said
     assert not list(tmp_path.glob(".*.tmp"))
 
 
@@ -166,6 +166,23 @@ def test_best_is_kept_and_patience_ends_the_run(tmp_path):
     assert not train_loop.is_patience_over(tmp_path, toy.plan)
     assert toy.train().step == 50
     assert read_best(tmp_path, MAP) == (50, 0.9)
+
+
+def test_best_and_log_that_cannot_be_written_are_said(tmp_path, small_disk, capsys):
+    """The best of before stays; with room again the last is kept, though it is worse than what was lost."""
+    values = {10: 0.1, 20: 0.5, 25: 0.2}
+
+    def measure(step):
+        small_disk(10_000 if step == 20 else resource.RLIM_INFINITY)
+        return {MAP: values[step]}
+
+    toy = Toy(tmp_path, 25, measure=measure, eval_every_n=10)
+    (tmp_path / "train_log.png").mkdir()
+    assert toy.train().step == 25
+    said = capsys.readouterr().err
+    assert f"WARNING: {tmp_path}/best: step 20 could not be kept" in said
+    assert read_best(tmp_path, MAP) == (25, 0.2)
+    assert f"warning: {tmp_path}/train_log.png could not be drawn" in said
 
 
 def test_of_losses_the_lowest_is_best(tmp_path):

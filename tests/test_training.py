@@ -1,5 +1,6 @@
 """Trainings of a tiny detector in processes of their own: stopped, killed, gone on with, refused."""
 
+import argparse
 import csv
 import os
 import pty
@@ -296,6 +297,13 @@ def test_what_needs_a_gpu_is_refused_without_one(workspace, words, message):
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("there is a GPU here, and it is allowed")
     assert message in run(workspace, SCRIPT, *MODEL, *words, code=1)
+
+
+def test_deterministic_is_refused_beside_a_gpu(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [object()])
+    flags = argparse.Namespace(require_gpu=True, mixed_precision=False, deterministic=True)
+    with pytest.raises(InputError, match="--deterministic: is for one CPU, .*; hide it with CUDA_VISIBLE_DEVICES=-1"):
+        training.set_up(flags, None)
 
 
 def test_batch_that_does_not_divide_is_refused():

@@ -62,11 +62,11 @@ def remove_checkpoint(prefix):
         path.unlink(missing_ok=True)
 
 
-def save_stubbornly(write, folder, step, kept=KEPT, pauses=PAUSES):
+def save_stubbornly(write, folder, step):
     """As `save_checkpoint`, tried three times. Says aloud what fails; raises SaveError after the last try."""
-    for pause in (*pauses, None):
+    for pause in (*PAUSES, None):
         try:
-            return save_checkpoint(write, folder, step, kept)
+            return save_checkpoint(write, folder, step)
         except SaveError as error:
             if pause is None:
                 raise
