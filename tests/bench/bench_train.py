@@ -202,7 +202,7 @@ def measure_input(config, room, rounds, batches=4):
         features["image/encoded"].bytes_list.value[:] = [large.getvalue()]
         features["image/height"].int64_list.value[:] = [3000]
         features["image/width"].int64_list.value[:] = [4000]
-    write_records(room / "large.record", [example.SerializeToString() for example in examples[:16]])
+    write_records(room / "large.record", [[example.SerializeToString()] for example in examples[:16]])
     reader = config.train_input_reader
     reader.tf_record_input_reader.input_path[:] = [str(room / "large.record")]
     reader.shuffle_buffer_size = 16  # upstream would keep 2,048 of them, which are several gigabytes
