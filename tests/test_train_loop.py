@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import os
+import re
 import resource
 import signal
 import time
@@ -183,6 +184,17 @@ def test_best_and_log_that_cannot_be_written_are_said(tmp_path, small_disk, caps
     assert f"WARNING: {tmp_path}/best: step 20 could not be kept" in said
     assert read_best(tmp_path, MAP) == (25, 0.2)
     assert f"warning: {tmp_path}/train_log.png could not be drawn" in said
+
+
+def test_curves_that_cannot_be_written_are_said(tmp_path, small_disk, capsys):
+    toy = Toy(tmp_path, 40, during=lambda step: small_disk(100 if step < 30 else resource.RLIM_INFINITY))
+    with tf.summary.create_file_writer(str(tmp_path / "train"), max_queue=0).as_default():
+        assert toy.train().step == 40
+    said = capsys.readouterr().err
+    assert f"warning: {tmp_path}/train_log.csv: step 10 could not be noted (File too large)" in said
+    line = next(line for line in said.splitlines() if "curves" in line)
+    pattern = rf"warning: TensorBoard's curves could not be written \({tmp_path}/train/events\S+; File too large\)"
+    assert re.fullmatch(pattern, line)
 
 
 def test_of_losses_the_lowest_is_best(tmp_path):

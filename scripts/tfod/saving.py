@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -45,9 +46,14 @@ def save_checkpoint(write, folder, step, kept=KEPT):
         names = [Path(name).name for name in there[-kept:]]
         files.write_text(folder / "checkpoint", _describe_state(prefix.name, names))
     except (OSError, tf.errors.OpError) as error:
-        text = getattr(error, "message", str(error)).splitlines()
-        raise SaveError(text[0] if text else type(error).__name__) from error
+        raise SaveError(describe_failure(error)) from error
     return str(prefix)
+
+
+def describe_failure(error):
+    """The first line of what an OSError or TensorFlow's OpError says, without the name of the function of a graph."""
+    text = re.sub(r"^\{\{.*?\}\} *", "", getattr(error, "message", str(error)))
+    return text.strip().partition("\n")[0] or type(error).__name__
 
 
 def _describe_state(newest, names):
@@ -92,7 +98,7 @@ def rehearse(write, folder):
     except (OSError, tf.errors.OpError) as error:
         free = shutil.disk_usage(folder).free / 1e6 if folder.exists() else 0
         raise InputError(
-            f"{folder}: a checkpoint can't be written there ({getattr(error, 'message', error)}), and {free:.0f} MB are"
+            f"{folder}: a checkpoint can't be written there ({describe_failure(error)}), and {free:.0f} MB are"
             " free; make room or mind your rights there, or give another --model_dir"
         ) from error
     return size, shapes

@@ -298,7 +298,7 @@ def _survive_full_disk():
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        say(f"warning: TensorBoard's curves could not be written ({getattr(error, 'message', error)})")
+        say(f"warning: TensorBoard's curves could not be written ({saving.describe_failure(error)})")
 
 
 def _write_images(strategy, features, labels, step, number=3):
