@@ -192,7 +192,7 @@ def test_curves_that_cannot_be_written_are_said(tmp_path, small_disk, capsys):
         assert toy.train().step == 40
     said = capsys.readouterr().err
     assert f"warning: {tmp_path}/train_log.csv: step 10 could not be noted (File too large)" in said
-    line = next(line for line in said.splitlines() if "curves" in line)
+    line = next(line for line in said.splitlines() if "TensorBoard" in line)
     pattern = rf"warning: TensorBoard's curves could not be written \({tmp_path}/train/events\S+; File too large\)"
     assert re.fullmatch(pattern, line)
 
