@@ -8,6 +8,7 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 from tfod.checkpoint_index import SUFFIX
 from tfod.console import InputError
+from tfod.saving import describe_failure
 
 SLOT = ".OPTIMIZER_SLOT"
 
@@ -82,8 +83,7 @@ def restore_fine_tune_checkpoint(config, model, path):
         objects = model.restore_from_objects(fine_tune_checkpoint_type=kind)
         tf.train.Checkpoint(**objects).restore(checkpoint).expect_partial().assert_existing_objects_matched()
     except (AssertionError, ValueError, TypeError, RuntimeError, OSError, tf.errors.OpError) as error:
-        text = str(getattr(error, "message", error)).strip().splitlines()
-        raise InputError(f"{fault} ({text[0] if text else type(error).__name__}); {advice}") from error
+        raise InputError(f"{fault} ({describe_failure(error)}); {advice}") from error
     backbone = find_backbone(model)
     ids = {id(v) for v in backbone.variables} if backbone is not None else set()
     matched = collections.defaultdict(lambda: [0, 0])
