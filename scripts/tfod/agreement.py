@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-ALIKE = 1e-6  # scores that are so near each other: rounding chooses between them
+ALIKE = 1e-3  # of scores within what a format may differ by, either may come first and suppress the other
 SURE = 0.3  # a detection of such a score does not come and go by rounding
 
 
@@ -52,7 +52,7 @@ def compare_detections(expected, found, sizes, least_score=0.0, top=10, least_sp
     a detection too many counts. Which of two boxes of nearly one score comes first makes no difference.
 
     A photo is left out where the scores of its `top` best lie within `least_spread`, as those of a model that is hardly
-    trained: rounding decides there which boxes come first, and so which others they suppress.
+    trained: rounding decides there which boxes come first, which others they suppress, and which come in their place.
     """
     agreement = Agreement()
     for ours, theirs, (width, height) in zip(expected, found, sizes, strict=True):
