@@ -293,7 +293,7 @@ DEMO = workspace/demo
 demo: ready
 	@$(PY) scripts/preprocessing/make_sample_dataset.py -o $(DEMO)/images
 	@$(MAKE) $(VERBS) WORKSPACE=$(DEMO) PRETRAINED= FINE_TUNE_CHECKPOINT= BASE_CONFIG=scripts/configs/demo.config \
-	  STEPS=$(call given,STEPS,1000) BATCH=$(call given,BATCH,16)
+	  STEPS=$(call given,STEPS,700) BATCH=$(call given,BATCH,16) EMA=$(call given,EMA,0.99)
 	@$(PY) scripts/contact_sheet.py -i $(DEMO)/inference_result -o $(DEMO)/demo_result.png
 	@$(MAKE) eval WORKSPACE=$(DEMO)
 	@echo "the test photos with what was found: $(DEMO)/inference_result, in one picture: $(DEMO)/demo_result.png"
