@@ -6,6 +6,7 @@ import os
 import pty
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,7 +30,7 @@ MODEL = ["--model_dir=models/m", "--pipeline_config_path=models/m/pipeline.confi
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A folder with records of 12 drawn images, and a config of a tiny detector for batches of 2."""
+    """A folder with records of 12 drawn images, and in models/m a config of a tiny detector for batches of 2."""
     folder = tmp_path_factory.mktemp("data")
     preprocessing = ROOT / "scripts/preprocessing"
     run(folder, preprocessing / "make_sample_dataset.py", "-o", "images", "--number", 12, "--size", 160)
@@ -38,15 +39,16 @@ def data(tmp_path_factory):
         words = ["-x", "images", "-l", "annotations/label_map.pbtxt", "-o", f"annotations/{side}.record"]
         run(folder, preprocessing / "generate_tfrecord.py", *words)
     make_tiny_config(folder / "tiny.config")
+    words = ["--base", "tiny.config", "--num_steps", 60, "--batch_size", 2, "-o", "models/m/pipeline.config"]
+    run(folder, ROOT / "scripts/configure_pipeline.py", *words)
     return folder
 
 
 @pytest.fixture
 def workspace(data, tmp_path):
-    """An empty models/m with its config beside the data; the records are shared."""
+    """Nothing but the config in models/m, and the data, which is shared."""
     (tmp_path / "annotations").symlink_to(data / "annotations")
-    words = ["--base", data / "tiny.config", "--num_steps", 60, "--batch_size", 2, "-o", "models/m/pipeline.config"]
-    run(tmp_path, ROOT / "scripts/configure_pipeline.py", *words)
+    shutil.copytree(data / "models", tmp_path / "models")
     return tmp_path
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,13 +23,14 @@ ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "scripts"
 
 
-@pytest.fixture
-def workspace(tmp_path):
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
     """A folder with records of 8 images, and a tiny config without what differs between a batch and its halves: the
     drawing of augmentations, and what the model takes from the whole batch."""
+    folder = tmp_path_factory.mktemp("data")
 
     def run(*words):
-        subprocess.run([sys.executable, *map(str, words)], cwd=tmp_path, check=True, capture_output=True, timeout=200)
+        subprocess.run([sys.executable, *map(str, words)], cwd=folder, check=True, capture_output=True, timeout=200)
 
     preprocessing = SCRIPTS / "preprocessing"
     run(preprocessing / "make_sample_dataset.py", "-o", "images", "--number", 8, "--size", 160)
@@ -36,15 +38,20 @@ def workspace(tmp_path):
     records = [preprocessing / "generate_tfrecord.py", "-x", "images", "-l", "annotations/label_map.pbtxt"]
     for side in ("train", "test"):
         run(*records, "-o", f"annotations/{side}.record")
-    make_tiny_config(tmp_path / "tiny.config")
+    make_tiny_config(folder / "tiny.config")
     config = [SCRIPTS / "configure_pipeline.py", "--base", "tiny.config", "--num_steps", 4, "--batch_size", 4]
     run(*config, "-o", "models/m/pipeline.config")
-    config = pipeline_config.read_config(tmp_path / "models/m/pipeline.config")
+    config = pipeline_config.read_config(folder / "models/m/pipeline.config")
     del config.train_config.data_augmentation_options[:]
     config.model.ssd.freeze_batchnorm = True  # else by the statistics of the batch
     config.model.ssd.normalize_loss_by_num_matches = False  # else by the matches in the batch
-    pipeline_config.write_config(tmp_path / "models/m/pipeline.config", config)
-    return tmp_path
+    pipeline_config.write_config(folder / "models/m/pipeline.config", config)
+    return folder
+
+
+@pytest.fixture
+def workspace(data, tmp_path):
+    return shutil.copytree(data, tmp_path, dirs_exist_ok=True)
 
 
 def read_tf_configs():
