@@ -63,8 +63,11 @@ def make_tiny_config(path):
     resizer.height = resizer.width = 96
     ssd.feature_extractor.depth_multiplier = 0.25
     ssd.feature_extractor.fpn.additional_layer_depth = 16
-    ssd.box_predictor.weight_shared_convolutional_box_predictor.depth = 16
-    ssd.box_predictor.weight_shared_convolutional_box_predictor.num_layers_before_predictor = 1
+    predictor = ssd.box_predictor.weight_shared_convolutional_box_predictor
+    predictor.depth = 16
+    predictor.num_layers_before_predictor = 1
+    for hyperparams in (ssd.feature_extractor.conv_hyperparams, predictor.conv_hyperparams):
+        hyperparams.batch_norm.decay = 0.8  # forgets its start within 80 steps, after which all photos look alike
     pipeline_config.write_config(path, config)
 
 
