@@ -78,6 +78,8 @@ def test_where_all_scores_are_alike_nothing_is_compared(number, spread, compared
     rows = [(0.1 * n, 0.1, 0.1 * n + 0.1, 0.5, 1, 0.01 + spread * n / 9) for n in range(number)]
     found = compare(make_detections(*rows), make_detections(*rows), least_spread=1e-4)
     assert len(found.boxes) == compared
+    assert found.left_out == (compared == 0)
+    assert ("left out: what is found in 1 photo, all of one score" in str(found)) == (compared == 0)
 
 
 ROW = [(0.1 * n, 0.1, 0.1 * n + 0.1, 0.5, 1, 0.05 + 0.001 * n) for n in range(10)]

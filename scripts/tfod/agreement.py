@@ -11,11 +11,13 @@ SURE = 0.3  # a detection of such a score does not come and go by rounding
 @dataclasses.dataclass
 class Agreement:
     """What comparing detections found. `boxes` holds, for each pair of detections, by how many pixels of the photo
-    the corner moved that moved most; `scores` by how much the score changed; `missing` counts those without a pair."""
+    the corner moved that moved most; `scores` by how much the score changed; `missing` counts those without a pair, and
+    `left_out` the photos in which nothing stands out that could be compared."""
 
     boxes: list = dataclasses.field(default_factory=list)
     scores: list = dataclasses.field(default_factory=list)
     missing: int = 0
+    left_out: int = 0
 
     @property
     def mean_box(self):
@@ -34,12 +36,14 @@ class Agreement:
         return not self.missing and self.largest_box <= pixels and self.largest_score <= score
 
     def __str__(self):
+        photos = f"{self.left_out} photo{'s' * (self.left_out != 1)}"
+        alike = f"; left out: what is found in {photos}, all of one score" if self.left_out else ""
         if not self.boxes and not self.missing:
-            return "no detections to compare"
+            return f"no detections to compare{alike}"
         lost = f", {self.missing} without a counterpart" if self.missing else ""
         return (
             f"{len(self.boxes)} detections{lost}: boxes by {self.mean_box:.3f} pixels, at most {self.largest_box:.3f}, "
-            f"scores by at most {self.largest_score:.5f}"
+            f"scores by at most {self.largest_score:.5f}{alike}"
         )
 
 
@@ -57,6 +61,7 @@ def compare_detections(expected, found, sizes, least_score=0.0, top=10, least_sp
     agreement = Agreement()
     for ours, theirs, (width, height) in zip(expected, found, sizes, strict=True):
         if len(ours[2]) >= top and np.ptp(ours[2][:top]) < least_spread:
+            agreement.left_out += 1
             continue
         scale = np.array([height, width, height, width], np.float64)
         agreement.missing += _pair(theirs, ours, scale, least_score, top, [], [])

@@ -1,5 +1,7 @@
 """Top module: a detector as a SavedModel: what it takes, and whether it finds what the model itself finds."""
 
+import dataclasses
+
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 import numpy as np
@@ -79,7 +81,9 @@ def compare_with_model(folder, model, module, photos, input_type):
             sizes.append(photo.shape[1::-1])
             compare_anchors(truth[index % 2], outputs, index, photo, raw)
     agreement = compare_detections(expected, found, sizes, least_spread=ALIKE if raw.boxes else 0.0)
-    return agreement if agreement.boxes or agreement.missing else raw  # a high score threshold may leave nothing
+    if agreement.boxes or agreement.missing:
+        return agreement
+    return dataclasses.replace(raw, left_out=agreement.left_out)  # a high score threshold may leave nothing, too
 
 
 def compare_anchors(expected, found, index, photo, agreement, best=10):
