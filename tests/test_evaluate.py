@@ -5,6 +5,7 @@ import time
 
 import pytest
 from conftest import draw_photo, run_script
+from PIL import Image
 
 from tfod import pipeline_config
 from tfod.evaluated import read_evaluated
@@ -221,8 +222,14 @@ def list_scores(folder):
 
 
 def test_exports_are_measured(workspace, tflite_files):
-    run_script("evaluate.py", *MODEL, "-o", "trained", cwd=workspace)
-    run_script("evaluate.py", "-m", "exported_models/my_model", cwd=workspace)
+    """On PNG files: of a JPEG the checkpoint sees what TensorFlow's fast decoder makes, an export what Pillow makes."""
+    photos = workspace / "png"
+    photos.mkdir()
+    for path in (workspace / "images").glob("*.jpg"):
+        Image.open(path).save(photos / f"{path.stem}.png")
+        (photos / f"{path.stem}.xml").write_text(path.with_suffix(".xml").read_text().replace(".jpg", ".png"))
+    run_script("evaluate.py", *MODEL, "-i", "png", "-o", "trained", cwd=workspace)
+    run_script("evaluate.py", "-m", "exported_models/my_model", "-i", "png", cwd=workspace)
     checkpoint, export = read_report(workspace / "trained"), read_report(workspace / "exported_models/my_model")
     assert export["checkpoint"] == "exported_models/my_model/saved_model"
     assert export["metrics"].keys() == {name for name in checkpoint["metrics"] if not name.startswith("Loss/")}
@@ -230,7 +237,7 @@ def test_exports_are_measured(workspace, tflite_files):
     assert list_scores(workspace / "exported_models/my_model") == pytest.approx(scores, abs=1e-4)
     tflite = "exported_models/my_model/tflite"
     shutil.copytree(tflite_files[0] / tflite, workspace / tflite, dirs_exist_ok=True)
-    run_script("evaluate.py", "-m", f"{tflite}/model_float32.tflite", cwd=workspace)
+    run_script("evaluate.py", "-m", f"{tflite}/model_float32.tflite", "-i", "png", cwd=workspace)
     assert list_scores(workspace / tflite / "model_float32_evaluation") == pytest.approx(scores, abs=1e-3)
 
 
