@@ -228,8 +228,10 @@ def test_exports_are_measured(workspace, tflite_files):
     for path in (workspace / "images").glob("*.jpg"):
         Image.open(path).save(photos / f"{path.stem}.png")
         (photos / f"{path.stem}.xml").write_text(path.with_suffix(".xml").read_text().replace(".jpg", ".png"))
-    run_script("evaluate.py", *MODEL, "-i", "png", "-o", "trained", cwd=workspace)
-    run_script("evaluate.py", "-m", "exported_models/my_model", "-i", "png", cwd=workspace)
+    words = ["-x", "png", "-l", "annotations/label_map.pbtxt", "-o", "annotations/test.record"]
+    run_script("preprocessing/generate_tfrecord.py", *words, cwd=workspace)
+    run_script("evaluate.py", *MODEL, "-o", "trained", cwd=workspace)
+    run_script("evaluate.py", "-m", "exported_models/my_model", cwd=workspace)
     checkpoint, export = read_report(workspace / "trained"), read_report(workspace / "exported_models/my_model")
     assert export["checkpoint"] == "exported_models/my_model/saved_model"
     assert export["metrics"].keys() == {name for name in checkpoint["metrics"] if not name.startswith("Loss/")}
@@ -237,7 +239,7 @@ def test_exports_are_measured(workspace, tflite_files):
     assert list_scores(workspace / "exported_models/my_model") == pytest.approx(scores, abs=1e-4)
     tflite = "exported_models/my_model/tflite"
     shutil.copytree(tflite_files[0] / tflite, workspace / tflite, dirs_exist_ok=True)
-    run_script("evaluate.py", "-m", f"{tflite}/model_float32.tflite", "-i", "png", cwd=workspace)
+    run_script("evaluate.py", "-m", f"{tflite}/model_float32.tflite", cwd=workspace)
     assert list_scores(workspace / tflite / "model_float32_evaluation") == pytest.approx(scores, abs=1e-3)
 
 

@@ -1,12 +1,10 @@
 """Top module: a detector as a SavedModel: what it takes, and whether it finds what the model itself finds."""
 
-import dataclasses
-
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 import numpy as np
 
-from tfod.agreement import ALIKE, Agreement, compare_detections
+from tfod.agreement import Agreement, compare_detections
 from tfod.exporting import list_detections, make_reference
 from tfod.tfrecord import make_example
 
@@ -80,10 +78,8 @@ def compare_with_model(folder, model, module, photos, input_type):
             found.append(list_detections(outputs, index))
             sizes.append(photo.shape[1::-1])
             compare_anchors(truth[index % 2], outputs, index, photo, raw)
-    agreement = compare_detections(expected, found, sizes, least_spread=ALIKE if raw.boxes else 0.0)
-    if agreement.boxes or agreement.missing:
-        return agreement
-    return dataclasses.replace(raw, left_out=agreement.left_out)  # a high score threshold may leave nothing, too
+    agreement = compare_detections(expected, found, sizes)
+    return agreement if agreement.boxes or agreement.missing else raw  # a high score threshold may leave nothing
 
 
 def compare_anchors(expected, found, index, photo, agreement, best=10):
