@@ -1,10 +1,13 @@
 """What the tests share: scripts called as a person calls them, and small photos that really are ones."""
 
+import contextlib
 import fcntl
 import importlib.util
+import itertools
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +58,18 @@ def end_started():
         process = STARTED.pop()
         process.kill()
         process.wait()
+
+
+# Below 32768, where Linux takes the ports of those who ask for any: a free one of these is not given to others. Two
+# processes of `make test`, whose numbers are neighbours, count from different ones.
+PORTS = itertools.count(10_000 + os.getpid() % 200 * 100)
+
+
+def find_free_port():
+    """A port of 127.0.0.1 on which nobody listens, another one each time."""
+    while True:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", next(PORTS))) as server:
+            return server.getsockname()[1]
 
 
 def load_script(script):

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tarfile
@@ -15,7 +14,7 @@ from pathlib import Path
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 import pytest
-from conftest import count_seconds
+from conftest import count_seconds, find_free_port
 from PIL import Image
 
 from tfod import pipeline_config
@@ -212,9 +211,7 @@ def test_pretrained_tarball_of_our_own_export_is_fine_tuned_and_watched(place, t
 
 def test_tensorboard_serves_the_curves_on_this_machine_only(place):
     workspace, variables, _ = place
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = find_free_port()
     words = ["make", "-C", str(ROOT), "tensorboard", f"VENV={sys.prefix}", *variables, f"PORT={port}"]
     server = subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True

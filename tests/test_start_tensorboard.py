@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from browser import open_page
-from conftest import ROOT, load_script
+from conftest import ROOT, find_free_port, load_script
 from random_evaluated import make_random
 
 from tfod.pr_summaries import write_pr_curves
@@ -46,12 +46,6 @@ READ_PICTURES = """(function read(root, found) {
   }
   return found;
 })(document, [])"""
-
-
-def find_free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 @contextlib.contextmanager
@@ -144,8 +138,8 @@ def test_second_start_says_where_the_first_is(logdir, tmp_path, call):
 
 
 def test_taken_port_is_told_with_one_that_is_free(tmp_path, call):
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
+    port = find_free_port()
+    with socket.create_server(("127.0.0.1", port)):
         done = call("start_tensorboard.py", "--logdir", tmp_path, "--port", port)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: port {port}: is used by another program")

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 import pytest
-from conftest import STARTED
+from conftest import STARTED, find_free_port
 from test_make import make_tiny_config
 
 from tfod import checkpoints, pipeline_config, train_log
@@ -58,9 +57,8 @@ def read_tf_configs():
     """TF_CONFIG of each worker in compose.yaml, with its host names replaced by free ports of this machine."""
     texts = re.findall(r"TF_CONFIG: '(.+)'", (ROOT / "docker/compose.yaml").read_text())
     for name in json.loads(texts[0])["cluster"]["worker"]:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            texts = [text.replace(name, f"127.0.0.1:{free.getsockname()[1]}") for text in texts]
+        address = f"127.0.0.1:{find_free_port()}"
+        texts = [text.replace(name, address) for text in texts]
     return texts
 
 
