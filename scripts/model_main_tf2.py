@@ -14,6 +14,8 @@ from pathlib import Path
 from tfod.checkpoints import find_latest_checkpoint, require_checkpoint
 from tfod.console import InputError, add_flag, make_parser, run, say
 
+DEFAULT_METRIC = "DetectionBoxes_Precision/mAP"
+
 
 def parse_arguments():
     parser = make_parser(__doc__)
@@ -27,7 +29,7 @@ def parse_arguments():
     parser.add_argument("--eval_every_n", type=int, default=0, help="steps between two evaluations; 0 makes none")
     parser.add_argument(
         "--best_metric",
-        default="DetectionBoxes_Precision/mAP",
+        default=DEFAULT_METRIC,
         help="metric by which best/ is kept, with --eval_every_n",
     )
     parser.add_argument(
@@ -106,8 +108,25 @@ def find_worker_faults(num_workers):
     return faults
 
 
+def require_metrics(arguments, config):
+    """Raises InputError where eval_config asks for what is not measured here, or --best_metric is not among it."""
+    from tfod import metric_sets
+    from tfod.evaluation import get_reader, read_names
+
+    if faults := metric_sets.find_faults(config.eval_config, arguments.pipeline_config_path):
+        raise InputError(*faults)
+    name = arguments.best_metric
+    if arguments.checkpoint_dir or name == DEFAULT_METRIC or name.startswith("Loss/"):  # losses are the model's
+        return
+    known = metric_sets.list_metrics(config.eval_config, read_names(get_reader(config).label_map_path))
+    if name not in known:
+        raise InputError(f"--best_metric {name} is not measured; give one of {', '.join(known)}, or a loss: Loss/...")
+
+
 def train(arguments):
     config = read_checked_config(arguments, for_training=True)
+    if arguments.eval_every_n:
+        require_metrics(arguments, config)
     last = config.train_config.num_steps
     model_dir = Path(arguments.model_dir)
     from tfod.train_loop import Plan, is_patience_over
@@ -172,10 +191,9 @@ def evaluate(arguments):
         require_checkpoint(arguments.checkpoint_dir)
     on_train = arguments.eval_on_train_data
     config = read_checked_config(arguments, for_training=on_train)
-    from tfod import evaluation, metric_sets, metrics_files
+    from tfod import evaluation, metrics_files
 
-    if faults := metric_sets.find_faults(config.eval_config, arguments.pipeline_config_path):
-        raise InputError(*faults)
+    require_metrics(arguments, config)
     sample = arguments.sample_1_of_n_eval_on_train_examples if on_train else arguments.sample_1_of_n_eval_examples
     if sample:
         evaluation.get_reader(config, on_train).sample_1_of_n_examples = sample

@@ -278,6 +278,14 @@ def test_wrong_checkpoints_and_sets_are_named(workspace, call):
     for name in ("coco_mask_metrics", "mine"):
         assert f"pipeline.config: metrics_set {name} is not measured here, only metrics of boxes are; give" in said
     config.eval_config.metrics_set[:] = []
+    config.eval_input_reader[0].expand_labels_hierarchy = True
+    pipeline_config.write_config(path, config)
+    assert "expand_labels_hierarchy: can't be evaluated; write the wider classes into the records" in fail(*MODEL)
+    config.eval_input_reader[0].ClearField("expand_labels_hierarchy")
+    config.eval_input_reader[0].input_type = 2  # TF_SEQUENCE_EXAMPLE
+    pipeline_config.write_config(path, config)
+    assert "input_type: only records of single images can be evaluated; leave it out" in fail(*MODEL)
+    config.eval_input_reader[0].ClearField("input_type")
     config.model.ssd.box_predictor.weight_shared_convolutional_box_predictor.depth = 24
     pipeline_config.write_config(path, config)
     assert "ckpt-80: is not of this config's model (" in fail(*MODEL)

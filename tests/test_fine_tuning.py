@@ -66,6 +66,14 @@ def test_checkpoint_that_does_not_fit_is_named(trained):
             tune(config, checkpoint, kind)
 
 
+def test_checkpoint_of_which_nothing_is_taken_is_an_error(trained, monkeypatch):
+    """As where an architecture of upstream's gives nothing to restore, which TensorFlow has nothing against."""
+    config, model, detector, _ = trained
+    monkeypatch.setattr(type(model), "restore_from_objects", lambda self, fine_tune_checkpoint_type: {})
+    with pytest.raises(InputError, match=r"does not fit this model as 'full' \(nothing of it was matched\); name a"):
+        tune(config, detector, "full")
+
+
 def test_misfits_name_what_changed(trained, tmp_path):
     config, model, detector, _ = trained
     checkpoint = tf.train.Checkpoint(model=model, step=tf.Variable(7, dtype=tf.int64))

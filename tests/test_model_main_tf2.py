@@ -7,6 +7,7 @@ UPSTREAM = """--pipeline_config_path=x --num_train_steps=5 --eval_on_train_data 
     --eval_on_train_data=true --sample_1_of_n_eval_examples=1 --sample_1_of_n_eval_on_train_examples=5 --model_dir=m
     --checkpoint_dir=c --eval_timeout=3600 --use_tpu=false --nouse_tpu --tpu_name=t --num_workers=1
     --checkpoint_every_n=1000 --record_summaries=False --norecord_summaries"""
+MODEL = ["--model_dir=m", "--pipeline_config_path=p"]
 
 
 @pytest.fixture
@@ -35,9 +36,15 @@ def test_upstreams_flags_are_taken_and_answered_at_once(main):
     ("words", "message"),
     [
         (["--model_dir=m"], "--pipeline_config_path"),
-        (["--model_dir=m", "--pipeline_config_path=p", "--num_train_steps=0"], "--num_train_steps is 0"),
-        (["--model_dir=m", "--pipeline_config_path=p", "--use_tpu=perhaps"], "perhaps is neither true nor false"),
-        (["--model_dir=m", "--pipeline_config_path=p", "--unknown=1"], "--unknown"),
+        ([*MODEL, "--num_train_steps=0"], "--num_train_steps is 0"),
+        ([*MODEL, "--use_tpu=perhaps"], "perhaps is neither true nor false"),
+        ([*MODEL, "--unknown=1"], "--unknown"),
+        ([*MODEL, "--checkpoint_every_n=0"], "--checkpoint_every_n is 0; give 1 or more"),
+        ([*MODEL, "--eval_every_n=-1"], "--eval_every_n is -1; give 0 or more"),
+        ([*MODEL, "--checkpoint_every_minutes=0"], "--checkpoint_every_minutes is 0.0; give more than 0"),
+        ([*MODEL, "--patience=2"], "--patience counts evaluations; give --eval_every_n, too"),
+        ([*MODEL, "--num_workers=2", "--eval_every_n=9"], "--eval_every_n works with one worker; start another"),
+        ([*MODEL, "--num_workers=2", "--deterministic"], "--deterministic works with one worker"),
     ],
 )
 def test_wrong_calls_end_with_2(main, words, message):
@@ -54,7 +61,7 @@ def test_missing_config_is_named(main):
 
 def test_config_without_steps_is_named(main, tmp_path):
     (tmp_path / "p").write_text("model { ssd { } } train_config { optimizer { adam_optimizer { } } batch_size: 1 }")
-    code, said = main("--model_dir=m", "--pipeline_config_path=p")
+    code, said = main(*MODEL)
     assert code == 1
     assert "p: num_steps is not set; set it, or give --num_train_steps" in said
     assert "p: has no eval_input_reader" in said
@@ -75,7 +82,7 @@ def test_a_checkpoint_that_can_not_fit_is_refused_before_anything_is_built(main,
     (tmp_path / "p").write_text(f"""model {{ ssd {{ num_classes: 1 }} }} train_config {{ batch_size: 1 num_steps: 9
         fine_tune_checkpoint: "start-1" fine_tune_checkpoint_type: "{kind}" optimizer {{ adam_optimizer {{ }} }} }}""")
     began = count_seconds()
-    code, said = main("--model_dir=m", "--pipeline_config_path=p")
+    code, said = main(*MODEL)
     assert code == 1
     assert message in said
     assert count_seconds() - began < 1  # TensorFlow alone takes three

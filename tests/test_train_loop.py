@@ -31,7 +31,8 @@ class Toy:
         self.config.train_config.num_steps, self.config.train_config.batch_size = steps, 4
         self.plan = Plan(config_path="p.config", model_dir=folder, record_summaries=False, **plan)
         self.step = tf.Variable(0, dtype=tf.int64)
-        self.checkpoint = tf.train.Checkpoint(step=self.step, weights=tf.Variable(tf.zeros([50_000])))
+        self.weights = tf.Variable(tf.zeros([50_000]))
+        self.checkpoint = tf.train.Checkpoint(step=self.step, weights=self.weights)
         self.during, self.measure = during or (lambda step: None), measure
 
     def take(self, features, labels, flags):
@@ -39,13 +40,17 @@ class Toy:
         loss = self.during(int(self.step))
         return {"Loss/total_loss": tf.constant(1.0 if loss is None else loss)}, flags
 
+    def find_broken(self):
+        return [] if tf.reduce_all(tf.math.is_finite(self.weights)) else ["weights:0"]
+
     def train(self):
         """Goes on from the newest checkpoint and returns the Outcome."""
         folder = self.plan.model_dir
         latest = saving.find_sound_checkpoint(folder)
         if latest:
             self.checkpoint.restore(latest)
-        loop = TrainLoop(self.config, self.plan, folder, self.checkpoint.write, self.measure, lambda: 0.1)
+        write, measure = self.checkpoint.write, self.measure
+        loop = TrainLoop(self.config, self.plan, folder, write, self.find_broken, measure, lambda: 0.1)
         loop.checkpoint = latest or ""
         batches = itertools.repeat(({"hash": tf.constant([7])}, {}))
         return loop.run(tf.distribute.get_strategy(), self.take, batches, int(self.step))
@@ -151,6 +156,37 @@ def test_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_pat
         assert list_steps(tmp_path) == [10, 20]
 
 
+@pytest.mark.parametrize("plan", [{"checkpoint_every_n": 10}, {"eval_every_n": 20}])
+def test_weights_that_are_no_numbers_are_neither_saved_nor_measured(tmp_path, monkeypatch, plan):
+    """Their own step's loss is still a number: a training that went back to them would never be one again."""
+    monkeypatch.setattr(train_loop, "find_source_ids", lambda config, hashes: [f"photo {n}.jpg" for n in hashes])
+
+    def during(step):
+        if step == 20:
+            toy.weights[7].assign(math.nan)
+
+    measured = []
+    toy = Toy(tmp_path, 30, during, measure=measured.append if "eval_every_n" in plan else None, **plan)
+    with pytest.raises(NonFiniteLoss) as raised:
+        toy.train()
+    said = str(raised.value)
+    assert said.startswith(
+        "step 20: weights are no numbers or beyond all bounds, those of weights:0 (Loss/total_loss 1)"
+    )
+    assert "on the images photo 7.jpg;" in said
+    assert list_steps(tmp_path) == ([10] if "checkpoint_every_n" in plan else [])
+    assert measured == []
+
+
+def test_evaluation_that_fails_costs_no_training(tmp_path):
+    def measure(step):
+        raise InputError("annotations/test.record: is damaged")
+
+    with pytest.raises(InputError, match="is damaged"):
+        Toy(tmp_path, 15, measure=measure, eval_every_n=10).train()
+    assert list_steps(tmp_path) == [10]
+
+
 def test_best_is_kept_and_patience_ends_the_run(tmp_path):
     values = {10: 0.1, 20: 0.5, 30: 0.4, 40: 0.3, 50: 0.9}
     toy = Toy(tmp_path, 50, measure=lambda step: {MAP: values[step]}, eval_every_n=10, patience=2)
@@ -204,10 +240,12 @@ def test_of_losses_the_lowest_is_best(tmp_path):
     assert read_best(tmp_path, name) == (20, 0.2)
 
 
-def test_metric_that_is_not_measured_is_named(tmp_path):
-    toy = Toy(tmp_path, 30, measure=lambda step: {MAP: 0.5}, eval_every_n=10, best_metric="mAP")
-    with pytest.raises(InputError, match="--best_metric mAP is not measured; give one of DetectionBoxes_Precision/mAP"):
+def test_loss_that_the_model_does_not_have_is_named_after_the_first_step(tmp_path):
+    name = "Loss/mask_loss"
+    toy = Toy(tmp_path, 30, measure=lambda step: {MAP: 0.5}, eval_every_n=10, best_metric=name)
+    with pytest.raises(InputError, match=f"{name} is no loss of this model; give one of Loss/total_loss"):
         toy.train()
+    assert int(toy.step) == 1
 
 
 @pytest.mark.parametrize(

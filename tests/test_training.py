@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import math
 import os
 import pty
 import random
@@ -17,7 +18,7 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import STARTED
+from conftest import STARTED, count_seconds
 from test_make import ROOT, make_tiny_config
 
 from tfod import pipeline_config, training
@@ -56,7 +57,7 @@ def run(folder, *words, code=0):
     done = subprocess.run([sys.executable, *map(str, words)], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
-    return done.stderr
+    return done.stderr + done.stdout
 
 
 def start(workspace, *words, **options):
@@ -99,6 +100,7 @@ def test_training_that_is_stopped_goes_on_at_its_step(workspace):
     assert find_latest_checkpoint(model_dir) == str(model_dir / f"ckpt-{step}")
     for banner in ("TensorFlow 2.21", "seed 42; devices CPU:0", "12 training images; batches of 2", "new weights"):
         assert banner in said
+    assert re.search(r"^\d+ variables train$", said, re.MULTILINE)
 
     said = run(workspace, SCRIPT, *MODEL, f"--num_train_steps={step + 5}")
     assert f"resuming m at step {step} of {step + 5}" in said
@@ -205,12 +207,15 @@ def test_best_is_kept_and_patience_ends_the_training(workspace):
     def stand_still(config):
         rate = config.train_config.optimizer.adam_optimizer.learning_rate.cosine_decay_learning_rate
         rate.learning_rate_base = rate.warmup_learning_rate = 0
+        config.train_config.freeze_variables.append("^FPN/")
 
     edit_config(workspace, stand_still)
     words = ["--eval_every_n=4", "--patience=2", "--best_metric=Loss/regularization_loss"]
     said = run(workspace, SCRIPT, *MODEL, *words)
     assert "step 4: Loss/regularization_loss" in said
     assert ", the best so far" in said
+    assert "Ended at step 12, no better in 2 evaluations; the best is models/m/best" in said
+    assert re.search(r"^\d+ variables train, \d+ are frozen$", said, re.MULTILINE)
     best = workspace / "models/m/best"
     assert sorted(path.name for path in best.iterdir()) == [
         "checkpoint",
@@ -222,6 +227,27 @@ def test_best_is_kept_and_patience_ends_the_training(workspace):
     assert find_latest_checkpoint(best.parent) == str(best.parent / "ckpt-12")
     said = run(workspace, SCRIPT, *MODEL, *words)
     assert "ended at step 12: no better in 2 evaluations; more --patience goes on" in said
+
+
+def test_what_can_not_be_measured_is_refused_before_anything_is_built(workspace):
+    began = count_seconds()
+    for name in ("mAP", "PascalBoxes_Precision/mAP@0.5IOU"):
+        said = run(workspace, SCRIPT, *MODEL, "--eval_every_n=4", f"--best_metric={name}", code=1)
+        assert f"--best_metric {name} is not measured; give one of DetectionBoxes_Precision/mAP, " in said
+        assert said.endswith(", or a loss: Loss/...\n")
+
+    def take_masks(config):
+        config.eval_config.metrics_set[:] = ["coco_mask_metrics"]
+
+    edit_config(workspace, take_masks)
+    said = run(workspace, SCRIPT, *MODEL, "--eval_every_n=4", code=1)
+    assert "pipeline.config: metrics_set coco_mask_metrics is not measured here" in said
+    assert count_seconds() - began < 3  # TensorFlow alone takes three, each time
+
+
+def test_checkpoints_are_not_watched_for_longer_than_they_may_take(workspace):
+    said = run(workspace, SCRIPT, *MODEL, "--checkpoint_dir=models/m", "--watch", "--eval_timeout=1", code=1)
+    assert "models/m: no checkpoint came in 1 s; train first" in said
 
 
 def read_losses(workspace):
@@ -313,6 +339,15 @@ def test_batch_that_does_not_divide_is_refused():
     config.train_config.batch_size = 7
     with pytest.raises(InputError, match="batch_size is 7, which 2 devices can't share out evenly; make it 6, 8"):
         training.make_strategy(config, num_workers=2)
+
+
+def test_weights_that_are_no_numbers_are_found():
+    layers = tf.keras.layers
+    model = tf.keras.Sequential([layers.Conv2D(2, 1, input_shape=(4, 4, 1)), layers.BatchNormalization()])
+    assert training.find_broken(model) == []
+    model.layers[1].moving_variance[1].assign(1e30)  # which the next step's loss would be too much for
+    model.layers[0].kernel[0, 0, 0, 1].assign(math.nan)
+    assert training.find_broken(model) == [model.layers[0].kernel.name, model.layers[1].moving_variance.name]
 
 
 def test_one_device_needs_no_mirroring():

@@ -17,6 +17,8 @@ import numpy as np
 
 from tfod.coco_metrics import measure_coco
 from tfod.config_checks import METRICS_SETS
+from tfod.evaluated import Evaluated, Image, make_detections, make_truths
+from tfod.samples import Sample
 
 COCO = "coco_detection_metrics"
 WITHOUT_BOXES = ("mask", "segmentation", "keypoint", "panoptic")  # in the names of the sets that measure these
@@ -27,6 +29,16 @@ def find_faults(eval_config, path):
     known = sorted(name for name in METRICS_SETS if not any(word in name for word in WITHOUT_BOXES))
     what = f"is not measured here, only metrics of boxes are; give one of {', '.join(known)}"
     return [f"{path}: metrics_set {name} {what}" for name in eval_config.metrics_set if name not in known]
+
+
+def list_metrics(eval_config, names):
+    """The names of all metrics that are measured as `eval_config` says for classes `names` (dict id -> name), losses
+    aside: those of an image with one object of each class."""
+    label, none = np.array(sorted(names)), np.zeros(len(names), bool)
+    box = np.tile(np.float32([0.1, 0.1, 0.5, 0.5]), (len(label), 1))
+    image, found = np.zeros(len(label), int), make_detections(np.zeros(len(label)), label, box, np.ones(len(label)))
+    evaluated = Evaluated(names, [Image("", 1, 1, "")], make_truths(image, label, box), found)
+    return sorted(measure_sets(eval_config, evaluated, [Sample("", "", 0, b"", box, label, none, none, none, label)]))
 
 
 def measure_sets(eval_config, evaluated, samples, coco=None):

@@ -50,7 +50,7 @@ class Outcome:
 
 
 class NonFiniteLoss(InputError):
-    """A loss is no longer a number."""
+    """A loss is no longer a number, or the weights are none."""
 
 
 class TrainLoop:
@@ -60,13 +60,14 @@ class TrainLoop:
     plan: Plan
     folder: where this process writes; plan.model_dir for the chief
     write: writes a checkpoint's files, as tf.train.Checkpoint.write
+    find_broken: the names of the model's variables whose norm is not finite
     measure: step -> metrics of the model as it is, or None
     get_rate: the learning rate at this moment
     """
 
-    def __init__(self, config, plan, folder, write, measure, get_rate):
+    def __init__(self, config, plan, folder, write, find_broken, measure, get_rate):
         self.config, self.plan, self.folder, self.write = config, plan, Path(folder), write
-        self.measure, self.get_rate = measure, get_rate
+        self.find_broken, self.measure, self.get_rate = find_broken, measure, get_rate
         self.log = self.folder / "train_log.csv"
         self.checkpoint = ""  # the prefix of the newest one
         self.caught = []  # the signals that asked for an end
@@ -95,7 +96,9 @@ class TrainLoop:
                     losses, flags = {name: float(loss) for name, loss in losses.items()}, flags.numpy()
                 clock.note_step()
                 if not all(map(math.isfinite, losses.values())):
-                    self._refuse(losses, step, strategy.experimental_local_results(features["hash"]))
+                    self._refuse("the loss is no longer a number", losses, step, strategy, features)
+                if step == first + 1:
+                    self._require_metric(losses)
                 if plan.record_summaries and step % IMAGES_EVERY_N == 0:
                     _write_images(strategy, features, labels, step)
                 if step % SUMMARY_EVERY_N == 0 or step in (first + 1, last):
@@ -106,10 +109,16 @@ class TrainLoop:
                 stop, due = (len(self.caught) > 0, flags[1] > 0) if alone else (flags[0] > 0, flags[1] > 0)
                 ends = step == last or stop
                 measured = self.measure and (step % plan.eval_every_n == 0 or step == last) and not stop
+                saved = ends or due or step % plan.checkpoint_every_n == 0
+                # a gradient can break them though its loss is a number: going back to such weights would be in vain
+                if (measured or saved) and (broken := self.find_broken()):
+                    others = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+                    what = f"weights are no numbers or beyond all bounds, those of {broken[0]}{others}"
+                    self._refuse(what, losses, step, strategy, features)
                 if measured and self._evaluate(step):
                     self._save(step, final=True)
                     return self._end(step, "patience", began)
-                if ends or due or step % plan.checkpoint_every_n == 0:
+                if saved:
                     self._save(step, final=ends)
                 if stop:
                     return self._end(step, self.caught[0] if self.caught else signal.SIGTERM, began)
@@ -146,15 +155,22 @@ class TrainLoop:
                 f" {self.plan.config_path} takes; leave it out"
             ) from error
 
-    def _refuse(self, losses, step, hashes):
+    def _refuse(self, what, losses, step, strategy, features):
+        hashes = strategy.experimental_local_results(features["hash"])
         numbers = [number for part in hashes for number in part.numpy()]
         parts = ", ".join(f"{name} {value:g}" for name, value in losses.items())
         images = ", ".join(find_source_ids(self.config, numbers))
         kept = f"the last good checkpoint is {self.checkpoint}" if self.checkpoint else "no checkpoint was written yet"
         raise NonFiniteLoss(
-            f"step {step}: the loss is no longer a number ({parts}) on the images {images}; look at their boxes (make "
-            f"check), lower learning_rate_base in {self.plan.config_path}, and start again; {kept}"
+            f"step {step}: {what} ({parts}) on the images {images}; look at their boxes (make check), lower"
+            f" learning_rate_base in {self.plan.config_path}, and start again; {kept}"
         )
+
+    def _require_metric(self, losses):
+        """Raises InputError where best/ is to be kept by a loss that the model does not have."""
+        name = self.plan.best_metric
+        if self.measure and name.startswith("Loss/") and name not in losses:
+            raise InputError(f"--best_metric {name} is no loss of this model; give one of {', '.join(sorted(losses))}")
 
     def _note(self, step, losses, clock):
         """A row of train_log.csv, points of TensorBoard's curves, and the text of the progress line."""
@@ -189,10 +205,12 @@ class TrainLoop:
 
     def _evaluate(self, step):
         """Measures the model, and keeps it where it is the best so far. Returns whether the patience is at its end."""
-        metrics = self.measure(step)
+        try:
+            metrics = self.measure(step)
+        except Exception:  # whatever keeps it from being measured: what was trained is not lost
+            self._save(step, final=False)
+            raise
         name = self.plan.best_metric
-        if name not in metrics:
-            raise InputError(f"--best_metric {name} is not measured; give one of {', '.join(sorted(metrics))}")
         train_log.append_log(
             self.log, step, {key: metrics[theirs] for key, theirs in train_log.METRICS.items() if theirs in metrics}
         )

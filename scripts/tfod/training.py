@@ -142,7 +142,7 @@ def train(config, plan, strategy):
             run_step = _build_step(config, plan, strategy, model, optimizer, global_step)
             measure = _build_measuring(config, plan, model, optimizer)
             get_rate = learning_rate if callable(learning_rate) else lambda: learning_rate
-            loop = TrainLoop(config, plan, folder, checkpoint.write, measure, get_rate)
+            loop = TrainLoop(config, plan, folder, checkpoint.write, lambda: find_broken(model), measure, get_rate)
             loop.checkpoint = latest or ""
             return loop.run(strategy, run_step, iter(dataset), first)
 
@@ -220,6 +220,14 @@ def _build_measuring(config, plan, model, optimizer):
                 optimizer.swap_weights()
 
     return measure
+
+
+def find_broken(model):
+    """The names of the model's variables whose norm is not finite: they hold a NaN, or numbers beyond all bounds."""
+    import tensorflow as tf
+
+    floats = [variable for variable in model.variables if variable.dtype.is_floating]
+    return [one.name for one in floats if not tf.math.is_finite(tf.norm(one))]
 
 
 def _write_hyperparameters(config, plan):
