@@ -13,11 +13,14 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 import pytest
 import tensorflow as tf
+from conftest import draw_photo
 
 from tfod import saving, train_log, train_loop
 from tfod.checkpoints import find_latest_checkpoint, list_checkpoints
 from tfod.console import InputError
+from tfod.label_map import write_label_map
 from tfod.pipeline_config import pipeline_pb2
+from tfod.tfrecord import make_example, write_records
 from tfod.train_loop import NonFiniteLoss, Plan, TrainLoop, read_best
 
 MAP = "DetectionBoxes_Precision/mAP"
@@ -34,6 +37,7 @@ class Toy:
         self.weights = tf.Variable(tf.zeros([50_000]))
         self.checkpoint = tf.train.Checkpoint(step=self.step, weights=self.weights)
         self.during, self.measure = during or (lambda step: None), measure
+        self.batches = itertools.repeat(({"hash": tf.constant([7])}, {}))
 
     def take(self, features, labels, flags):
         self.step.assign_add(1)
@@ -52,8 +56,7 @@ class Toy:
         write, measure = self.checkpoint.write, self.measure
         loop = TrainLoop(self.config, self.plan, folder, write, self.find_broken, measure, lambda: 0.1)
         loop.checkpoint = latest or ""
-        batches = itertools.repeat(({"hash": tf.constant([7])}, {}))
-        return loop.run(tf.distribute.get_strategy(), self.take, batches, int(self.step))
+        return loop.run(tf.distribute.get_strategy(), self.take, self.batches, int(self.step))
 
 
 def list_steps(folder):
@@ -178,6 +181,29 @@ def test_weights_that_are_no_numbers_are_neither_saved_nor_measured(tmp_path, mo
     assert measured == []
 
 
+def test_photos_that_cannot_be_decoded_are_named_and_what_was_trained_is_saved(tmp_path):
+    """As where records of elsewhere were not looked through, or change on their disk in the meantime."""
+    draw_photo().save(tmp_path / "photo.png")
+    sound, record = (tmp_path / "photo.png").read_bytes(), tmp_path / "train.record"
+    photos = [sound, sound, sound, sound[:99], sound, sound[:99]]
+    write_records(record, [make_example("a.png", photo, "png", 96, 64, [], {}) for photo in photos])
+    write_label_map(tmp_path / "map.pbtxt", {"cat": 1})
+
+    def decode(example):
+        features = tf.io.parse_single_example(example, {"image/encoded": tf.io.FixedLenFeature([], tf.string)})
+        return {"image": tf.io.decode_png(features["image/encoded"])}, {}
+
+    toy = Toy(tmp_path, 10)
+    toy.config.train_input_reader.label_map_path = str(tmp_path / "map.pbtxt")
+    toy.config.train_input_reader.tf_record_input_reader.input_path.append(str(record))
+    toy.batches = iter(tf.data.TFRecordDataset(str(record)).map(decode))
+    with pytest.raises(InputError) as raised:
+        toy.train()
+    places = [fault.partition("can't be decoded")[0] for fault in raised.value.faults]
+    assert places == [f"{record}: record 4: ", f"{record}: record 6: "]
+    assert list_steps(tmp_path) == [3]
+
+
 def test_evaluation_that_fails_costs_no_training(tmp_path):
     def measure(step):
         raise InputError("annotations/test.record: is damaged")
@@ -260,13 +286,13 @@ def test_too_large_a_batch_says_which_to_try(tmp_path, error):
 
 
 @pytest.mark.parametrize("where", ["step", "batch"])
-def test_worker_that_is_gone_is_said(tmp_path, where, monkeypatch):
+def test_worker_that_is_gone_is_said(tmp_path, where):
     def during(step):
         raise tf.errors.UnavailableError(None, None, "Connection reset by peer")
 
     toy = Toy(tmp_path, 10, during=during if where == "step" else None)
     if where == "batch":
-        monkeypatch.setattr(itertools, "repeat", lambda batch: map(during, [1]))
+        toy.batches = map(during, [1])
     with pytest.raises(InputError, match="another worker of this training is gone"):
         toy.train()
 

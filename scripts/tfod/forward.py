@@ -15,7 +15,8 @@ import numpy as np
 
 from tfod.console import InputError
 from tfod.images import map_in_threads
-from tfod.samples import Result, decode_sample
+from tfod.samples import Result, refuse_samples
+from tfod.saving import describe_failure
 from tfod.tracing import build_plainly, trace_plainly
 
 BATCH = 8
@@ -160,9 +161,7 @@ def _name_faults(source, stream):
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
-        for sample in source.read():  # TensorFlow does not say which image it could not decode
-            decode_sample(sample)
-        raise InputError(f"{', '.join(source.data)}: can't be read ({error.message}); make the records anew") from error
+        refuse_samples(source, describe_failure(error))
     if stream.fault:
         raise stream.fault
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfod import tfrecord
-from tfod.console import InputError
+from tfod.console import InputError, show_progress
 from tfod.dataset import check_photo
 from tfod.images import decode_image, list_images
 from tfod.voc import find_pairs, list_annotations
@@ -189,3 +189,20 @@ def decode_sample(sample):
     if not encoded:
         raise InputError(f"{place}: holds no image; make the records anew")
     return np.asarray(decode_image(place, encoded[0])[0])
+
+
+def refuse_samples(source, reason):
+    """Raises InputError with all samples of `source` that are faulty, after TensorFlow could not read one for a
+    `reason` that does not say which."""
+    faults = []
+    try:
+        with show_progress("looking for the fault", source.count) as update:
+            for number, sample in enumerate(source.read()):
+                try:
+                    decode_sample(sample)
+                except InputError as error:
+                    faults += error.faults
+                update(number + 1)
+    except InputError as error:
+        faults += error.faults
+    raise InputError(*(faults or [f"{', '.join(source.data)}: can't be read ({reason}); make the records anew"]))

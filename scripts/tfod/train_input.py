@@ -6,7 +6,9 @@ from unittest import mock
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
+from tfod.label_map import read_label_map
 from tfod.pipeline_config import get_model
+from tfod.samples import open_records, refuse_samples
 from tfod.tfrecord import count_records, parse_example, read_records
 
 SPARE_PIXELS = 3  # times the width and height that the model sees: what a crop of a ninth of a photo needs
@@ -133,6 +135,12 @@ def _order_records(files, seed, first, reader):
 def _read_all(files):
     for path in files:
         yield from read_records(path)
+
+
+def refuse_records(config, reason):
+    """Raises InputError with what of the training records can't be read; see `tfod.samples.refuse_samples`."""
+    names = {number: name for name, number in read_label_map(config.train_input_reader.label_map_path).items()}
+    refuse_samples(open_records(list_train_records(config), names), reason)
 
 
 def find_source_ids(config, hashes):

@@ -16,7 +16,7 @@ import tfod.compat  # noqa: F401 - a quiet TensorFlow, with Keras 2
 from tfod import metrics_files, saving, train_log
 from tfod.console import InputError, format_seconds, say, show_progress
 from tfod.pipeline_config import write_config
-from tfod.train_input import find_source_ids
+from tfod.train_input import find_source_ids, refuse_records
 
 SUMMARY_EVERY_N = 10  # steps between two points of TensorBoard's curves and rows of train_log.csv
 IMAGES_EVERY_N = 100  # steps between two looks at training images in TensorBoard
@@ -82,12 +82,14 @@ class TrainLoop:
 
         plan, train = self.plan, self.config.train_config
         last, began = train.num_steps, time.monotonic()
+        alone = strategy.num_replicas_in_sync == 1
         train_log.start_log(self.log, first)
         clock = _Clock(train.batch_size)
         with self._catch_signals(), show_progress("training", last, first) as update:
             for step in range(first + 1, last + 1):
                 clock.start()
-                with self._name_errors():  # the workers tell each other whether all of them have a batch
+                # the workers tell each other whether all of them have a batch
+                with self._name_damage(step - 1 if alone and step - 1 > first else None), self._name_errors():
                     features, labels = next(batches)
                 clock.note_data()
                 flags = tf.constant([len(self.caught) > 0, time.monotonic() > self.save_at], tf.float32)
@@ -105,7 +107,6 @@ class TrainLoop:
                     self._note(step, losses, clock)
                 update(step, clock.text)
                 # several workers act on what all of them know, at the same step
-                alone = strategy.num_replicas_in_sync == 1
                 stop, due = (len(self.caught) > 0, flags[1] > 0) if alone else (flags[0] > 0, flags[1] > 0)
                 ends = step == last or stop
                 measured = self.measure and (step % plan.eval_every_n == 0 or step == last) and not stop
@@ -154,6 +155,18 @@ class TrainLoop:
                 f"--jit_compile: XLA can't compile {unsupported[1]}, which a training step of the model of"
                 f" {self.plan.config_path} takes; leave it out"
             ) from error
+
+    @contextlib.contextmanager
+    def _name_damage(self, step):
+        """Raises InputError where the records can't be read any more, with the model saved as of `step`, if any."""
+        import tensorflow as tf
+
+        try:
+            yield
+        except tf.errors.OpError as error:
+            if step is not None:
+                self._save(step, final=False)
+            refuse_records(self.config, saving.describe_failure(error))
 
     def _refuse(self, what, losses, step, strategy, features):
         hashes = strategy.experimental_local_results(features["hash"])
