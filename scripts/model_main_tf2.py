@@ -7,8 +7,6 @@
         --checkpoint_dir=models/my_model
 """
 
-import json
-import os
 from pathlib import Path
 
 from tfod.checkpoints import find_latest_checkpoint, require_checkpoint
@@ -77,7 +75,7 @@ def parse_arguments():
 
 
 def read_checked_config(arguments, for_training):
-    from tfod import config_checks, pipeline_config
+    from tfod import config_checks, pipeline_config, workers
 
     config = pipeline_config.read_config(arguments.pipeline_config_path)
     faults = pipeline_config.find_faults(config, arguments.pipeline_config_path, for_training)
@@ -88,24 +86,10 @@ def read_checked_config(arguments, for_training):
     if for_training and not config.train_config.num_steps:
         faults.append(f"{arguments.pipeline_config_path}: num_steps is not set; set it, or give --num_train_steps")
     if for_training and not faults:
-        faults = find_worker_faults(arguments.num_workers)
+        faults = workers.find_faults(arguments.num_workers)
     if faults:
         raise InputError(*faults)
     return config
-
-
-def find_worker_faults(num_workers):
-    """What keeps several workers from training together, as texts: TF_CONFIG has to name them all."""
-    if num_workers == 1:
-        return []
-    faults = []
-    try:
-        workers = json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"]
-        if len(workers) != num_workers:
-            faults.append(f"TF_CONFIG: names {len(workers)} workers, and --num_workers is {num_workers}; name all")
-    except (KeyError, TypeError, ValueError):
-        faults.append("TF_CONFIG: is not set, or names no workers; docs/gpu.md shows one for each machine")
-    return faults
 
 
 def require_metrics(arguments, config):

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +18,8 @@ from conftest import STARTED, find_free_port
 from test_make import make_tiny_config
 
 from tfod import checkpoints, pipeline_config, train_log
+from tfod.console import InputError
+from tfod.workers import find_faults, split_address, wait_for_others
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "scripts"
@@ -128,6 +131,72 @@ def test_workers_that_nobody_named_are_refused(workspace):
     said = worker.communicate(timeout=60)[0]
     assert worker.returncode == 1
     assert "error: TF_CONFIG: is not set, or names no workers; docs/gpu.md shows one for each machine" in said
-    worker = start(workspace, read_tf_configs()[0], workers=3)
-    said = worker.communicate(timeout=60)[0]
-    assert "error: TF_CONFIG: names 2 workers, and --num_workers is 3; name all" in said
+
+
+@pytest.mark.parametrize(
+    ("workers", "more", "task", "fault"),
+    [
+        (["a:1", "b:2"], {}, {"type": "worker", "index": 1}, None),
+        (["a:1", "[::1]:2"], {}, {"type": "worker", "index": "0"}, None),
+        (["a:1"], {}, {"type": "worker", "index": 0}, "names 1 workers, and --num_workers is 2; name all"),
+        (
+            ["a:1", "b:2"],
+            {"chief": ["c:3"]},
+            {"type": "worker", "index": 0},
+            "its cluster has chief, too; name workers",
+        ),
+        (["a:1", "a:1"], {}, {"type": "worker", "index": 0}, "names a worker twice; each has an address of its own"),
+        (
+            ["a:1", "b"],
+            {},
+            {"type": "worker", "index": 0},
+            "b is no address; give the host and a port, as 192.168.1.10",
+        ),
+        (
+            ["a:1", "b:2"],
+            {},
+            {"type": "worker", "index": 2},
+            'its task is {"type": "worker", "index": 2}; make it {"typ',
+        ),
+        (["a:1", "b:2"], {}, {"type": "chief", "index": 0}, "for the first worker, up to 1 for the last"),
+        (["a:1", "b:2"], {}, None, "its task is {}; make it "),
+    ],
+)
+def test_faults_of_tf_config_are_named(monkeypatch, workers, more, task, fault):
+    config = {"cluster": {"worker": workers, **more}, **({"task": task} if task else {})}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    found = find_faults(2)
+    assert len(found) == (fault is not None)
+    assert all(one.startswith("TF_CONFIG: ") and fault in one for one in found)
+
+
+def start_waiting(tf_config):
+    command = [sys.executable, "-c", "from tfod import workers; workers.wait_for_others()"]
+    environment = {**os.environ, "TF_CONFIG": tf_config, "PYTHONPATH": str(SCRIPTS)}
+    STARTED.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+    return STARTED[-1]
+
+
+def test_workers_wait_for_each_other_and_say_so_and_hear_ctrl_c():
+    texts = read_tf_configs()
+    mine, other = json.loads(texts[0])["cluster"]["worker"]
+    alone = start_waiting(texts[0])
+    assert alone.stderr.readline() == f"worker {mine} waits for {other}; start it, too; Ctrl-C ends the waiting\n"
+    alone.send_signal(signal.SIGINT)
+    assert alone.wait(timeout=10) != 0
+    both = [start_waiting(text) for text in texts]
+    # after the waiting TensorFlow listens there; whoever is the last to look has to find that
+    while all(one.poll() is None for one in both):
+        time.sleep(0.05)
+    first = [one.poll() is None for one in both].index(False)
+    with socket.create_server(split_address((mine, other)[first])):
+        assert [one.wait(timeout=20) for one in both] == [0, 0]
+
+
+def test_port_that_is_taken_is_named(monkeypatch):
+    text = read_tf_configs()[1]
+    address = json.loads(text)["cluster"]["worker"][1]
+    monkeypatch.setenv("TF_CONFIG", text)
+    fault = f"TF_CONFIG: {address}: this machine can't listen there .Address already in use.; end what uses the port"
+    with socket.create_server(split_address(address)), pytest.raises(InputError, match=fault):
+        wait_for_others()

@@ -2,7 +2,7 @@
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
-from tfod import evaluation, fine_tuning, freezing, pipeline_config, saving, train_log
+from tfod import evaluation, fine_tuning, freezing, pipeline_config, saving, train_log, workers
 from tfod.console import InputError, say
 from tfod.tracing import build_plainly, trace_plainly
 from tfod.train_input import build_train_input, count_images
@@ -40,8 +40,8 @@ def set_up(arguments, config):
 def make_strategy(config, num_workers=1, use_tpu=False, tpu_name=None):
     """The tf.distribute strategy for the devices at hand, chosen as upstream's flags say.
 
-    `num_workers` > 1 takes the cluster from TF_CONFIG. On one machine all GPUs are used, or the CPU. Raises InputError
-    if the batch of `config` can't be shared out evenly.
+    `num_workers` > 1 takes the cluster from TF_CONFIG, and waits until all of it is there. On one machine all GPUs are
+    used, or the CPU. Raises InputError if the batch of `config` can't be shared out evenly.
     """
     import tensorflow as tf
 
@@ -61,6 +61,7 @@ def make_strategy(config, num_workers=1, use_tpu=False, tpu_name=None):
         )
         raise InputError(f"batch_size is {batch}, which {devices} devices can't share out evenly; make it {good}")
     if num_workers > 1:
+        workers.wait_for_others()
         return tf.distribute.MultiWorkerMirroredStrategy()
     if len(gpus) > 1:
         return tf.distribute.MirroredStrategy()
