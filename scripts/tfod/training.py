@@ -115,16 +115,15 @@ def train(config, plan, strategy):
         fine_tuning.build_variables(model)
         trained, frozen = freezing.freeze_variables(model, config.train_config, plan.config_path)
         say(f"{trained} variables train" + (f", {frozen} are frozen" if frozen else ""))
-        if not config.train_config.optimizer.use_moving_average:  # a checkpoint of now is as large as those to come
-            optimizer._create_all_weights(model.trainable_variables)
+        # a checkpoint of now is as large as those to come, and a step that makes no variables is traced once
+        optimizer._create_all_weights(model.trainable_variables)
+        if config.train_config.optimizer.use_moving_average:
+            optimizer.shadow_copy(model)
         checkpoint = tf.train.Checkpoint(step=global_step, model=model, optimizer=optimizer)
         checkpoint.save_counter.assign(0)  # exists from here on: whoever restores a checkpoint expects it there
         size, shapes = saving.rehearse(checkpoint.write, folder)
         saving.require_room(folder, size)
-        averages = config.train_config.optimizer.use_moving_average
         if latest:
-            if averages:  # which have to be there for their values to be restored
-                optimizer.shadow_copy(model)
             _resume(checkpoint, latest, shapes, plan.config_path)
             say(f"resuming {plan.model_dir.name} at step {first} of {config.train_config.num_steps}")
         elif config.train_config.fine_tune_checkpoint:
@@ -134,8 +133,6 @@ def train(config, plan, strategy):
             say(f"  {fine_tuning.describe_matches(matched)}")
         else:
             say("starting with new weights")
-        if averages and not latest:
-            optimizer.shadow_copy(model)  # the moving average starts as a copy of the variables
         writer = tf.summary.create_file_writer(str(folder / "train"))
         with writer.as_default(), tf.summary.record_if(False):
             _write_hyperparameters(config, plan)
