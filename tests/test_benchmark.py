@@ -76,6 +76,14 @@ def test_missing_export_and_records_are_named(measured, tmp_path):
     assert str(tmp_path) in said
 
 
-def test_wrong_calls_end_with_2(tmp_path):
-    run_script("benchmark.py", "--export=a", "--batch=0", cwd=tmp_path, code=2)
-    run_script("benchmark.py", "--export=a", "--measure=b", cwd=tmp_path, code=2)
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("--batch=0", "--batch is 0; give 1 or more"),
+        ("--measure=b", "--measure and --output go together"),
+        ("--output=b", "--measure and --output go together"),
+    ],
+)
+def test_wrong_calls_end_with_2(word, message, tmp_path):
+    _, said = run_script("benchmark.py", "--export=a", word, cwd=tmp_path, code=2)
+    assert message in said

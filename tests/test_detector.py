@@ -151,6 +151,23 @@ def test_model_that_takes_no_photo_is_refused(tmp_path):
         Detector(tmp_path)
 
 
+def test_saved_model_without_a_signature_is_refused(tmp_path):
+    import tensorflow as tf
+
+    tf.saved_model.save(tf.Module(), str(tmp_path))
+    with pytest.raises(InputError, match="has no signature serving_default; export with exporter_main_v2.py"):
+        Detector(tmp_path)
+
+
+def test_damaged_tflite_file_is_named(tmp_path, tflite_files):
+    sound = (tflite_files[0] / "exported_models/my_model/tflite/model_float32.tflite").read_bytes()
+    for content in (bytes(4) + b"TFL3", sound[: len(sound) // 2]):
+        path = tmp_path / "damaged.tflite"
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="damaged.tflite: can't be run .*; make tflite anew"):
+            open_model(path, 1)
+
+
 def test_one_fixed_batch_is_filled_and_another_is_refused(tmp_path):
     import tensorflow as tf
 

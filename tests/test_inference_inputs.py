@@ -1,9 +1,11 @@
 """What inference_main_v2.py annotates: folders, patterns, videos and cameras; and what is no image is named."""
 
+import itertools
 import json
 import os
 import shutil
 import socket
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ from conftest import draw_photo, label_photo
 from hostile_images import make_png_of_30000_pixels_a_side
 from PIL import Image
 
+from tfod.console import InputError
 from tfod.detections import is_proposal
+from tfod.sources import Video, open_video
 
 
 def test_files_patterns_and_folders_below(infer, labelled_images, tmp_path):
@@ -80,10 +84,10 @@ def test_hostile_files_are_named_and_the_sound_ones_done(infer, tmp_path):
 # ---------------------------------------------------------------- videos and cameras
 
 
-def write_video(path, frames, size=(96, 64), fps=10):
+def write_video(path, frames, size=(96, 64), fps=10, codec="mp4v"):
     import cv2
 
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), fps, size)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, size)
     for number in range(frames):
         writer.write(np.asarray(draw_photo(number, size))[:, :, ::-1])
     writer.release()
@@ -125,7 +129,7 @@ def test_videos_that_are_none_are_named(infer, tmp_path):
     assert (tmp_path / "result/sound.mp4").exists()
     messages = {
         "text.mp4": "is no video that can be read",
-        "empty.avi": "",
+        "empty.avi": "is a video without frames; record it again",
         "cut.avi": "",
         "pipe.mp4": "is a pipe",
     }
@@ -136,3 +140,30 @@ def test_a_camera_that_is_not_there_is_named(infer):
     code, _, said = infer("-i", "97")
     assert code == 1
     assert "error: camera 97: there is none, or another program uses it" in said
+
+
+def test_a_camera_that_gives_no_more_images_is_named(tmp_path, monkeypatch):
+    import cv2
+
+    capture = cv2.VideoCapture(str(write_video(tmp_path / "clip.mp4", 3)))  # in place of a camera, which goes on
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: capture)
+    _, frames = open_video(Video(4, Path("camera4")))
+    assert [number for number, *_ in itertools.islice(frames, 3)] == [1, 2, 3]
+    with pytest.raises(InputError, match="camera 4: gave no more images after 3; check its cable"):
+        next(frames)
+
+
+def test_a_video_of_an_odd_frame_rate_is_annotated(infer, tmp_path):
+    import cv2
+
+    write_video(tmp_path / "quick.avi", 3, fps=200 / 3, codec="MJPG")
+    code, _, said = infer("-i", "quick.avi")
+    assert code == 0, said
+    assert cv2.VideoCapture(str(tmp_path / "result/quick.mp4")).get(cv2.CAP_PROP_FPS) == pytest.approx(66.67, abs=0.01)
+
+
+def test_a_video_that_can_not_be_written_as_mp4_is_named(infer, tmp_path):
+    write_video(tmp_path / "wide.avi", 1, size=(8192, 16), codec="MJPG")  # MPEG-4 ends at 8191
+    code, _, said = infer("-i", "wide.avi")
+    assert code == 1
+    assert "error: result/wide.mp4: this OpenCV can't write MP4; save images instead" in said

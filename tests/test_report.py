@@ -6,7 +6,7 @@ from html import unescape
 import numpy as np
 import pytest
 from conftest import ROOT
-from report_models import HOSTILE, LONG, QUOTED, WHOLE, write_log, write_model, write_page, write_typical
+from report_models import ELSEWHERE, HOSTILE, LONG, QUOTED, WHOLE, write_log, write_model, write_page, write_typical
 
 from tfod import curves, report_facts, report_pictures, report_words
 from tfod.report_charts import draw_class
@@ -87,6 +87,25 @@ def test_names_of_users_are_texts_wherever_they_stand(tmp_path):
     assert HOSTILE in get_text(page) and QUOTED in get_text(page)
     assert json.loads(re.search(r'id="facts">(.*?)</script>', page)[1])[0]["name"]
     assert contents["classes"][0]["name"] == HOSTILE
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ([], ["No object is missed, and no box is wrong."]),
+        (
+            [(0, 1, ELSEWHERE, 0.95)],
+            [
+                "No object is missed; 1 of its boxes is wrong.",
+                "Over all scores, boxes where nothing is cost most: without them, AP50 would go from 0.50 to 1.00.",
+            ],
+        ),
+    ],
+)
+def test_explanation_says_what_is_wrong_and_what_costs_most(tmp_path, wrong, said):
+    model = write_model(tmp_path, [(0, 1, WHOLE)], [(0, 1, WHOLE, 0.9), *wrong], {1: "dog"}, images=1)
+    facts = report_facts.read_facts(model)
+    assert report_words.explain_cost(facts, report_words.describe_errors(facts)) == said
 
 
 NOTHING = {"no detections": ([(0, 1, WHOLE)], []), "no ground truth": ([], [(0, 1, WHOLE, 0.9)]), "neither": ([], [])}

@@ -1,6 +1,7 @@
 """TensorBoard, started for real, asked for its pages, and looked at in a browser."""
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from browser import open_page
 from conftest import ROOT, find_free_port, load_script
 from random_evaluated import make_random
 
+from tfod.console import InputError
 from tfod.pr_summaries import write_pr_curves
 from tfod.train_log import LOSSES, METRICS
 
@@ -171,6 +173,15 @@ def test_what_can_not_be_is_refused_at_once(words, code, message, tmp_path, call
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert time.monotonic() - began < 5
+
+
+def test_port_of_the_system_is_told_with_one_to_take(monkeypatch):
+    def refuse(*_, **__):  # root would be let in
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(socket, "create_server", refuse)
+    with pytest.raises(InputError, match="port 80: is for the system alone; take one from 1024 on, as PORT=6006"):
+        start_tensorboard.can_listen("127.0.0.1", 80)
 
 
 def test_page_that_never_answers_is_not_waited_for_forever(monkeypatch):

@@ -272,7 +272,8 @@ class VideoWriter:
         import numpy as np
 
         if self.writer is None:
-            self.writer = cv2.VideoWriter(str(self.fresh), cv2.VideoWriter_fourcc(*"mp4v"), self.fps, drawn.size)
+            fps = round(self.fps, 2)  # MPEG-4 takes no fraction of more than 65,535 parts, which 66.667 would be
+            self.writer = cv2.VideoWriter(str(self.fresh), cv2.VideoWriter_fourcc(*"mp4v"), fps, drawn.size)
             if not self.writer.isOpened():
                 raise InputError(f"{self.files.output / self.name}: this OpenCV can't write MP4; save images instead")
         self.writer.write(cv2.cvtColor(np.asarray(drawn), cv2.COLOR_RGB2BGR))

@@ -4,6 +4,7 @@ Only that library is imported: TensorFlow for a SavedModel or a folder of checkp
 onnxruntime for ONNX.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -218,6 +219,8 @@ def _open_tflite(path, cores):
 
     if path.read_bytes()[4:8] != b"TFL3":
         raise InputError(f"{path}: is no TFLite model; `make tflite` makes one")
+    with _name_damage(path):  # which only the interpreter looks for before it reads on
+        Interpreter(str(path))
     try:
         metadata = read_metadata(path)
     except InputError as error:
@@ -227,11 +230,9 @@ def _open_tflite(path, cores):
     threads = count_sound_threads(len(metadata["labels"]), cores)
 
     def make_interpreter():
-        try:
+        with _name_damage(path):
             interpreter = Interpreter(str(path), num_threads=threads, experimental_op_resolver_type=OpResolverType.AUTO)
             interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise InputError(f"{path}: can't be run ({error}); make tflite anew") from error
         return interpreter
 
     # An interpreter is for one thread at a time. They are few, and made when wanted.
@@ -259,6 +260,15 @@ def _open_tflite(path, cores):
 
     labels = {number: name for number, name in enumerate(metadata["labels"], 1) if name != NO_LABEL}
     return Runtime(run, None, labels)
+
+
+@contextlib.contextmanager
+def _name_damage(path):
+    """Raises InputError where TFLite can't do with the file `path` what the block does."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        raise InputError(f"{path}: can't be run ({error}); make tflite anew") from error
 
 
 def count_sound_threads(classes, cores):

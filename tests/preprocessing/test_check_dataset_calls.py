@@ -86,6 +86,23 @@ def test_a_wrong_call_ends_with_2(call, arguments, text):
     assert text in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "has no model; give the pipeline.config of one"),
+        (
+            "model { ssd { image_resizer { identity_resizer {} } } }",
+            "image_resizer is identity_resizer; only fixed_shape_resizer and keep_aspect_ratio_resizer are known here;"
+            " give --input_size instead",
+        ),
+    ],
+)
+def test_a_config_that_tells_no_input_size_is_named(call, tmp_path, text, said):
+    (tmp_path / "p.config").write_text(text)
+    done = call(SCRIPT, "--config", "p.config", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, f"error: p.config: {said}\n")
+
+
 def test_a_folder_without_photos_is_named(call, tmp_path):
     (tmp_path / "images" / "train").mkdir(parents=True)
     for folder, text in (("images", "there are no photos in it; copy"), ("nowhere", "there is no such folder; give")):

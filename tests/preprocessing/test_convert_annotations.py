@@ -161,6 +161,16 @@ def test_what_is_lost_is_said(call, tmp_path):
     ]
 
 
+def test_the_first_five_notes_are_said_and_the_others_counted(call, tmp_path):
+    boxes = [Box("cat", left, 1, 96.5, 30) for left in range(7)]
+    label_photo(tmp_path / "images", "x.jpg", 0, boxes)
+    done = call(SCRIPT, "--from", "voc", "--to", "coco", "-i", tmp_path / "images", "-o", tmp_path / "c.json")
+    assert done.returncode == 0
+    *notes, last = done.stderr.splitlines()
+    assert [f"box 'cat' ({left}, 1, 96.5, 30)" in note for left, note in enumerate(notes)] == [True] * 5
+    assert last == "... and 2 lines more like these"
+
+
 def test_crowds_and_outlines_of_coco(call, images, tmp_path):
     content = {
         "images": [{"id": 7, "file_name": "a photo.jpg", "width": 96, "height": 64}],

@@ -155,6 +155,9 @@ def test_faults_of_csv(call, images, tmp_path):
     check_faults(call, arguments, f"{source}: has no column class, xmin, ymin, xmax, ymax; add it")
     source.write_text("")
     check_faults(call, arguments, f"{source}: has no column filename, ")
+    source.write_text('filename,width\n"' + "x" * 200_000)  # a quote that nobody closes
+    said = "is no CSV (field larger than field limit (131072)); export it again"
+    check_faults(call, arguments, f"{source}: line 2: {said}")
     rows = [
         "filename,width,height,class,xmin,ymin,xmax,ymax",
         "a photo.jpg,96,64,cat,1,2,3,4",

@@ -124,6 +124,20 @@ def test_damage_is_named_with_its_record_and_byte(inspect, tmp_path):
         assert text in said
 
 
-def test_wrong_calls_and_missing_files(inspect):
+def test_missing_files_are_named(inspect):
     assert inspect(record="none.record")[2].startswith("error: none.record: there are no such records; `make tfrecord`")
-    assert inspect("--draw", 3)[0] == inspect("-o", "drawn")[0] == inspect("--num_workers", 0)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--draw", 3], "--draw N and -o FOLDER go together"),
+        (["--draw", -1], "--draw N and -o FOLDER go together"),
+        (["-o", "drawn"], "--draw N and -o FOLDER go together"),
+        (["--num_workers", 0], "--num_workers must be 1 or more"),
+    ],
+)
+def test_wrong_calls_end_with_2(inspect, words, message):
+    code, _, said = inspect(*words)
+    assert code == 2
+    assert message in said
