@@ -111,12 +111,12 @@ def open_source(arguments, config, path):
 
 def read_names(arguments, config):
     """dict class id -> name: of --labels_path, else of the config, else of the model itself."""
-    from tfod import evaluation, exporting
+    from tfod import exporting, label_map
     from tfod.runtimes import open_model
 
     path = arguments.labels_path or (config and exporting.find_label_map(config))
     if path:
-        return evaluation.read_names(path)
+        return label_map.read_names(path)
     names = open_model(arguments.found, 1).labels if arguments.kind else {}
     if not names:
         raise InputError(f"{arguments.model}: does not say what its classes are; give --labels_path")

@@ -12,8 +12,6 @@ from pathlib import Path
 from tfod.checkpoints import find_latest_checkpoint, require_checkpoint
 from tfod.console import InputError, add_flag, make_parser, run, say
 
-DEFAULT_METRIC = "DetectionBoxes_Precision/mAP"
-
 
 def parse_arguments():
     parser = make_parser(__doc__)
@@ -27,7 +25,7 @@ def parse_arguments():
     parser.add_argument("--eval_every_n", type=int, default=0, help="steps between two evaluations; 0 makes none")
     parser.add_argument(
         "--best_metric",
-        default=DEFAULT_METRIC,
+        default="DetectionBoxes_Precision/mAP",
         help="metric by which best/ is kept, with --eval_every_n",
     )
     parser.add_argument(
@@ -81,6 +79,10 @@ def read_checked_config(arguments, for_training):
     faults = pipeline_config.find_faults(config, arguments.pipeline_config_path, for_training)
     if for_training:
         faults += config_checks.find_checkpoint_faults(config, arguments.pipeline_config_path)
+    if arguments.checkpoint_dir or arguments.eval_every_n:
+        from tfod import metric_sets  # what a training does without need not be imported
+
+        faults += metric_sets.find_faults(config.eval_config, arguments.pipeline_config_path)
     if arguments.num_train_steps:
         config.train_config.num_steps = arguments.num_train_steps
     if for_training and not config.train_config.num_steps:
@@ -92,25 +94,20 @@ def read_checked_config(arguments, for_training):
     return config
 
 
-def require_metrics(arguments, config):
-    """Raises InputError where eval_config asks for what is not measured here, or --best_metric is not among it."""
-    from tfod import metric_sets
-    from tfod.evaluation import get_reader, read_names
+def require_best_metric(arguments, config):
+    """Raises InputError where --best_metric is not among what eval_config measures. Losses are the model's to know."""
+    from tfod import label_map, metric_sets
 
-    if faults := metric_sets.find_faults(config.eval_config, arguments.pipeline_config_path):
-        raise InputError(*faults)
-    name = arguments.best_metric
-    if arguments.checkpoint_dir or name == DEFAULT_METRIC or name.startswith("Loss/"):  # losses are the model's
-        return
-    known = metric_sets.list_metrics(config.eval_config, read_names(get_reader(config).label_map_path))
-    if name not in known:
-        raise InputError(f"--best_metric {name} is not measured; give one of {', '.join(known)}, or a loss: Loss/...")
+    names = label_map.read_names(config.eval_input_reader[0].label_map_path)
+    known, metric = metric_sets.list_metrics(config.eval_config, names), arguments.best_metric
+    if metric not in known and not metric.startswith("Loss/"):
+        raise InputError(f"--best_metric {metric} is not measured; give one of {', '.join(known)}, or a loss: Loss/...")
 
 
 def train(arguments):
     config = read_checked_config(arguments, for_training=True)
     if arguments.eval_every_n:
-        require_metrics(arguments, config)
+        require_best_metric(arguments, config)
     last = config.train_config.num_steps
     model_dir = Path(arguments.model_dir)
     from tfod.train_loop import Plan, is_patience_over
@@ -177,7 +174,6 @@ def evaluate(arguments):
     config = read_checked_config(arguments, for_training=on_train)
     from tfod import evaluation, metrics_files
 
-    require_metrics(arguments, config)
     sample = arguments.sample_1_of_n_eval_on_train_examples if on_train else arguments.sample_1_of_n_eval_examples
     if sample:
         evaluation.get_reader(config, on_train).sample_1_of_n_examples = sample

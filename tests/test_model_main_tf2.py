@@ -2,6 +2,9 @@ import pytest
 from conftest import count_seconds
 from test_checkpoint_index import write_index
 
+from tfod.label_map import write_label_map
+from tfod.tfrecord import make_example, write_records
+
 # upstream's own flags, each with a value of its kind
 UPSTREAM = """--pipeline_config_path=x --num_train_steps=5 --eval_on_train_data --noeval_on_train_data
     --eval_on_train_data=true --sample_1_of_n_eval_examples=1 --sample_1_of_n_eval_on_train_examples=5 --model_dir=m
@@ -86,3 +89,43 @@ def test_a_checkpoint_that_can_not_fit_is_refused_before_anything_is_built(main,
     assert code == 1
     assert message in said
     assert count_seconds() - began < 1  # TensorFlow alone takes three
+
+
+@pytest.fixture
+def config(tmp_path):
+    """The path of a config without faults, for a label map and records that are there."""
+    write_label_map(tmp_path / "map.pbtxt", {"cat": 1})
+    write_records(tmp_path / "t.record", [make_example("a.png", b"a photo", "png", 96, 64, [], {})])
+    reader = 'label_map_path: "map.pbtxt" tf_record_input_reader { input_path: "t.record" }'
+    train = "batch_size: 1 num_steps: 9 optimizer { adam_optimizer { } }"
+    text = f"model {{ ssd {{ num_classes: 1 }} }} train_config {{ {train} }}"
+    (tmp_path / "p").write_text(f"{text} train_input_reader {{ {reader} }} eval_input_reader {{ {reader} }}")
+    return tmp_path / "p"
+
+
+@pytest.mark.parametrize("name", ["mAP", "PascalBoxes_Precision/mAP@0.5IOU"])
+def test_best_metric_that_is_not_measured_is_refused_at_once(main, config, name):
+    began = count_seconds()
+    code, said = main(*MODEL, "--eval_every_n=4", f"--best_metric={name}")
+    assert code == 1
+    assert f"--best_metric {name} is not measured; give one of DetectionBoxes_Precision/mAP, " in said
+    assert said.endswith(", or a loss: Loss/...\n")
+    assert count_seconds() - began < 1  # TensorFlow alone takes three
+
+
+@pytest.mark.parametrize("word", ["--eval_every_n=4", "--checkpoint_dir=m"])
+def test_metrics_sets_that_can_not_be_measured_are_refused_at_once(main, config, tmp_path, word):
+    config.write_text(config.read_text() + ' eval_config { metrics_set: "coco_mask_metrics" }')
+    write_index(tmp_path / "m/ckpt-1", {"model/a": [3]})
+    (tmp_path / "m/checkpoint").write_text('model_checkpoint_path: "ckpt-1"\n')
+    began = count_seconds()
+    code, said = main(*MODEL, word)
+    assert code == 1
+    assert "p: metrics_set coco_mask_metrics is not measured here" in said
+    assert count_seconds() - began < 1  # TensorFlow alone takes three
+
+
+def test_checkpoints_are_not_watched_for_longer_than_they_may_take(main, config):
+    code, said = main(*MODEL, "--checkpoint_dir=m", "--watch", "--eval_timeout=1")
+    assert code == 1
+    assert "m: no checkpoint came in 1 s; train first" in said

@@ -204,6 +204,23 @@ def test_photos_that_cannot_be_decoded_are_named_and_what_was_trained_is_saved(t
     assert list_steps(tmp_path) == [3]
 
 
+def test_weights_that_are_no_numbers_are_not_saved_when_a_photo_can_not_be_decoded(tmp_path, monkeypatch):
+    def refuse(config, reason):
+        raise InputError(f"train.record: can't be read ({reason})")
+
+    def give():
+        yield from itertools.repeat(({"hash": tf.constant([7])}, {}), 5)
+        raise tf.errors.DataLossError(None, None, "corrupted record")
+
+    monkeypatch.setattr(train_loop, "refuse_records", refuse)  # which the test above has in full
+    toy = Toy(tmp_path, 10)
+    toy.weights[7].assign(math.nan)
+    toy.batches = give()
+    with pytest.raises(InputError, match=r"train.record: can't be read \(corrupted record\)"):
+        toy.train()
+    assert list_steps(tmp_path) == []
+
+
 def test_evaluation_that_fails_costs_no_training(tmp_path):
     def measure(step):
         raise InputError("annotations/test.record: is damaged")

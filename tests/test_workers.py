@@ -133,32 +133,20 @@ def test_workers_that_nobody_named_are_refused(workspace):
     assert "error: TF_CONFIG: is not set, or names no workers; docs/gpu.md shows one for each machine" in said
 
 
+FIRST = {"type": "worker", "index": 0}
+
+
 @pytest.mark.parametrize(
     ("workers", "more", "task", "fault"),
     [
-        (["a:1", "b:2"], {}, {"type": "worker", "index": 1}, None),
-        (["a:1", "[::1]:2"], {}, {"type": "worker", "index": "0"}, None),
-        (["a:1"], {}, {"type": "worker", "index": 0}, "names 1 workers, and --num_workers is 2; name all"),
-        (
-            ["a:1", "b:2"],
-            {"chief": ["c:3"]},
-            {"type": "worker", "index": 0},
-            "its cluster has chief, too; name workers",
-        ),
-        (["a:1", "a:1"], {}, {"type": "worker", "index": 0}, "names a worker twice; each has an address of its own"),
-        (
-            ["a:1", "b"],
-            {},
-            {"type": "worker", "index": 0},
-            "b is no address; give the host and a port, as 192.168.1.10",
-        ),
-        (
-            ["a:1", "b:2"],
-            {},
-            {"type": "worker", "index": 2},
-            'its task is {"type": "worker", "index": 2}; make it {"typ',
-        ),
-        (["a:1", "b:2"], {}, {"type": "chief", "index": 0}, "for the first worker, up to 1 for the last"),
+        (["a:1", "b:2"], {}, {**FIRST, "index": 1}, None),
+        (["a:1", "[::1]:2"], {}, {**FIRST, "index": "0"}, None),
+        (["a:1"], {}, FIRST, "names 1 workers, and --num_workers is 2; name all"),
+        (["a:1", "b:2"], {"chief": ["c:3"]}, FIRST, "its cluster has chief, too; name workers"),
+        (["a:1", "a:1"], {}, FIRST, "names a worker twice; each has an address of its own"),
+        (["a:1", "b"], {}, FIRST, "b is no address; give the host and a port, as 192.168.1.10"),
+        (["a:1", "b:2"], {}, {**FIRST, "index": 2}, 'its task is {"type": "worker", "index": 2}; make it {"typ'),
+        (["a:1", "b:2"], {}, {**FIRST, "type": "chief"}, "for the first worker, up to 1 for the last"),
         (["a:1", "b:2"], {}, None, "its task is {}; make it "),
     ],
 )

@@ -11,7 +11,6 @@ import concurrent.futures
 import itertools
 import os
 import typing
-from pathlib import Path
 
 from tfod.console import InputError
 from tfod.runtimes import open_model
@@ -159,9 +158,9 @@ def read_names(labels):
     """A dict id -> name, of a label map's path or of such a dict."""
     if isinstance(labels, dict):
         return labels
-    from tfod.label_map import read_label_map
+    from tfod import label_map
 
-    return {number: name for name, number in read_label_map(Path(labels)).items()}
+    return label_map.read_names(labels)
 
 
 def find_ids(classes, names):

@@ -16,7 +16,7 @@ from tfod.checkpoints import list_checkpoint_files
 from tfod.coco_metrics import measure_coco
 from tfod.console import InputError, say, show_progress
 from tfod.evaluated import Evaluated, Image, make_detections, make_truths
-from tfod.label_map import read_label_map
+from tfod.label_map import read_names
 from tfod.metrics_files import METRICS, is_measured, keep_measured, list_classes, list_errors, read_metrics
 from tfod.samples import Result, decode_sample, open_records
 
@@ -97,11 +97,6 @@ def open_config_records(config, on_train_data=False):
         raise InputError("expand_labels_hierarchy: can't be evaluated; write the wider classes into the records")
     records, names = exporting.list_record_files(reader), read_names(reader.label_map_path)
     return open_records(records, names, max(reader.sample_1_of_n_examples, 1))
-
-
-def read_names(label_map):
-    """A dict class id -> name of a label map's path."""
-    return {number: name for name, number in read_label_map(label_map).items()}
 
 
 def _average_losses(config, model, results):

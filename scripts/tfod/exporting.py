@@ -8,7 +8,7 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 from tfod import freezing
 from tfod.console import InputError, say
 from tfod.images import list_images, read_image
-from tfod.label_map import read_label_map
+from tfod.label_map import read_names
 from tfod.pipeline_config import get_model
 from tfod.tracing import trace_plainly
 
@@ -64,7 +64,7 @@ def read_class_names(config, export=None):
     beside = export and Path(export) / "label_map.pbtxt"
     path = beside if beside and beside.is_file() else find_label_map(config)
     if path:
-        return {number: name for name, number in read_label_map(path).items()}
+        return read_names(path)
     return {number: str(number) for number in range(1, get_model(config).num_classes + 1)}
 
 

@@ -53,6 +53,11 @@ def read_label_map(path):
     return names_to_ids
 
 
+def read_names(path):
+    """The classes of a label map as a dict id -> name; see `read_label_map`."""
+    return {number: name for name, number in read_label_map(path).items()}
+
+
 def _find_lines(text, number):
     """For each of `number` items the text `line N: `; empty texts where the file writes its items unlike others."""
     # Strings and comments are matched first, so that an "item" within them does not count.

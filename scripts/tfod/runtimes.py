@@ -178,9 +178,9 @@ def _open_checkpoints(path, cores):
 
 
 def _read_labels(path):
-    from tfod.label_map import read_label_map
+    from tfod.label_map import read_names
 
-    return {number: name for name, number in read_label_map(path).items()} if path.is_file() else {}
+    return read_names(path) if path.is_file() else {}
 
 
 # ---------------------------------------------------------------- ONNX

@@ -6,7 +6,7 @@ from unittest import mock
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
-from tfod.label_map import read_label_map
+from tfod.label_map import read_names
 from tfod.pipeline_config import get_model
 from tfod.samples import open_records, refuse_samples
 from tfod.tfrecord import count_records, parse_example, read_records
@@ -139,7 +139,7 @@ def _read_all(files):
 
 def refuse_records(config, reason):
     """Raises InputError with what of the training records can't be read; see `tfod.samples.refuse_samples`."""
-    names = {number: name for name, number in read_label_map(config.train_input_reader.label_map_path).items()}
+    names = read_names(config.train_input_reader.label_map_path)
     refuse_samples(open_records(list_train_records(config), names), reason)
 
 

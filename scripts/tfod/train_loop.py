@@ -164,7 +164,7 @@ class TrainLoop:
         try:
             yield
         except tf.errors.OpError as error:
-            if step is not None:
+            if step is not None and not self.find_broken():
                 self._save(step, final=False)
             refuse_records(self.config, saving.describe_failure(error))
 
