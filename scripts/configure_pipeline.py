@@ -18,6 +18,7 @@ import re
 from pathlib import Path
 
 from tfod import files
+from tfod.checkpoints import FINE_TUNE_TYPES
 from tfod.console import InputError, make_parser, run, say
 
 
@@ -61,8 +62,8 @@ def parse_arguments():
     parser.add_argument(
         "--fine_tune_checkpoint_type",
         default="detection",
-        choices=["detection", "classification", "full"],
-        help="what to take from it: the whole detector without its class layer, its backbone, or everything",
+        choices=FINE_TUNE_TYPES,
+        help="what to take from it: " + "; ".join(f"{name}: {what}" for name, what in FINE_TUNE_TYPES.items()),
     )
     parser.add_argument(
         "--set",

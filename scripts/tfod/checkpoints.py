@@ -1,9 +1,18 @@
-"""Middle module: the checkpoints in a folder, looked at without TensorFlow."""
+"""Middle module: the checkpoints in a folder. Only `list_variables` imports TensorFlow."""
 
 import re
 from pathlib import Path
 
 from tfod.console import InputError
+
+SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"  # of a variable's name in a checkpoint
+EXCEPT_CLASS_HEAD = "except_class_head"  # upstream has the other types
+FINE_TUNE_TYPES = {
+    EXCEPT_CLASS_HEAD: "all but the layers whose shapes depend on the number of classes",
+    "detection": "backbone and FPN",
+    "classification": "the backbone, from a network that was trained to classify whole photos",
+    "full": "everything, for the same classes",
+}
 
 
 def find_latest_checkpoint(folder):
@@ -31,6 +40,29 @@ def require_checkpoint(folder):
     if checkpoint is None:
         raise InputError(f"{folder}: holds no checkpoint; train first (`make train`), or name the folder that has one")
     return checkpoint
+
+
+def list_variables(prefix: str) -> dict[str, list[int]]:
+    """The variables of the checkpoint `prefix` (.../ckpt-0), a dict name -> shape.
+
+    Names are those of the objects, as `model/_feature_extractor/.../kernel`, without SUFFIX. Raises InputError if
+    there is no such file, or if TensorFlow can't read it.
+    """
+    path = Path(f"{prefix}.index")
+    if not path.is_file():
+        raise InputError(f"{path}: is not there; name a checkpoint without its suffix, as .../ckpt-0")
+    import tfod.compat  # noqa: F401 - a quiet TensorFlow
+
+    import tensorflow as tf
+
+    try:
+        found = tf.train.list_variables(str(prefix))
+    except (tf.errors.OpError, ValueError) as error:
+        what = str(error).partition("\n")[0]
+        raise InputError(
+            f"{path}: can't be read as a checkpoint's index ({what}); download or export the model again"
+        ) from error
+    return {name.removesuffix(SUFFIX): shape for name, shape in found if name.endswith(SUFFIX)}
 
 
 def list_checkpoint_files(prefix):

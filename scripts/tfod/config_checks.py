@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
-from tfod import checkpoint_index, model_config, pipeline_config, schedules
+from tfod import checkpoints, model_config, pipeline_config, schedules
 from tfod.console import InputError
 from tfod.label_map import read_label_map
 from tfod.pipeline_config import PLACEHOLDER, get_model
@@ -179,13 +179,15 @@ def find_checkpoint_faults(config, path):
     kind = train.fine_tune_checkpoint_type or ("detection" if train.from_detection_checkpoint else "classification")
     if kind == "fine_tune":  # of CenterNet's older configs
         return [f"{path}: fine_tune_checkpoint_type is 'fine_tune', which is called detection now; make it detection"]
-    if kind not in ("detection", "classification", "full"):
-        return [f"{path}: fine_tune_checkpoint_type is {kind!r}; make it detection, classification or full"]
+    if kind not in checkpoints.FINE_TUNE_TYPES:
+        return [
+            f"{path}: fine_tune_checkpoint_type is {kind!r}; make it one of {', '.join(checkpoints.FINE_TUNE_TYPES)}"
+        ]
     extractor = get_model(config).feature_extractor.type
     if kind == "classification" and extractor.startswith(model_config.NO_BACKBONE):
         return [f"{path}: {extractor} takes no classification checkpoint; start from a detection one, or from scratch"]
     try:
-        names = checkpoint_index.list_variables(checkpoint)
+        names = checkpoints.list_variables(checkpoint)
     except InputError as error:
         return list(error.faults)
     start = f"{path}: fine_tune_checkpoint_type is {kind}, and {checkpoint}"

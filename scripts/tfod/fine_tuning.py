@@ -6,11 +6,12 @@ from pathlib import Path
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
-from tfod.checkpoint_index import SUFFIX
+from tfod.checkpoints import EXCEPT_CLASS_HEAD, SUFFIX
 from tfod.console import InputError
 from tfod.saving import describe_failure
 
 SLOT = ".OPTIMIZER_SLOT"
+CENTER_NET_HEADS = {"object_center": "center head", "box/scale": "size head", "box/offset": "offset head"}
 
 
 def build_variables(model):
@@ -28,18 +29,52 @@ def build_variables(model):
         model.postprocess(predictions, shapes)
 
 
-def name_part(variable, backbone):
-    """To which part of the detector a variable belongs; `backbone` are the ids of the backbone's variables."""
-    name = variable.name.casefold()
-    if id(variable) in backbone:
-        return "backbone"
-    if "classhead" in name or "classpredictor" in name:
-        return "class head"
-    if "boxhead" in name or "boxencoding" in name or "boxpredictor_" in name:
-        return "box head"
-    if "predictor" in name or "predictiontower" in name:
-        return "prediction tower"
-    return "FPN" if "fpn" in name else "other layers"
+def find_head_layers(model):
+    """The layers that follow the feature extractor of a DetectionModel, a dict part -> layers or lists of layers."""
+    if hasattr(model, "_prediction_head_dict"):  # CenterNet
+        heads = model._prediction_head_dict
+        return {CENTER_NET_HEADS.get(name, f"{name} head"): heads[name] for name in heads}
+    if hasattr(model, "_mask_rcnn_box_predictor"):  # Faster R-CNN, Mask R-CNN
+        predictor = model._mask_rcnn_box_predictor
+        return {
+            "RPN": [model._first_stage_box_predictor_first_conv, model._first_stage_box_predictor],
+            "box head": predictor._box_prediction_head,
+            "class head": predictor._class_prediction_head,
+            "mask head": predictor._third_stage_heads,
+        }
+    predictor = model._box_predictor
+    heads = predictor._prediction_heads
+    if hasattr(predictor, "_box_prediction_head"):  # one predictor for all levels of the FPN
+        tower = [predictor._base_tower_layers_for_heads, predictor._additional_projection_layers]
+        box_head = predictor._box_prediction_head
+    else:
+        tower, box_head = predictor._shared_nets, heads["box_encodings"]
+    return {
+        "prediction tower": tower,
+        "box head": box_head,
+        "class head": heads["class_predictions_with_background"],
+    }
+
+
+def find_parts(model):
+    """To which part of the detector each variable belongs: a dict id of the variable -> name of the part.
+
+    `model` is a DetectionModel whose variables exist. What follows the backbone in the feature extractor is the FPN, or
+    the extra layers of an SSD without one.
+    """
+    import tensorflow as tf
+
+    parts = {}
+    for part, layers in find_head_layers(model).items():
+        for layer in tf.nest.flatten(layers):
+            parts.update((id(variable), part) for variable in layer.variables)
+    backbone = find_backbone(model)
+    if backbone is not None:
+        parts.update((id(variable), "backbone") for variable in backbone.variables)
+    for variable in model.variables:
+        name = "FPN" if "fpn" in variable.name.casefold() else "extra layers"
+        parts.setdefault(id(variable), name)
+    return parts
 
 
 def list_variables(model):
@@ -57,6 +92,44 @@ def find_backbone(model):
             if backbone is not None:
                 return backbone
     return None
+
+
+def choose_objects(model, kind):
+    """What of a DetectionModel the fine-tune checkpoint type `kind` restores: arguments of tf.train.Checkpoint.
+
+    Raises ValueError for a type that is not known.
+    """
+    import tensorflow as tf
+
+    if kind != EXCEPT_CLASS_HEAD:
+        return model.restore_from_objects(fine_tune_checkpoint_type=kind)
+    restored = model.restore_from_objects(fine_tune_checkpoint_type="detection")["model"]
+    if hasattr(model, "_prediction_head_dict"):
+        heads = model._prediction_head_dict
+        restored._prediction_head_dict = {name: heads[name] for name in heads if name != "object_center"}
+    elif hasattr(model, "_mask_rcnn_box_predictor"):
+        restored._first_stage_box_predictor_first_conv = model._first_stage_box_predictor_first_conv
+        restored._first_stage_box_predictor = model._first_stage_box_predictor
+        box_head = model._mask_rcnn_box_predictor._box_prediction_head
+        if box_head._share_box_across_classes:  # else it has four numbers for each class
+            restored._mask_rcnn_box_predictor = tf.train.Checkpoint(_box_prediction_head=box_head)
+    else:
+        restored._box_predictor = _choose_predictor_layers(model._box_predictor)
+    return {"model": restored}
+
+
+def _choose_predictor_layers(predictor):
+    """A tf.train.Checkpoint of the layers of an SSD's box predictor whose shapes do not depend on the classes."""
+    import tensorflow as tf
+
+    if hasattr(predictor, "_box_prediction_head"):
+        return tf.train.Checkpoint(
+            _base_tower_layers_for_heads=predictor._base_tower_layers_for_heads,
+            _additional_projection_layers=predictor._additional_projection_layers,
+            _box_prediction_head=predictor._box_prediction_head,
+        )
+    heads = {"box_encodings": predictor._prediction_heads["box_encodings"]}
+    return tf.train.Checkpoint(_shared_nets=predictor._shared_nets, _prediction_heads=heads)
 
 
 def restore_fine_tune_checkpoint(config, model, path):
@@ -80,15 +153,14 @@ def restore_fine_tune_checkpoint(config, model, path):
         variable.assign(tf.fill(variable.shape, tf.constant(float("nan"), variable.dtype)))
     try:
         variables_helper.ensure_checkpoint_supported(checkpoint, kind, str(Path(path).parent))
-        objects = model.restore_from_objects(fine_tune_checkpoint_type=kind)
+        objects = choose_objects(model, kind)
         tf.train.Checkpoint(**objects).restore(checkpoint).expect_partial().assert_existing_objects_matched()
     except (AssertionError, ValueError, TypeError, RuntimeError, OSError, tf.errors.OpError) as error:
         raise InputError(f"{fault} ({describe_failure(error)}); {advice}") from error
-    backbone = find_backbone(model)
-    ids = {id(v) for v in backbone.variables} if backbone is not None else set()
+    parts = find_parts(model)
     matched = collections.defaultdict(lambda: [0, 0])
     for variable, value in zip(variables, before, strict=True):
-        counts = matched[name_part(variable, ids)]
+        counts = matched[parts[id(variable)]]
         counts[1] += 1
         if bool(tf.reduce_all(tf.math.is_nan(variable))):
             variable.assign(value)
@@ -96,7 +168,8 @@ def restore_fine_tune_checkpoint(config, model, path):
             counts[0] += 1
     if not any(restored for restored, _ in matched.values()):
         raise InputError(f"{fault} (nothing of it was matched); {advice}")
-    return {part: tuple(counts) for part, counts in sorted(matched.items())}
+    order = dict.fromkeys(["backbone", "FPN", "extra layers", *find_head_layers(model)])
+    return {part: tuple(matched[part]) for part in order if part in matched}
 
 
 def try_checkpoint(config, path):
@@ -109,8 +182,10 @@ def try_checkpoint(config, path):
 
 
 def describe_matches(matched):
-    """One line of what `restore_fine_tune_checkpoint` returns."""
-    return ", ".join(f"{part} {restored} of {number}" for part, (restored, number) in matched.items())
+    """One line of what `restore_fine_tune_checkpoint` returns: what was taken over, and what is new."""
+    taken = [f"{part} {restored} of {number}" for part, (restored, number) in matched.items() if restored]
+    new = [f"{part} {number}" for part, (restored, number) in matched.items() if not restored]
+    return f"restored {', '.join(taken)}" + (f"; new weights: {', '.join(new)}" if new else "")
 
 
 def find_misfits(shapes, path):

@@ -8,7 +8,7 @@ import re
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 from tfod.console import InputError
-from tfod.fine_tuning import find_backbone, name_part
+from tfod.fine_tuning import find_parts
 
 
 def freeze_variables(model, train_config, path):
@@ -21,9 +21,8 @@ def freeze_variables(model, train_config, path):
     averages, too. Raises InputError, with `path` of the config, if a pattern is found nowhere, if it is found in a part
     of a layer only, or if nothing is left to train.
     """
-    backbone = find_backbone(model)
-    ids = {id(v) for v in backbone.variables} if backbone is not None else set()
-    names = {id(v): f"{name_part(v, ids)}/{v.name}" for v in model.trainable_variables}
+    parts = find_parts(model)
+    names = {id(v): f"{parts[id(v)]}/{v.name}" for v in model.trainable_variables}
     patterns = [*train_config.freeze_variables, *train_config.update_trainable_variables]
     faults = [
         f"{path}: {pattern!r} of freeze_variables or update_trainable_variables is found in no variable, as "

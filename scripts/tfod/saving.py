@@ -10,8 +10,7 @@ from pathlib import Path
 import tfod.compat  # noqa: F401 - a quiet TensorFlow, with Keras 2
 
 from tfod import files
-from tfod.checkpoint_index import SUFFIX
-from tfod.checkpoints import find_latest_checkpoint, list_checkpoint_files, list_checkpoints
+from tfod.checkpoints import SUFFIX, find_latest_checkpoint, list_checkpoint_files, list_checkpoints
 from tfod.console import InputError, say
 
 KEPT = 7  # checkpoints, as upstream keeps
