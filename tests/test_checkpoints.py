@@ -1,13 +1,19 @@
+from pathlib import Path
+
 import pytest
+from checkpoint_files import write_checkpoint
 
 from tfod.checkpoints import (
     choose_checkpoint,
     find_latest_checkpoint,
     list_checkpoint_files,
     list_checkpoints,
+    list_variables,
     require_checkpoint,
 )
 from tfod.console import InputError
+
+ZOO = Path(__file__).parents[2] / "shared/zoo"
 
 
 def make_checkpoint(folder, name):
@@ -78,3 +84,31 @@ def test_best_comes_first_unless_another_is_chosen(tmp_path):
     assert choose_checkpoint(tmp_path, "9") == str(tmp_path / "ckpt-9")
     with pytest.raises(InputError, match="holds no checkpoint ckpt-7; there are 9, 20"):
         choose_checkpoint(tmp_path, "7")
+
+
+def test_variables_are_named_as_the_objects_are(tmp_path):
+    shapes = {"model/a": [3, 3, 1000], "model/b": [], "feature_extractor/c": [2]}
+    write_checkpoint(tmp_path / "ckpt-0", shapes)
+    assert list_variables(tmp_path / "ckpt-0") == shapes
+
+
+def test_index_that_the_zoo_compressed_is_read():
+    """Public TensorFlow writes no compressed index, so this one is the zoo's own."""
+    prefix = ZOO / "ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8/checkpoint/ckpt-0"
+    if not Path(f"{prefix}.index").exists():
+        pytest.skip("the zoo's own index files are not beside the repository (../shared/zoo)")
+    found = list_variables(prefix)
+    assert found["model/_box_predictor/_box_prediction_head/_box_encoder_layers/0/bias"] == [24]
+    assert sum(name.startswith("model/_feature_extractor/") for name in found) > 200
+
+
+def test_index_that_is_none_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"ckpt-0.index: is not there; name a checkpoint without its suffix, as"):
+        list_variables(tmp_path / "ckpt-0")
+    write_checkpoint(tmp_path / "ckpt-0", {"model/a": [3]})
+    path = tmp_path / "ckpt-0.index"
+    whole = path.read_bytes()
+    for broken in (b"", whole[:-3], bytes(len(whole) - 48) + whole[-48:], whole[-48:]):
+        path.write_bytes(broken)
+        with pytest.raises(InputError, match="ckpt-0.index: can't be read as a checkpoint's index .*; download or"):
+            list_variables(tmp_path / "ckpt-0")

@@ -1,5 +1,5 @@
 import pytest
-from test_checkpoint_index import write_index
+from checkpoint_files import write_checkpoint
 
 from tfod import pipeline_config
 from tfod.config_checks import check_config
@@ -31,11 +31,11 @@ def check(tmp_path, monkeypatch):
     (tmp_path / "map").write_text("item { id: 1 name: 'cat' } item { id: 2 name: 'dog' }")
     example = make_example("a.jpg", b"image", "jpeg", 9, 9, [Box("cat", 1, 1, 5, 5)], {"cat": 1})
     write_records(tmp_path / "train", [example] * 5)
-    write_index(tmp_path / "detector/ckpt-0", {"model/_feature_extractor/a": [3], "model/_box_predictor/b": [3]})
-    write_index(tmp_path / "rcnn/ckpt-0", {"model/_first_stage_box_predictor/b": [3]})
-    write_index(tmp_path / "center/ckpt-0", {"model/_prediction_head_dict/object_center/0/b": [3]})
-    write_index(tmp_path / "backbone/ckpt-0", {"feature_extractor/layer_with_weights-0/kernel": [3, 3, 3, 32]})
-    write_index(tmp_path / "other/ckpt-0", {"generator/a": [3]})
+    write_checkpoint(tmp_path / "detector/ckpt-0", {"model/_feature_extractor/a": [3], "model/_box_predictor/b": [3]})
+    write_checkpoint(tmp_path / "rcnn/ckpt-0", {"model/_first_stage_box_predictor/b": [3]})
+    write_checkpoint(tmp_path / "center/ckpt-0", {"model/_prediction_head_dict/object_center/0/b": [3]})
+    write_checkpoint(tmp_path / "backbone/ckpt-0", {"feature_extractor/layer_with_weights-0/kernel": [3, 3, 3, 32]})
+    write_checkpoint(tmp_path / "other/ckpt-0", {"generator/a": [3]})
 
     def check(kind="ssd", change=None):
         text = CONFIG % KINDS[kind]
@@ -102,7 +102,7 @@ def test_checkpoints_that_fit_have_no_faults(check, kind, name, type_):
         ("ssd", "rcnn", "detection", "rcnn/ckpt-0 is of a Faster R-CNN, and the config's model is an SSD"),
         ("faster_rcnn", "center", "detection", "is of a CenterNet, and the config's model is a Faster R-CNN"),
         ("center_net", "detector", "full", "is of an SSD, and the config's model is a CenterNet"),
-        ("ssd", "detector", "everything", "fine_tune_checkpoint_type is 'everything'; make it detection,"),
+        ("ssd", "detector", "everything", "fine_tune_checkpoint_type is 'everything'; make it one of"),
         ("center_net", "center", "fine_tune", "is 'fine_tune', which is called detection now; make it detection"),
         ("hourglass", "backbone", "classification", "hourglass_52 takes no classification checkpoint"),
         ("ssd", "none", "detection", "fine_tune_checkpoint none/ckpt-0 is not there"),
@@ -146,7 +146,9 @@ def test_full_takes_a_model_of_as_many_classes(check, tmp_path):
 
 def test_broken_checkpoint_is_named(check, tmp_path):
     (tmp_path / "detector/ckpt-0.index").write_bytes(b"garbage")
-    assert "detector/ckpt-0.index: is no index of a checkpoint" in check("ssd", set_checkpoint("detector", "full"))
+    assert "detector/ckpt-0.index: can't be read as a checkpoint's index" in check(
+        "ssd", set_checkpoint("detector", "full")
+    )
 
 
 def set_field(path, value):

@@ -54,9 +54,23 @@ def test_detection_leaves_the_heads_and_full_takes_all(trained):
     assert matched["FPN"][0] == matched["FPN"][1] > 0
     assert matched["backbone"][0] == matched["backbone"][1]
     assert matched["class head"][0] == matched["box head"][0] == 0
-    assert "class head 0 of" in fine_tuning.describe_matches(matched)
+    assert matched["prediction tower"][0] == 0
+    assert "; new weights: prediction tower" in fine_tuning.describe_matches(matched)
     _, matched = tune(config, detector, "full")
     assert all(restored == number for restored, number in matched.values())
+
+
+def test_except_class_head_takes_all_else_though_the_classes_are_others(trained):
+    config, source, detector, _ = trained
+    other = pipeline_config.pipeline_pb2.TrainEvalPipelineConfig()
+    other.CopyFrom(config)
+    pipeline_config.get_model(other).num_classes += 3
+    model, matched = tune(other, detector, "except_class_head")
+    assert matched.pop("class head")[0] == 0
+    assert list(matched) == ["backbone", "FPN", "prediction tower", "box head"]
+    assert all(restored == number > 0 for restored, number in matched.values())
+    ours, theirs = (one._box_predictor._box_prediction_head.variables for one in (model, source))
+    assert all(bool(tf.reduce_all(one == other)) for one, other in zip(ours, theirs, strict=True))
 
 
 def test_checkpoint_that_does_not_fit_is_named(trained):

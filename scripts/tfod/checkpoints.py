@@ -57,7 +57,7 @@ def list_variables(prefix: str) -> dict[str, list[int]]:
 
     try:
         found = tf.train.list_variables(str(prefix))
-    except (tf.errors.OpError, ValueError) as error:
+    except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:
         what = str(error).partition("\n")[0]
         raise InputError(
             f"{path}: can't be read as a checkpoint's index ({what}); download or export the model again"
