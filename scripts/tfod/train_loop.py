@@ -76,7 +76,7 @@ class TrainLoop:
     def run(self, strategy, run_step, batches, first):
         """Takes the steps after `first`, and returns the Outcome.
 
-        `run_step(features, labels, flags)` takes a step: (losses, flags added up over all workers).
+        `run_step(features, labels, flags, write_images)` takes a step: (losses, flags added up over all workers).
         """
         import tensorflow as tf
 
@@ -92,16 +92,19 @@ class TrainLoop:
                 with self._name_damage(step - 1 if alone and step - 1 > first else None), self._name_errors():
                     features, labels = next(batches)
                 clock.note_data()
-                flags = tf.constant([len(self.caught) > 0, time.monotonic() > self.save_at], tf.float32)
+                images_due = plan.record_summaries and step % IMAGES_EVERY_N == 0
+                with tf.device("CPU:0"):
+                    flags = tf.constant([len(self.caught) > 0, time.monotonic() > self.save_at], tf.float32)
+                    write_images = tf.constant(images_due)
                 with self._name_errors():
-                    losses, flags = run_step(features, labels, flags)
+                    losses, flags = run_step(features, labels, flags, write_images)
                     losses, flags = {name: float(loss) for name, loss in losses.items()}, flags.numpy()
                 clock.note_step()
                 if not all(map(math.isfinite, losses.values())):
                     self._refuse("the loss is no longer a number", losses, step, strategy, features)
                 if step == first + 1:
                     self._require_metric(losses)
-                if plan.record_summaries and step % IMAGES_EVERY_N == 0:
+                if images_due:
                     _write_images(strategy, features, labels, step)
                 if step % SUMMARY_EVERY_N == 0 or step in (first + 1, last):
                     self._note(step, losses, clock)

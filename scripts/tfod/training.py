@@ -6,7 +6,7 @@ from tfod import evaluation, fine_tuning, freezing, pipeline_config, saving, tra
 from tfod.console import InputError, say
 from tfod.tracing import build_plainly, trace_plainly
 from tfod.train_input import build_train_input, count_images
-from tfod.train_loop import IMAGES_EVERY_N, NonFiniteLoss, TrainLoop
+from tfod.train_loop import NonFiniteLoss, TrainLoop
 
 
 def set_up(arguments, config):
@@ -158,9 +158,11 @@ def _resume(checkpoint, path, shapes, config_path):
 
 
 def _build_step(config, plan, strategy, model, optimizer, global_step):
-    """A function (features, labels, flags) -> (losses by upstream's names, flags) of one training step.
+    """A function (features, labels, flags, write_images) -> (losses by upstream's names, flags) of one training step.
 
-    Losses are float32 scalars of all replicas together; `flags`, float32 [2], are added up over all workers.
+    Losses are float32 scalars of all replicas together. `flags`, float32 [2], are added up over all replicas.
+    `write_images`, a bool scalar, lets the model write its own summaries. Both come in from Python: what can be known
+    there need not be computed on a card at each step.
     """
     import tensorflow as tf
     from object_detection import model_lib_v2
@@ -190,9 +192,12 @@ def _build_step(config, plan, strategy, model, optimizer, global_step):
     if plan.jit_compile:
         step = tf.function(step, jit_compile=True)
 
-    def run_step(features, labels, flags):
-        with tf.summary.record_if(plan.record_summaries and tf.equal(global_step % IMAGES_EVERY_N, 0)):
-            losses, flags = strategy.run(lambda *batch: (step(*batch[:2]), batch[2]), (features, labels, flags))
+    def run_replica(features, labels, flags):
+        return step(features, labels), tf.identity(flags)  # what is handed through as it is can't be reduced
+
+    def run_step(features, labels, flags, write_images):
+        with tf.summary.record_if(write_images):
+            losses, flags = strategy.run(run_replica, (features, labels, flags))
         # each replica's losses are already divided by their number
         return {name: strategy.reduce("SUM", loss, axis=None) for name, loss in losses.items()}, strategy.reduce(
             "SUM", flags, axis=None
