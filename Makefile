@@ -22,8 +22,8 @@ ZOO_FILTER ?=
 BASE_CONFIG ?= scripts/configs/ssd_mobilenet_v2_fpnlite_320.config
 ## checkpoint to start from with BASE_CONFIG, without its suffix; empty trains new weights
 FINE_TUNE_CHECKPOINT ?=
-## what to take from it: detection, classification or full
-FINE_TUNE_CHECKPOINT_TYPE ?= detection
+## what to take from it: except_class_head, detection, classification or full; see docs/models.md
+FINE_TUNE_CHECKPOINT_TYPE ?= except_class_head
 ## pixels that the model resizes photos to: 320, or 640x480; empty is the base config's
 INPUT_SIZE ?=
 ## how training photos are varied: light, default or strong; empty is as the base config has it
@@ -305,7 +305,7 @@ raccoon: ready
 
 # ---------------------------------------------------------------- tests
 
-.PHONY: test test-long test-upstream test-families bench-families bench-data bench-infer bench-train bench-eval lint format
+.PHONY: test test-long test-upstream test-families test-zoo bench-families bench-data bench-infer bench-train bench-eval lint format
 ## run the project's tests, two files at a time
 test: ready lint
 	@$(PY) -m pytest -m "not long" $(or $(TESTS),-n 2 --dist loadfile --no-loadscope-reorder)
@@ -322,6 +322,11 @@ test-upstream: ready
 test-families: ready
 	@$(PY) scripts/test_families.py $(if $(DOCS),--results docs/models.json)
 	@$(if $(DOCS),$(PY) scripts/write_models_page.py,:)
+
+## train two steps from each of the zoo's models in ../shared/zoo (real shapes, weights by chance) on the photos in DATA
+test-zoo: ready
+	@test -n "$(DATA)" || { echo "error: DATA is empty; make test-zoo DATA=folder of photos and XML files" >&2; exit 2; }
+	@$(PY) tests/zoo_models.py ../shared/zoo --data "$(DATA)"
 
 ## measure a training step of each family at its own input size, for the table in docs/models.md
 bench-families: ready

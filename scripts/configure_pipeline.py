@@ -18,7 +18,7 @@ import re
 from pathlib import Path
 
 from tfod import files
-from tfod.checkpoints import FINE_TUNE_TYPES
+from tfod.checkpoints import EXCEPT_CLASS_HEAD, FINE_TUNE_TYPES
 from tfod.console import InputError, make_parser, run, say
 
 
@@ -61,7 +61,7 @@ def parse_arguments():
     )
     parser.add_argument(
         "--fine_tune_checkpoint_type",
-        default="detection",
+        default=EXCEPT_CLASS_HEAD,
         choices=FINE_TUNE_TYPES,
         help="what to take from it: " + "; ".join(f"{name}: {what}" for name, what in FINE_TUNE_TYPES.items()),
     )

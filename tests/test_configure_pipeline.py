@@ -77,10 +77,10 @@ def test_pretrained_model_gives_its_config_and_its_checkpoint(configure, tmp_pat
     make_pretrained(tmp_path / "pre_trained_models/own")
     code, output, _ = configure(base="pre_trained_models/own")
     assert code == 0
-    assert "from pre_trained_models/own/checkpoint/ckpt-0 (detection)" in output
+    assert "from pre_trained_models/own/checkpoint/ckpt-0 (except_class_head)" in output
     train = pipeline_config.read_config(tmp_path / "models/m/pipeline.config").train_config
     assert train.fine_tune_checkpoint == "pre_trained_models/own/checkpoint/ckpt-0"
-    assert train.fine_tune_checkpoint_type == "detection"
+    assert train.fine_tune_checkpoint_type == "except_class_head"
     assert not train.use_bfloat16
     assert not train.sync_replicas
     assert train.replicas_to_aggregate == 1

@@ -203,7 +203,7 @@ def test_pretrained_tarball_of_our_own_export_is_fine_tuned_and_watched(place, t
     with subprocess.Popen(watch, cwd=workspace, stdout=subprocess.PIPE, text=True) as watching:
         _, said = run_make("train", *variables)
         output, _ = watching.communicate(timeout=200)
-    assert "starting from pre_trained_models/own_model/checkpoint/ckpt-0 (detection)" in said
+    assert "starting from pre_trained_models/own_model/checkpoint/ckpt-0 (except_class_head)" in said
     assert (workspace / "models/tuned/ckpt-2.index").exists()
     assert watching.returncode == 0
     assert output.startswith("models/tuned/ckpt-2 (step 2), 3 images of annotations/test.record:\n Average Precision")

@@ -129,7 +129,7 @@ def train(config, plan, strategy):
         elif config.train_config.fine_tune_checkpoint:
             matched = fine_tuning.restore_fine_tune_checkpoint(config, model, plan.config_path)
             train = config.train_config
-            say(f"starting from {train.fine_tune_checkpoint} ({train.fine_tune_checkpoint_type}), which matched:")
+            say(f"starting from {train.fine_tune_checkpoint} ({train.fine_tune_checkpoint_type}):")
             say(f"  {fine_tuning.describe_matches(matched)}")
         else:
             say("starting with new weights")
