@@ -5,7 +5,6 @@ written. Few images are under way at any time: memory does not grow with their n
 """
 
 import collections
-import concurrent.futures
 import contextlib
 import dataclasses
 import itertools
@@ -58,10 +57,10 @@ class Totals:
 
 
 class Work:
-    """What the threads do with an image: `process`. `loading` is a future of the `Detector`."""
+    """What the threads do with an image: `process`."""
 
-    def __init__(self, loading, files, save, threads=None):
-        self.loading, self.files, self.save, self.threads = loading, files, save, threads
+    def __init__(self, detector, files, save, threads=None):
+        self.detector, self.files, self.save, self.threads = detector, files, save, threads
         self.totals, self.lock = Totals(save=save), threading.Lock()
 
     @contextlib.contextmanager
@@ -87,14 +86,13 @@ class Work:
         These are `Photo`s, or frames as (PIL image, `Photo` that names it, what its `Result` has beyond that).
         """
         batch = [item if isinstance(item, tuple) else self.read(item) for item in batch]
-        detector = self.loading.result()
         arrays = [np.asarray(item[0]) for item in batch if isinstance(item, tuple)]
         with self.timed("model"):
-            found = iter(detector.detect(arrays))
-        return [item if isinstance(item, str) else self.finish(*item, next(found), detector) for item in batch]
+            found = iter(self.detector.detect(arrays))
+        return [item if isinstance(item, str) else self.finish(*item, next(found)) for item in batch]
 
-    def finish(self, image, photo, video, found, detector):
-        result = detections.make_result(photo.path, photo.name, image, found, detector.get_name, **video)
+    def finish(self, image, photo, video, found):
+        result = detections.make_result(photo.path, photo.name, image, found, self.detector.get_name, **video)
         drawn = None
         wants_video = "video" in self.save and result.frame is not None
         if "images" in self.save or wants_video:
@@ -137,10 +135,11 @@ def infer(arguments, photos, videos, output, room):
     makers = {"json": detections.JsonWriter, "csv": detections.CsvWriter, "coco": detections.CocoWriter}
     writers = [make(files) for kind, make in makers.items() if kind in save]
     began = time.monotonic()
-    with concurrent.futures.ThreadPoolExecutor(1) as loader, contextlib.ExitStack() as stack:
-        loading = loader.submit(load_detector, arguments)  # while it loads, the first photos are read
-        work = Work(loading, files, save, arguments.threads)
-        loading.add_done_callback(lambda _: setattr(work.totals, "started", time.monotonic() - began))
+    # Before any thread reads a photo: TensorFlow's import sets environment variables, and libjpeg, which reads one,
+    # crashes where that happens at the same time.
+    work = Work(load_detector(arguments), files, save, arguments.threads)
+    work.totals.started = time.monotonic() - began
+    with contextlib.ExitStack() as stack:
         opened, faults = open_videos(videos)
         counts = [properties.frames for _, properties, _ in opened]
         update = stack.enter_context(show_progress("detecting", None if 0 in counts else len(photos) + sum(counts)))
@@ -150,9 +149,8 @@ def infer(arguments, photos, videos, output, room):
         work.save = arguments.save or ["video"]
         for video, properties, frames in opened:
             run_video(work, video, properties, frames, batch, writers, update)
-        names = loading.result().names
         for writer in writers:
-            writer.close(names)
+            writer.close(work.detector.names)
         work.totals.faults += faults
     if "voc" in save:
         detections.clear_voc(output, [photo.name for photo in photos])
