@@ -38,7 +38,7 @@ def choose_batch(name):
 
 def train(args, name, room):
     """Runs the command for the model `name` in the folder `room`: (what it said, its seconds, its checkpoint)."""
-    tarball = room / f"{name}.tar.gz"
+    tarball = room / "zoo_model.tar.gz"  # another name: the zoo's own have sizes that are known
     subprocess.run([sys.executable, args.zoo / "make_tarball.py", name, tarball], check=True, capture_output=True)
     workspace = room / "workspace"
     (workspace / "images").mkdir(parents=True)
@@ -51,7 +51,7 @@ def train(args, name, room):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode or "Traceback" in done.stderr:
         raise SystemExit(f"{name}: {done.stdout[-1000:]}\n{done.stderr[-3000:]}")
-    checkpoint = workspace / "pre_trained_models" / name / "checkpoint/ckpt-0"
+    checkpoint = workspace / "pre_trained_models/zoo_model/checkpoint/ckpt-0"
     assert (workspace / "models/my_model" / f"ckpt-{args.steps}.index").is_file()
     return done.stderr, time.monotonic() - began, checkpoint
 
