@@ -71,6 +71,7 @@ def test_paths_that_lead_nowhere_are_named_with_what_to_write(here, value, fault
 )
 def test_what_is_near_a_checkpoint_is_understood(here, given, meant):
     write_checkpoint(here / "zoo/checkpoint/ckpt-0", {"model/a": [3]})
+    (here / "zoo/checkpoint/checkpoint").write_text('model_checkpoint_path: "ckpt-0"\n')
     (here / "zoo/saved_model").mkdir()
     (here / "several").mkdir()
     for number in (9, 10):

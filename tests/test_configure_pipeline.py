@@ -1,4 +1,5 @@
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def test_every_base_config_is_fitted_to_the_data(configure, tmp_path, monkeypatc
     code, output, _ = configure("--num_steps", 90, "--batch_size", 4, "--input_size", 256, base=base)
     assert code == 0
     assert pipeline_config.get_input_scale(read_config(tmp_path), 512, 512) == (0.5, 0.5)
-    assert "2 classes, 90 steps of 4 images, anew" in output
+    assert "2 classes, 90 steps of 4 images, from scratch" in output
     config = pipeline_config.read_config(tmp_path / "models/m/pipeline.config")
     model, made = pipeline_config.get_model(config), pipeline_config.read_config(base).train_config
     assert model.num_classes == 2
@@ -55,7 +56,7 @@ def test_every_base_config_is_fitted_to_the_data(configure, tmp_path, monkeypatc
     assert schedule.total_steps == 90
     assert 9 <= schedule.warmup_steps <= 45
     assert schedule.learning_rate_base == pytest.approx(former.learning_rate_base * 4 / made.batch_size)
-    assert config_checks.check_config(config, "p", images=8) == []
+    assert config_checks.check_config(config, "p", "training", "evaluation", images=8) == ([], [])
     assert config.eval_config.metrics_set == ["coco_detection_metrics"]
     assert list(config.train_input_reader.tf_record_input_reader.input_path) == ["annotations/train.record"]
     assert list(config.eval_input_reader[0].tf_record_input_reader.input_path) == ["annotations/test.record"]
@@ -146,6 +147,7 @@ def test_faults_are_named_and_nothing_is_written(configure, tmp_path):
 
 def test_model_folder_without_checkpoint_is_named(configure, tmp_path):
     (tmp_path / "empty").mkdir()
+    shutil.copy(BASE, tmp_path / "empty/pipeline.config")
     code, _, said = configure(base="empty")
     assert code == 1
     assert "empty/checkpoint: holds no ckpt-*.index; download the model anew" in said
@@ -322,7 +324,7 @@ def test_makes_variables_become_the_scripts_options(tmp_path):
 
 def test_tasks_that_the_records_have_nothing_for_are_taken_out_and_named(configure, tmp_path):
     text = pipeline_config.text_format.MessageToString(pipeline_config.read_config(BASE))
-    model = """faster_rcnn { number_of_stages: 3 image_resizer { fixed_shape_resizer { width: 320 height: 320 } }
+    model = """faster_rcnn { number_of_stages: 3 feature_extractor { type: "faster_rcnn_resnet50_keras" } image_resizer { fixed_shape_resizer { width: 320 height: 320 } }
       second_stage_box_predictor { mask_rcnn_box_predictor { predict_instance_masks: true } } } }\n"""
     (tmp_path / "mask.config").write_text("model { " + model + text[text.index("train_config") :])
     code, output, said = configure(base="mask.config")

@@ -58,9 +58,11 @@ def find_schedule_faults(train_config):
     kind, schedule = get_schedule(train_config.optimizer)
     num_steps, faults = train_config.num_steps, []
     if kind is None:
-        return ["the optimizer has no learning rate; start from a config of scripts/configs"]
+        faults.append("the optimizer has no learning rate; start from a config of scripts/configs")
     if num_steps < 1:
-        return ["num_steps is not set; set it to the steps to train, or give --num_train_steps"]
+        faults.append("num_steps is not set; set it to the steps to train, or give --num_train_steps")
+    if faults:
+        return faults
     if kind == "cosine_decay_learning_rate":
         total, warm = schedule.total_steps, schedule.warmup_steps
         # at the step total_steps = warmup_steps upstream divides 0 by 0
