@@ -303,6 +303,7 @@ def test_config_is_made_without_tensorflow(configure, monkeypatch):
 def test_makes_variables_become_the_scripts_options(tmp_path):
     """make -n says what it would run."""
     variables = ["INPUT_SIZE=640x480", "AUGMENT=strong", "FREEZE=backbone", "EMA=0.99", "METRICS=pascal"]
+    variables.append(f"SHA256={'0' * 64}")
     variables.append("SET=train_config.gradient_clipping_by_norm=10 eval_config.batch_size=4")
     command = ["make", "-n", "-C", str(ROOT), "config", f"WORKSPACE={tmp_path}", *variables]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -314,17 +315,19 @@ def test_makes_variables_become_the_scripts_options(tmp_path):
         "--metrics pascal",
         '--set "train_config.gradient_clipping_by_norm=10"',
         '--set "eval_config.batch_size=4"',
+        f'--sha256 "{"0" * 64}"',
     ):
         assert words in said
     said = subprocess.run(command[:6], capture_output=True, text=True, check=True).stdout
     assert "configure_pipeline.py" in said
-    for name in ("--input_size", "--augment", "--freeze", "--ema", "--metrics", "--set"):
+    for name in ("--input_size", "--augment", "--freeze", "--ema", "--metrics", "--set", "--sha256"):
         assert name not in said
 
 
 def test_tasks_that_the_records_have_nothing_for_are_taken_out_and_named(configure, tmp_path):
     text = pipeline_config.text_format.MessageToString(pipeline_config.read_config(BASE))
-    model = """faster_rcnn { number_of_stages: 3 feature_extractor { type: "faster_rcnn_resnet50_keras" } image_resizer { fixed_shape_resizer { width: 320 height: 320 } }
+    model = """faster_rcnn { number_of_stages: 3 feature_extractor { type: "faster_rcnn_resnet50_keras" }
+      image_resizer { fixed_shape_resizer { width: 320 height: 320 } }
       second_stage_box_predictor { mask_rcnn_box_predictor { predict_instance_masks: true } } } }\n"""
     (tmp_path / "mask.config").write_text("model { " + model + text[text.index("train_config") :])
     code, output, said = configure(base="mask.config")

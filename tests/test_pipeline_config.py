@@ -85,8 +85,8 @@ def test_scaling_there_and_back_changes_nothing(write):
         ),
         (
             'train_config {\n  fine_tune_checkpoint: "C:\\Users\\me\\ckpt-0"\n}',
-            'line 2: a backslash begins an escape in a config, and paths take slashes; write fine_tune_checkpoint: "/mnt/c'
-            '/Users/me/ckpt-0"',
+            "line 2: a backslash begins an escape in a config, and paths take slashes; write "
+            'fine_tune_checkpoint: "/mnt/c/Users/me/ckpt-0"',
         ),
         ('train_config {\n  fine_tune_checkpoint: "a\\"\n}', 'take slashes; write fine_tune_checkpoint: "a/"'),
         (None, "No such file or directory; `make config`"),

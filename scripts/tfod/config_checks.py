@@ -298,7 +298,7 @@ def _find_rate_warnings(config):
     return [
         f"the learning rate {rate:g} is too high for batch_size {train.batch_size}, and the loss may become NaN: the "
         f"zoo trains this network with {model.learning_rate:g} and {model.batch} images a step; divide the rates by "
-        f"{rate / fitting:.2g}, or have `make config` scale them"
+        f"{rate / fitting:.3g}, as `make config` does with the zoo's own config"
     ]
 
 
