@@ -44,9 +44,9 @@ def main():
     from tfod import config_checks, exporting, pipeline_config, tflite
 
     config = pipeline_config.read_config(arguments.pipeline_config_path, arguments.config_override)
+    tflite.require_convertible(config, arguments.pipeline_config_path)
     found = config_checks.check_config(config, arguments.pipeline_config_path, config_checks.EXPORT)
     config_checks.refuse_faults(found)
-    tflite.require_convertible(config, arguments.pipeline_config_path)
     most = arguments.max_detections or exporting.count_detections(config)
     regular = tflite.suppresses_within_classes(config, arguments.ssd_use_regular_nms)
     output = Path(arguments.output_directory) / "saved_model"

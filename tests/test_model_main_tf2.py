@@ -95,6 +95,46 @@ def config(tmp_path):
     return tmp_path / "p"
 
 
+def test_the_tutorials_command_finds_what_make_config_finds(main, call, config, tmp_path):
+    """On a config with faults and warnings of each kind."""
+    config.write_text(
+        config.read_text()
+        .replace("num_classes: 1", "num_classes: 90")
+        .replace("ssd_mobilenet_v2_keras", "ssd_mobilenet_v3_small")
+        .replace("width: 96", "width: 9")
+        .replace("batch_size: 1", "batch_size: 2")
+        .replace("optimizer {", "optimizer { use_moving_average: false")
+        .replace("constant_learning_rate { ", "manual_step_learning_rate { schedule { step: 9 } initial_")
+        + ' eval_config { use_moving_averages: true metrics_set: "coco_mask_metrics" }'
+    )
+    code, said = main(*MODEL, "--eval_every_n=4")
+    checked = call("configure_pipeline.py", "--check", "p", cwd=tmp_path)
+    assert (code, said) == (checked.returncode, checked.stderr)
+    for text in (
+        "warning: p: the schedule has a step at 9 and the training ends at 9",
+        "error: p: num_classes is 90, and the highest id of map.pbtxt is 1; make it 1",
+        "error: p: feature_extractor's type ssd_mobilenet_v3_small is TensorFlow 1's, and there is none like it",
+        "error: p: image_resizer's width is 9; this model needs 33 or more",
+        "error: p: batch_size is 2 and there is 1 image to train on",
+        "error: p: eval_config.use_moving_averages is true, and",
+        "error: p: metrics_set coco_mask_metrics is not measured here",
+    ):
+        assert text in said
+
+
+def test_evaluation_is_not_stopped_by_what_only_stops_a_training(main, config):
+    text = config.read_text().replace("num_steps: 9", "num_steps: 0").replace("batch_size: 1", "batch_size: 0")
+    config.write_text(
+        text.replace('train_input_reader { label_map_path: "map', 'train_input_reader { label_map_path: "no')
+    )
+    code, said = main(*MODEL, "--checkpoint_dir=m", "--watch", "--eval_timeout=1")
+    assert (code, said) == (1, "error: m: no checkpoint came in 1 s; train first\n")
+    code, said = main(*MODEL, "--checkpoint_dir=m", "--watch", "--eval_on_train_data")
+    assert code == 1
+    assert "train_input_reader.label_map_path no.pbtxt (relative to " in said
+    assert len(said.splitlines()) == 1
+
+
 @pytest.mark.parametrize("name", ["mAP", "PascalBoxes_Precision/mAP@0.5IOU"])
 def test_best_metric_that_is_not_measured_is_refused_at_once(main, config, name):
     began = count_seconds()
@@ -115,9 +155,3 @@ def test_metrics_sets_that_can_not_be_measured_are_refused_at_once(main, config,
     assert code == 1
     assert "p: metrics_set coco_mask_metrics is not measured here" in said
     assert count_seconds() - began < 1  # TensorFlow alone takes three
-
-
-def test_checkpoints_are_not_watched_for_longer_than_they_may_take(main, config):
-    code, said = main(*MODEL, "--checkpoint_dir=m", "--watch", "--eval_timeout=1")
-    assert code == 1
-    assert "m: no checkpoint came in 1 s; train first" in said

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def list_differences(one, other, path=""):
-    """The dotted names of the fields in which two messages of a type differ; either can be None, which has no fields."""
+    """The dotted names of the fields in which two messages of a type differ. None stands for one that is not there."""
     found = []
     for field in (one or other).DESCRIPTOR.fields:
         name = f"{path}.{field.name}".lstrip(".")
