@@ -103,7 +103,7 @@ def test_the_tutorials_command_finds_what_make_config_finds(main, call, config, 
         .replace("ssd_mobilenet_v2_keras", "ssd_mobilenet_v3_small")
         .replace("width: 96", "width: 9")
         .replace("batch_size: 1", "batch_size: 2")
-        .replace("optimizer {", "optimizer { use_moving_average: false")
+        .replace("optimizer { adam", "optimizer { use_moving_average: false adam")
         .replace("constant_learning_rate { ", "manual_step_learning_rate { schedule { step: 9 } initial_")
         + ' eval_config { use_moving_averages: true metrics_set: "coco_mask_metrics" }'
     )
