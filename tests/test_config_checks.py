@@ -343,6 +343,8 @@ def test_training_is_told_what_its_evaluation_would_refuse(check, tmp_path):
     assert "warning: p.config: metrics_set mine is not measured here, only metrics of boxes are" in second
     assert len(check("ssd", change, TRAINING, EVALUATION).splitlines()) == 2
     assert "warning" not in check("ssd", change, TRAINING, EVALUATION)
+    (tmp_path / "map").unlink()
+    assert len(check("ssd", None, TRAINING).splitlines()) == 1  # what stops the training is not said twice
 
 
 def test_training_that_goes_on_needs_no_fine_tune_checkpoint(check):

@@ -77,8 +77,9 @@ def check_config(
     if any("evaluation" in purpose for purpose in purposes):
         faults += _find_metrics_faults(config.eval_config)
     elif TRAINING in purposes:
-        later = [*_find_data_faults(config, [EVALUATION]), *_find_metrics_faults(config.eval_config)]
-        later += _check_classes(config, [EVALUATION])[0] if family in FAMILIES else []
+        both = (TRAINING, EVALUATION)
+        later = [*_find_data_faults(config, both), *_find_metrics_faults(config.eval_config)]
+        later += _check_classes(config, both)[0] if family in FAMILIES else []
         warnings += [f"{what} (evaluation needs that)" for what in later if what not in faults]
     return Findings(*([f"{path}: {what}" for what in dict.fromkeys(found)] for found in (faults, warnings)))
 
@@ -290,7 +291,7 @@ def _find_rate_warnings(config):
     kin = zoo.find_kin(family, get_model(config).feature_extractor.type)
     if not kin or train.batch_size < 1 or train.optimizer.WhichOneof("optimizer") != optimizer:
         return []
-    rate = max(pipeline_config.list_learning_rates(train.optimizer))
+    rate = max(pipeline_config.list_learning_rates(train.optimizer), default=0)
     model = max(kin, key=lambda model: model.learning_rate / model.batch**power)
     fitting = model.learning_rate * (train.batch_size / model.batch) ** power
     if rate <= 1.001 * FAR * fitting:  # a rate is a float32
