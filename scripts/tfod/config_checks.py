@@ -71,9 +71,8 @@ def check_config(
             found, more = _check_training(config, images)
             faults += found
             warnings += more
-    if TRAINING in purposes:
-        found = _find_checkpoint_faults(config)
-        (warnings if resumes else faults).extend(found)
+    if TRAINING in purposes and not resumes:
+        faults += _find_checkpoint_faults(config)
     if any("evaluation" in purpose for purpose in purposes):
         faults += _find_metrics_faults(config.eval_config)
     elif TRAINING in purposes:
@@ -193,7 +192,8 @@ def _find_metrics_faults(eval_config):
 
 def _check_averages(config, purposes):
     """(faults, warnings) of moving averages that are asked for and not kept."""
-    if not config.eval_config.use_moving_averages or config.train_config.optimizer.use_moving_average:
+    kept = config.train_config.optimizer.use_moving_average or set(purposes) == {EXPORT_EVALUATION}
+    if kept or not config.eval_config.use_moving_averages:
         return [], []
     what = "eval_config.use_moving_averages is true, and the optimizer's use_moving_average is false: there are none; "
     if TRAINING in purposes:
