@@ -16,6 +16,8 @@ MODEL ?= my_model
 PRETRAINED ?= ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8
 ## https address of a copy of the zoo, as MIRROR/20200711/NAME.tar.gz; empty is the zoo itself
 MIRROR ?=
+## sha256 that the .tar.gz of PRETRAINED must have; empty takes what is known of it
+SHA256 ?=
 ## what make models lists: --family SSD, --max-ms 50, --min-map 25, --tflite, --sort map
 ZOO_FILTER ?=
 ## config to start from where PRETRAINED is empty
@@ -208,7 +210,7 @@ models: ready
 
 ## download the model PRETRAINED into pre_trained_models/
 pretrained: workspace-there
-	@$(if $(ZOO_MODEL),$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/download_model.py" "$(ZOO_SOURCE)" -o pre_trained_models$(if $(MIRROR), --mirror "$(MIRROR)"),:)
+	@$(if $(ZOO_MODEL),$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/download_model.py" "$(ZOO_SOURCE)" -o pre_trained_models$(if $(MIRROR), --mirror "$(MIRROR)")$(if $(SHA256), --sha256 "$(SHA256)"),:)
 
 ## make models/MODEL/pipeline.config
 config: tfrecord pretrained

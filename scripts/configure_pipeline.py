@@ -18,8 +18,10 @@ import re
 from pathlib import Path
 
 from tfod import files
-from tfod.checkpoints import EXCEPT_CLASS_HEAD, FINE_TUNE_TYPES
+from tfod.checkpoints import EXCEPT_CLASS_HEAD, FINE_TUNE_TYPES, find_latest_checkpoint
 from tfod.console import InputError, make_parser, run, say
+
+PURPOSES = ("training", "evaluation")  # that a config is made for, by the names of tfod.config_checks
 
 
 def parse_arguments():
@@ -100,17 +102,35 @@ def parse_share(text):
     return number
 
 
-def find_base(base, fine_tune_checkpoint):
-    """The base config's path, and the checkpoint to start from: the one asked for, or the pretrained model's own."""
-    base = Path(base)
-    if not base.is_dir():
-        return base, fine_tune_checkpoint
-    if fine_tune_checkpoint:
-        return base / "pipeline.config", fine_tune_checkpoint
+def find_start(base, base_config, arguments):
+    """(checkpoint to start from or "", its type): those asked for, else the pretrained model's own, else the base's.
+
+    A checkpoint that the base names and that is not there is warned of: then new weights are trained.
+    """
+    from tfod.config_paths import find_checkpoint_path_faults
+    from tfod.pipeline_config import get_fine_tune_type
+
+    if arguments.fine_tune_checkpoint:
+        return arguments.fine_tune_checkpoint, arguments.fine_tune_checkpoint_type
+    if Path(arguments.base).is_dir():
+        return find_pretrained(Path(arguments.base)), arguments.fine_tune_checkpoint_type
+    train = base_config.train_config
+    if not train.fine_tune_checkpoint:
+        return "", ""
+    missing = find_checkpoint_path_faults(train.fine_tune_checkpoint)
+    if not missing:
+        return train.fine_tune_checkpoint, get_fine_tune_type(train)
+    say(f"warning: {base}: {missing[0]}")
+    say("warning: so the training starts FROM SCRATCH, with new weights; --fine_tune_checkpoint names another start")
+    return "", ""
+
+
+def find_pretrained(base):
+    """The checkpoint in the folder of a pretrained model."""
     checkpoints = sorted((base / "checkpoint").glob("ckpt-*.index"))
     if not checkpoints:
         raise InputError(f"{base}/checkpoint: holds no ckpt-*.index; download the model anew, or name a config file")
-    return base / "pipeline.config", str(checkpoints[-1].with_suffix(""))
+    return str(checkpoints[-1].with_suffix(""))
 
 
 def find_records(name, faults):
@@ -120,7 +140,7 @@ def find_records(name, faults):
     try:
         paths = find_records_of(name)
     except InputError as error:
-        if glob.glob(glob.escape(name) + "*"):  # that nothing is there at all, find_faults says
+        if glob.glob(glob.escape(name) + "*"):  # that nothing is there at all, check_config says
             faults += error.faults
         return name, []
     if len(paths) == 1 or glob.has_magic(name):
@@ -194,7 +214,7 @@ def fit_model(config, arguments, num_classes, features):
     return faults
 
 
-def fit_training(config, arguments, fine_tune_checkpoint):
+def fit_training(config, arguments, fine_tune_checkpoint, fine_tune_type):
     """Changes train_config and eval_config in place to what was asked for."""
     from tfod import augmentation, model_config, pipeline_config, schedules
 
@@ -203,7 +223,7 @@ def fit_training(config, arguments, fine_tune_checkpoint):
     pipeline_config.scale_schedule(config, arguments.batch_size, arguments.num_steps)
     schedules.bound_schedule(train.optimizer, arguments.num_steps)
     train.fine_tune_checkpoint = fine_tune_checkpoint
-    train.fine_tune_checkpoint_type = arguments.fine_tune_checkpoint_type if fine_tune_checkpoint else ""
+    train.fine_tune_checkpoint_type = fine_tune_type
     train.fine_tune_checkpoint_version = (
         train.DESCRIPTOR.fields_by_name["fine_tune_checkpoint_version"].enum_type.values_by_name["V2"].number
     )
@@ -229,18 +249,19 @@ def check_file(path):
     from tfod import config_checks, pipeline_config
 
     config = pipeline_config.read_config(path)
-    faults = config_checks.check_config(config, path)
-    if faults:
-        raise InputError(*faults)
-    if config.train_config.fine_tune_checkpoint:
+    resumes = find_latest_checkpoint(Path(path).parent) is not None
+    found = config_checks.check_config(config, path, *PURPOSES, resumes=resumes)
+    config_checks.refuse_faults(found)
+    if config.train_config.fine_tune_checkpoint and not resumes:
         from tfod import fine_tuning
 
         say("building the model, to hold the checkpoint's tensors to its own")
         print(f"{path}: the checkpoint has {fine_tuning.describe_matches(fine_tuning.try_checkpoint(config, path))}")
-    print(f"{path}: nothing wrong")
+    warned = f", and {len(found.warnings)} warning{'s' * (len(found.warnings) > 1)} above" if found.warnings else ""
+    print(f"{path}: nothing wrong{warned}")
 
 
-def make_config(arguments, base, fine_tune_checkpoint):
+def make_config(arguments, base):
     """(base config, config made of it, classes, training images, faults): what was asked for; nothing is written."""
     from tfod import config_fields, pipeline_config
     from tfod.label_map import read_label_map
@@ -255,7 +276,7 @@ def make_config(arguments, base, fine_tune_checkpoint):
     faults = []
     records = [find_records(name, faults) for name in (arguments.train_record, arguments.test_record)]
     faults += fit_model(config, arguments, num_classes, read_features(records[0][1]))
-    fit_training(config, arguments, fine_tune_checkpoint)
+    fit_training(config, arguments, *find_start(base, base_config, arguments))
     images = fit_readers(config, arguments.label_map, records)
     try:
         config_fields.set_fields(config, arguments.set)
@@ -270,15 +291,16 @@ def main():
         check_file(arguments.check)
         return
     from tfod import config_checks, config_fields, pipeline_config
-    from tfod.checkpoints import find_latest_checkpoint
 
-    base, fine_tune_checkpoint = find_base(arguments.base, arguments.fine_tune_checkpoint)
-    base_config, config, num_classes, images, faults = make_config(arguments, base, fine_tune_checkpoint)
+    base = Path(arguments.base)
+    base = base / "pipeline.config" if base.is_dir() else base
+    base_config, config, num_classes, images, faults = make_config(arguments, base)
     output = Path(arguments.output)
     former = pipeline_config.read_config(output) if output.exists() and not arguments.force else None
     edited = former is not None and former != config and not files.is_untouched(output)
-    faults += config_checks.check_config(former if edited else config, output, None if edited else images)
     trained = find_latest_checkpoint(output.parent)
+    checked, images = (former, None) if edited else (config, images)
+    found = config_checks.check_config(checked, output, *PURPOSES, images=images, resumes=trained is not None)
     if former is not None and trained and former.model.WhichOneof("model"):
         classes = pipeline_config.get_model(former).num_classes
         if classes != num_classes:
@@ -286,8 +308,7 @@ def main():
                 f"{output}: {trained} is of a model with {classes} classes, the label map has {num_classes}; give the "
                 "new model another name (MODEL=), or remove the old one (make clean-model)"
             )
-    if faults:
-        raise InputError(*dict.fromkeys(faults))
+    config_checks.refuse_faults(found, *(fault for fault in dict.fromkeys(faults) if fault not in found.faults))
     if edited:
         say(f"{output} was edited by hand and is kept as it is; --force (make config FORCE=1) writes it anew")
         return
@@ -301,8 +322,9 @@ def main():
     print(f"Changed against {base}:")
     for line in config_fields.list_changes(base_config, config):
         print(f"  {line}")
-    start = f"from {fine_tune_checkpoint} ({arguments.fine_tune_checkpoint_type})" if fine_tune_checkpoint else "anew"
     train = config.train_config
+    checkpoint = train.fine_tune_checkpoint
+    start = f"from {checkpoint} ({train.fine_tune_checkpoint_type})" if checkpoint else "from scratch"
     print(
         f"Wrote {output}: {base.name}, {num_classes} class{'es' * (num_classes > 1)}, "
         f"{train.num_steps} steps of {train.batch_size} images, {start}"

@@ -22,6 +22,7 @@ from tfod.files import sha256, write_text, write_whole
 from tfod.zoo import HOME, MODELS, get_address
 
 ENDING = ".tar.gz"
+HOST = urlsplit(HOME).hostname
 
 
 def parse_arguments():
@@ -60,6 +61,9 @@ def parse_sha256(text):
 def find_source(model, mirror=HOME):
     """(name, address or None, path of the file on this disk or None) of what the MODEL argument means."""
     if "://" in model:
+        if model.lower().startswith(f"http://{HOST}/"):  # as the zoo's own page has them
+            model = "https" + model[len("http") :]
+            say(f"{HOST} answers https, too: taking {model}")
         try:
             file_name = unquote(PurePosixPath(urlsplit(model).path).name)
         except ValueError as error:
@@ -215,6 +219,8 @@ def main():
             raise InputError(f"{target}: has no {', no '.join(faults)}; move it away or delete it, and run this again")
         if arguments.sha256 and file_name in read_sums(sums_path):
             check_sums(read_sums(sums_path)[file_name], file_name, sums_path, arguments.sha256)
+        elif arguments.sha256:
+            say(f"warning: {target}: the sha256 of the file it came from was not noted; delete it to check it")
         say(f"{target} is there already")
         return
     if tarball:

@@ -82,19 +82,20 @@ def read_config(arguments):
 
 def open_source(arguments, config, path):
     """The images to measure on. Raises InputError with all that is wrong with them."""
-    from tfod import evaluation, metric_sets, pipeline_config, samples
+    from tfod import evaluation, samples
 
-    faults = metric_sets.find_faults(config.eval_config, path) if config else []
-    records = arguments.records or ()
-    faults += [f"{path}: is not there; `make tfrecord` makes records" for path in records if not path.is_file()]
-    if not arguments.records and not arguments.image_dir:
-        if not config:
-            faults.append(
-                f"{arguments.model}: has no pipeline.config that names records; give --records or --image_dir"
-            )
-        else:
-            faults += pipeline_config.find_faults(config, path, for_training=False)
-    if faults:
+    records, own_data = arguments.records or (), bool(arguments.records or arguments.image_dir)
+    faults = [f"{path}: is not there; `make tfrecord` makes records" for path in records if not path.is_file()]
+    if not own_data and not config:
+        faults.append(f"{arguments.model}: has no pipeline.config that names records; give --records or --image_dir")
+    if config:
+        from tfod import config_checks
+
+        if arguments.labels_path and config.eval_input_reader:
+            config.eval_input_reader[0].label_map_path = str(arguments.labels_path)
+        purpose = config_checks.EXPORT_EVALUATION if arguments.kind else config_checks.EVALUATION
+        config_checks.refuse_faults(config_checks.check_config(config, path, purpose, own_data=own_data), *faults)
+    elif faults:
         raise InputError(*faults)
     names = read_names(arguments, config)
     if arguments.image_dir:
@@ -104,8 +105,6 @@ def open_source(arguments, config, path):
         return samples.open_records(arguments.records, names, arguments.sample_1_of_n)
     if arguments.sample_1_of_n > 1:
         config.eval_input_reader[0].sample_1_of_n_examples = arguments.sample_1_of_n
-    if arguments.labels_path:
-        config.eval_input_reader[0].label_map_path = str(arguments.labels_path)
     return evaluation.open_config_records(config)
 
 

@@ -41,10 +41,12 @@ def parse_arguments():
 def main():
     arguments = parse_arguments()
     checkpoint = choose_checkpoint(arguments.trained_checkpoint_dir)
-    from tfod import exporting, pipeline_config, tflite
+    from tfod import config_checks, exporting, pipeline_config, tflite
 
     config = pipeline_config.read_config(arguments.pipeline_config_path, arguments.config_override)
     tflite.require_convertible(config, arguments.pipeline_config_path)
+    found = config_checks.check_config(config, arguments.pipeline_config_path, config_checks.EXPORT)
+    config_checks.refuse_faults(found)
     most = arguments.max_detections or exporting.count_detections(config)
     regular = tflite.suppresses_within_classes(config, arguments.ssd_use_regular_nms)
     output = Path(arguments.output_directory) / "saved_model"

@@ -88,12 +88,12 @@ def _parse_share(word):
 
 
 def read_config(arguments):
-    """The config with the post-processing asked for."""
-    from tfod import exporting, pipeline_config
+    """The config with the post-processing asked for. Raises InputError with its faults."""
+    from tfod import config_checks, exporting, pipeline_config
 
-    config = pipeline_config.read_config(arguments.pipeline_config_path, arguments.config_override)
-    if config.model.WhichOneof("model") is None:
-        raise InputError(f"{arguments.pipeline_config_path}: has no model; name the trained model's pipeline.config")
+    path = arguments.pipeline_config_path
+    config = pipeline_config.read_config(path, arguments.config_override)
+    config_checks.refuse_faults(config_checks.check_config(config, path, config_checks.EXPORT))
     exporting.set_postprocessing(
         config,
         arguments.score_threshold,

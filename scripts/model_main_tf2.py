@@ -72,25 +72,17 @@ def parse_arguments():
     return arguments
 
 
-def read_checked_config(arguments, for_training):
+def read_checked_config(arguments, *purposes):
+    """The config, held to the rules of these purposes (of tfod.config_checks). Raises InputError with its faults."""
     from tfod import config_checks, pipeline_config, workers
 
     config = pipeline_config.read_config(arguments.pipeline_config_path)
-    faults = pipeline_config.find_faults(config, arguments.pipeline_config_path, for_training)
-    if for_training:
-        faults += config_checks.find_checkpoint_faults(config, arguments.pipeline_config_path)
-    if arguments.checkpoint_dir or arguments.eval_every_n:
-        from tfod import metric_sets  # what a training does without need not be imported
-
-        faults += metric_sets.find_faults(config.eval_config, arguments.pipeline_config_path)
     if arguments.num_train_steps:
         config.train_config.num_steps = arguments.num_train_steps
-    if for_training and not config.train_config.num_steps:
-        faults.append(f"{arguments.pipeline_config_path}: num_steps is not set; set it, or give --num_train_steps")
-    if for_training and not faults:
-        faults = workers.find_faults(arguments.num_workers)
-    if faults:
-        raise InputError(*faults)
+    resumes = find_latest_checkpoint(arguments.model_dir) is not None
+    found = config_checks.check_config(config, arguments.pipeline_config_path, *purposes, resumes=resumes)
+    alone = found.faults or config_checks.TRAINING not in purposes
+    config_checks.refuse_faults(found, *([] if alone else workers.find_faults(arguments.num_workers)))
     return config
 
 
@@ -105,7 +97,10 @@ def require_best_metric(arguments, config):
 
 
 def train(arguments):
-    config = read_checked_config(arguments, for_training=True)
+    from tfod import config_checks
+
+    purposes = [config_checks.TRAINING, config_checks.EVALUATION]
+    config = read_checked_config(arguments, *purposes[: 2 if arguments.eval_every_n else 1])
     if arguments.eval_every_n:
         require_best_metric(arguments, config)
     last = config.train_config.num_steps
@@ -170,8 +165,11 @@ def find_step(model_dir):
 def evaluate(arguments):
     if not arguments.watch:
         require_checkpoint(arguments.checkpoint_dir)
+    from tfod import config_checks
+
     on_train = arguments.eval_on_train_data
-    config = read_checked_config(arguments, for_training=on_train)
+    purpose = config_checks.TRAIN_DATA_EVALUATION if on_train else config_checks.EVALUATION
+    config = read_checked_config(arguments, purpose)
     from tfod import evaluation, metrics_files
 
     sample = arguments.sample_1_of_n_eval_on_train_examples if on_train else arguments.sample_1_of_n_eval_examples

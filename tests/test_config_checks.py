@@ -2,7 +2,18 @@ import pytest
 from checkpoint_files import write_checkpoint
 
 from tfod import pipeline_config
-from tfod.config_checks import check_config
+from tfod.config_checks import (
+    BOX_METRICS,
+    EVALUATION,
+    EXPORT,
+    EXPORT_EVALUATION,
+    TRAIN_DATA_EVALUATION,
+    TRAINING,
+    Findings,
+    check_config,
+    refuse_faults,
+)
+from tfod.console import InputError
 from tfod.tfrecord import make_example, write_records
 from tfod.voc import Box
 
@@ -11,7 +22,7 @@ model { %s { num_classes: 2
   feature_extractor { type: "%s" } image_resizer { fixed_shape_resizer { width: 320 height: 320 } } } }
 train_config { batch_size: 4 num_steps: 100
   optimizer { use_moving_average: false momentum_optimizer { learning_rate { cosine_decay_learning_rate {
-    learning_rate_base: 0.1 warmup_learning_rate: 0.01 total_steps: 100 warmup_steps: 10 } } } } }
+    learning_rate_base: 0.005 warmup_learning_rate: 0.001 total_steps: 100 warmup_steps: 10 } } } } }
 train_input_reader { label_map_path: "map" tf_record_input_reader { input_path: "train" } }
 eval_input_reader { label_map_path: "map" tf_record_input_reader { input_path: "train" } }
 eval_config { metrics_set: "coco_detection_metrics" }
@@ -26,7 +37,8 @@ KINDS = {
 
 @pytest.fixture
 def check(tmp_path, monkeypatch):
-    """check(kind, change=None): the faults of a good config after `change(config)`, as one text."""
+    """check(kind, change=None, *purposes): faults of a good config after `change(config)`, and with them the warnings,
+    each after "warning: ", as one text."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "map").write_text("item { id: 1 name: 'cat' } item { id: 2 name: 'dog' }")
     example = make_example("a.jpg", b"image", "jpeg", 9, 9, [Box("cat", 1, 1, 5, 5)], {"cat": 1})
@@ -37,7 +49,7 @@ def check(tmp_path, monkeypatch):
     write_checkpoint(tmp_path / "backbone/ckpt-0", {"feature_extractor/layer_with_weights-0/kernel": [3, 3, 3, 32]})
     write_checkpoint(tmp_path / "other/ckpt-0", {"generator/a": [3]})
 
-    def check(kind="ssd", change=None):
+    def check(kind="ssd", change=None, *purposes, **options):
         text = CONFIG % KINDS[kind]
         config = pipeline_config.text_format.Parse(text, pipeline_config.pipeline_pb2.TrainEvalPipelineConfig())
         if kind == "hourglass":
@@ -45,7 +57,8 @@ def check(tmp_path, monkeypatch):
             config.model.center_net.image_resizer.fixed_shape_resizer.height = 256
         if change:
             change(config)
-        return "\n".join(check_config(config, "p.config"))
+        found = check_config(config, "p.config", *(purposes or (TRAINING, EVALUATION)), **options)
+        return "\n".join([*found.faults, *(f"warning: {warning}" for warning in found.warnings)])
 
     return check
 
@@ -102,7 +115,12 @@ def test_checkpoints_that_fit_have_no_faults(check, kind, name, type_):
         ("ssd", "rcnn", "detection", "rcnn/ckpt-0 is of a Faster R-CNN, and the config's model is an SSD"),
         ("faster_rcnn", "center", "detection", "is of a CenterNet, and the config's model is a Faster R-CNN"),
         ("center_net", "detector", "full", "is of an SSD, and the config's model is a CenterNet"),
-        ("ssd", "detector", "everything", "fine_tune_checkpoint_type is 'everything'; make it one of"),
+        (
+            "ssd",
+            "detector",
+            "everything",
+            "fine_tune_checkpoint_type is 'everything'; make it one of except_class_head, detection,",
+        ),
         ("center_net", "center", "fine_tune", "is 'fine_tune', which is called detection now; make it detection"),
         ("hourglass", "backbone", "classification", "hourglass_52 takes no classification checkpoint"),
         ("ssd", "none", "detection", "fine_tune_checkpoint none/ckpt-0 is not there"),
@@ -146,7 +164,7 @@ def test_full_takes_a_model_of_as_many_classes(check, tmp_path):
 
 def test_broken_checkpoint_is_named(check, tmp_path):
     (tmp_path / "detector/ckpt-0.index").write_bytes(b"garbage")
-    assert "detector/ckpt-0.index: can't be read as a checkpoint's index" in check(
+    assert "p.config: detector/ckpt-0.index: can't be read as a checkpoint's index (" in check(
         "ssd", set_checkpoint("detector", "full")
     )
 
@@ -170,7 +188,7 @@ def test_photos_in_sizes_of_their_own_go_one_by_one_or_padded(check, padded, bat
         config.model.faster_rcnn.image_resizer.keep_aspect_ratio_resizer.pad_to_max_dimension = padded
         config.train_config.batch_size = batch
 
-    assert (check("faster_rcnn", change) == "") == good
+    assert ("leaves photos in sizes of their own" not in check("faster_rcnn", change)) == good
 
 
 RATE = "train_config.optimizer.momentum_optimizer.learning_rate.cosine_decay_learning_rate"
@@ -183,7 +201,10 @@ RATE = "train_config.optimizer.momentum_optimizer.learning_rate.cosine_decay_lea
             set_field("model.ssd.num_classes", 90),
             "p.config: num_classes is 90, and the highest id of map is 2; make it 2",
         ),
-        (set_field(f"{RATE}.total_steps", 500), "p.config: the schedule has 500 total_steps and the training 100"),
+        (
+            set_field(f"{RATE}.total_steps", 500),
+            "warning: p.config: the schedule has 500 total_steps and the training 100",
+        ),
         (set_field("train_config.batch_size", 6), "p.config: batch_size is 6 and there are 5 images to train on"),
         (
             set_field("model.ssd.image_resizer.fixed_shape_resizer.width", 20),
@@ -195,14 +216,14 @@ RATE = "train_config.optimizer.momentum_optimizer.learning_rate.cosine_decay_lea
         ),
         (set_field("model.ssd.image_resizer.identity_resizer", None), "identity_resizer leaves photos in sizes of"),
         (set_field("eval_config.use_moving_averages", True), "p.config: eval_config.use_moving_averages is true, and"),
-        (lambda c: c.eval_config.metrics_set.append("coco"), "p.config: metrics_set coco is not known"),
+        (lambda c: c.eval_config.metrics_set.append("coco"), "p.config: metrics_set coco is not measured here"),
         (
             lambda c: c.train_config.freeze_variables.append("^backbone/"),
             "p.config: the backbone is frozen, and there is no",
         ),
         (
             lambda c: c.train_config.freeze_variables.append("("),
-            "p.config: freeze_variables '(' is no regular expression",
+            "p.config: freeze_variables '(' is not a regular expression",
         ),
         (
             lambda c: c.train_config.data_augmentation_options.add().drop_label_probabilistically.__setattr__(
@@ -215,7 +236,10 @@ RATE = "train_config.optimizer.momentum_optimizer.learning_rate.cosine_decay_lea
             "p.config: remap_labels names the class 8, and there are 2",
         ),
         (set_field("train_input_reader.label_map_path", "PATH_TO_BE_CONFIGURED"), "is still PATH_TO_BE_CONFIGURED"),
-        (set_field("train_input_reader.label_map_path", "none"), "p.config: none (relative to"),
+        (
+            set_field("train_input_reader.label_map_path", "none"),
+            "p.config: train_input_reader.label_map_path none (relative to",
+        ),
         (lambda c: c.train_config.optimizer.Clear(), "p.config: train_config has no optimizer"),
         (lambda c: c.model.Clear(), "p.config: has no model"),
         (set_field("model.experimental_model.name", "x"), "p.config: experimental_model is not known here"),
@@ -265,4 +289,147 @@ def test_center_net_tasks_are_held_to_the_classes(check, tmp_path):
     assert "allowed_masked_classes_ids has 3, and there are 2 classes" in text
     assert "keypoint_class_name 'person' is not in map; add it there" in text
     path = "gone"
-    assert "keypoint_label_map_path gone is not there; name a label map with keypoints" in check("center_net", change)
+    said = check("center_net", change)
+    assert "keypoint_label_map_path gone (relative to" in said
+    assert ") is not there; name a label map with keypoints" in said
+    path = "PATH_TO_BE_CONFIGURED"
+    assert "keypoint_label_map_path is still PATH_TO_BE_CONFIGURED" in check("center_net", change, EXPORT)
+
+
+ALL = {TRAINING, EVALUATION, TRAIN_DATA_EVALUATION, EXPORT, EXPORT_EVALUATION}
+MODEL = ALL - {EXPORT_EVALUATION}  # those that build the model
+
+
+def remove_eval_reader(config):
+    del config.eval_input_reader[:]
+
+
+@pytest.mark.parametrize(
+    ("change", "purposes"),
+    [
+        (lambda c: c.model.Clear(), MODEL),
+        (set_field("model.ssd.feature_extractor.type", "ssd_mobilenet_v2"), MODEL),
+        (set_field("model.ssd.image_resizer.fixed_shape_resizer.width", 20), MODEL),
+        (set_field("model.ssd.num_classes", 1), MODEL),
+        (set_field("model.ssd.num_classes", 90), {TRAINING}),  # a model that was trained so is worth measuring
+        (set_field("train_input_reader.label_map_path", "gone"), {TRAINING, TRAIN_DATA_EVALUATION}),
+        (lambda c: c.train_input_reader.Clear(), {TRAINING, TRAIN_DATA_EVALUATION}),
+        (remove_eval_reader, {EVALUATION, EXPORT_EVALUATION}),
+        (lambda c: c.eval_config.metrics_set.append("coco_mask_metrics"), ALL - {TRAINING, EXPORT}),
+        (set_field("train_config.batch_size", 6), {TRAINING}),
+        (set_field("train_config.batch_size", 0), {TRAINING}),
+        (set_field("train_config.num_steps", 0), {TRAINING}),
+        (set_field("train_config.fine_tune_checkpoint", "gone/ckpt-0"), {TRAINING}),
+        (set_field("train_config.fine_tune_checkpoint", "PATH_TO_BE_CONFIGURED"), {TRAINING}),
+        (set_field("eval_config.use_moving_averages", True), {TRAINING}),
+        (lambda c: c.train_config.optimizer.Clear(), {TRAINING}),
+        (set_field(f"{RATE}.total_steps", 500), set()),
+    ],
+)
+def test_a_fault_is_one_only_for_what_it_stops(check, change, purposes):
+    for purpose in ALL:
+        faults = [line for line in check("ssd", change, purpose).splitlines() if not line.startswith("warning: ")]
+        assert bool(faults) == (purpose in purposes), purpose
+
+
+def test_training_is_told_what_its_evaluation_would_refuse(check, tmp_path):
+    def change(config):
+        config.eval_input_reader[0].tf_record_input_reader.input_path[:] = ["test"]
+        config.eval_config.metrics_set.append("mine")
+
+    first, second = check("ssd", change, TRAINING).splitlines()
+    assert first.startswith("warning: p.config: eval_input_reader.input_path test (relative to ")
+    assert first.endswith("is not there; `make tfrecord` makes the records (evaluation needs that)")
+    assert "warning: p.config: metrics_set mine is not measured here, only metrics of boxes are" in second
+    assert len(check("ssd", change, TRAINING, EVALUATION).splitlines()) == 2
+    assert "warning" not in check("ssd", change, TRAINING, EVALUATION)
+    (tmp_path / "map").unlink()
+    assert len(check("ssd", None, TRAINING).splitlines()) == 1  # what stops the training is not said twice
+
+
+def test_training_that_goes_on_needs_no_fine_tune_checkpoint(check):
+    assert check("ssd", set_checkpoint("gone", "detection"), TRAINING, resumes=True) == ""
+
+
+def test_images_from_elsewhere_need_no_records_of_the_config(check):
+    assert check("ssd", remove_eval_reader, EVALUATION, own_data=True) == ""
+
+
+def test_weights_are_taken_where_there_are_no_averages_of_them(check):
+    for purpose in (EVALUATION, EXPORT):
+        said = check("ssd", set_field("eval_config.use_moving_averages", True), purpose)
+        assert said.startswith("warning: p.config: eval_config.use_moving_averages is true")
+        assert said.endswith("there are none; the weights themselves are taken")
+    assert check("ssd", set_field("eval_config.use_moving_averages", True), EXPORT_EVALUATION) == ""
+
+
+def test_label_map_of_other_classes_than_the_model_was_trained_on(check):
+    said = check("ssd", set_field("model.ssd.num_classes", 1), EXPORT)
+    what = "num_classes is 1, and the highest id of map is 2"
+    assert said == f"p.config: {what}; name the label map that the model was trained with, or train again"
+    said = check("ssd", set_field("model.ssd.num_classes", 3), EVALUATION)
+    assert said.endswith("num_classes is 3, and the highest id of map is 2; the classes above it have no names")
+
+
+def set_rate(rate, batch, optimizer="momentum_optimizer"):
+    def change(config):
+        train = config.train_config
+        train.batch_size = batch
+        train.optimizer.Clear()
+        constant = getattr(train.optimizer, optimizer).learning_rate.constant_learning_rate
+        constant.learning_rate = rate
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("kind", "rate", "batch", "optimizer", "divisor"),
+    [
+        ("ssd", 0.8, 4, "momentum_optimizer", "128"),  # the zoo: 0.8 and 512 images
+        ("ssd", 0.8, 512, "momentum_optimizer", None),
+        ("ssd", 0.8 / 512 * 4 * 4, 4, "momentum_optimizer", None),  # four times as much is let be
+        ("ssd", 0.8, 4, "adam_optimizer", None),  # nothing to compare with
+        ("faster_rcnn", 0.04, 1, "momentum_optimizer", "64"),  # the zoo: 0.04 and 64
+        ("faster_rcnn", 0.04, 16, "momentum_optimizer", None),
+        ("hourglass", 0.001, 128, "adam_optimizer", None),
+        ("hourglass", 0.001, 2, "adam_optimizer", "8"),  # the root of 64
+    ],
+)
+def test_learning_rate_of_a_far_larger_batch_is_warned_of(check, kind, rate, batch, optimizer, divisor):
+    said = check(kind, set_rate(rate, batch, optimizer), TRAINING, images=1000)
+    if divisor is None:
+        assert said == ""
+    else:
+        assert f"warning: p.config: the learning rate {rate:g} is too high for batch_size {batch}, and" in said
+        assert f"; divide the rates by {divisor}, as `make config` does with the zoo's own config" in said
+
+
+def test_checkpoint_of_tensorflow_1_is_named(check, tmp_path):
+    import tensorflow as tf
+
+    prefix = str(tmp_path / "detector/ckpt-0")
+    tf.raw_ops.SaveV2(prefix=prefix, tensor_names=["FeatureExtractor/a"], shape_and_slices=[""], tensors=[tf.zeros(3)])
+    said = check("ssd", set_checkpoint("detector", "detection"))
+    assert "detector/ckpt-0 is a checkpoint of TensorFlow 1, which no model of TensorFlow 2 can start from" in said
+
+
+def test_broken_config_beside_a_checkpoint_changes_nothing(check, tmp_path):
+    (tmp_path / "detector/pipeline.config").write_text("model {")
+    assert check("ssd", set_checkpoint("detector", "detection")) == ""
+
+
+def test_warnings_are_said_and_faults_raised(capsys):
+    refuse_faults(Findings([], ["p: is unwise"]))
+    with pytest.raises(InputError) as error:
+        refuse_faults(Findings(["p: is wrong"], ["p: is odd"]), "q: is wrong, too")
+    assert error.value.faults == ("p: is wrong", "q: is wrong, too")
+    assert capsys.readouterr().err == "warning: p: is unwise\nwarning: p: is odd\n"
+
+
+def test_metrics_of_boxes_are_all_that_upstream_has():
+    from object_detection import eval_util
+
+    others = ("mask", "segmentation", "keypoint", "panoptic")
+    assert sorted(BOX_METRICS) == sorted(
+        name for name in eval_util.EVAL_METRICS_CLASS_DICT if not any(word in name for word in others)
+    )

@@ -1,10 +1,13 @@
 import re
+import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from checkpoint_files import write_checkpoint
 
+from configure_pipeline import find_start
 from tfod import augmentation, config_checks, pipeline_config, schedules
 from tfod.tfrecord import make_example, write_records
 from tfod.voc import Box
@@ -46,7 +49,7 @@ def test_every_base_config_is_fitted_to_the_data(configure, tmp_path, monkeypatc
     code, output, _ = configure("--num_steps", 90, "--batch_size", 4, "--input_size", 256, base=base)
     assert code == 0
     assert pipeline_config.get_input_scale(read_config(tmp_path), 512, 512) == (0.5, 0.5)
-    assert "2 classes, 90 steps of 4 images, anew" in output
+    assert "2 classes, 90 steps of 4 images, from scratch" in output
     config = pipeline_config.read_config(tmp_path / "models/m/pipeline.config")
     model, made = pipeline_config.get_model(config), pipeline_config.read_config(base).train_config
     assert model.num_classes == 2
@@ -55,7 +58,7 @@ def test_every_base_config_is_fitted_to_the_data(configure, tmp_path, monkeypatc
     assert schedule.total_steps == 90
     assert 9 <= schedule.warmup_steps <= 45
     assert schedule.learning_rate_base == pytest.approx(former.learning_rate_base * 4 / made.batch_size)
-    assert config_checks.check_config(config, "p", images=8) == []
+    assert config_checks.check_config(config, "p", "training", "evaluation", images=8) == ([], [])
     assert config.eval_config.metrics_set == ["coco_detection_metrics"]
     assert list(config.train_input_reader.tf_record_input_reader.input_path) == ["annotations/train.record"]
     assert list(config.eval_input_reader[0].tf_record_input_reader.input_path) == ["annotations/test.record"]
@@ -84,6 +87,49 @@ def test_pretrained_model_gives_its_config_and_its_checkpoint(configure, tmp_pat
     assert not train.use_bfloat16
     assert not train.sync_replicas
     assert train.replicas_to_aggregate == 1
+
+
+def make_base_with_checkpoint(path, checkpoint, kind="full"):
+    config = pipeline_config.read_config(BASE)
+    config.train_config.fine_tune_checkpoint, config.train_config.fine_tune_checkpoint_type = checkpoint, kind
+    pipeline_config.write_config(path, config)
+
+
+def test_a_bases_own_checkpoint_and_its_type_are_kept(configure, tmp_path):
+    write_checkpoint(tmp_path / "own/ckpt-3", {"model/_box_predictor/b": [3]})
+    make_base_with_checkpoint(tmp_path / "base.config", "own/ckpt-3")
+    code, output, said = configure(base="base.config")
+    assert (code, said) == (0, "")
+    assert output.endswith("8 images, from own/ckpt-3 (full)\n")
+    train = read_config(tmp_path).train_config
+    assert (train.fine_tune_checkpoint, train.fine_tune_checkpoint_type) == ("own/ckpt-3", "full")
+    base = pipeline_config.read_config(tmp_path / "base.config")
+    asked = SimpleNamespace(base="base.config", fine_tune_checkpoint="other-1", fine_tune_checkpoint_type="detection")
+    assert find_start("base.config", base, asked) == ("other-1", "detection")  # what is asked for comes first
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "what"),
+    [
+        ("own", "fine_tune_checkpoint own is not there (no own.index, seen from "),
+        ("own/ckpt-4", "; did you mean own/ckpt-3?"),
+        ("PATH_TO_BE_CONFIGURED/ckpt-0", "train_config.fine_tune_checkpoint is still PATH_TO_BE_CONFIGURED"),
+        ("gs://bucket/ckpt-0", "fine_tune_checkpoint gs://bucket/ckpt-0 is an address, and only files of this machine"),
+    ],
+)
+def test_a_bases_own_checkpoint_that_is_not_there_is_warned_of(configure, tmp_path, checkpoint, what):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/ckpt-3.index").touch()
+    make_base_with_checkpoint(tmp_path / "base.config", checkpoint)
+    code, output, said = configure(base="base.config")
+    first, second = said.splitlines()
+    assert first.startswith("warning: base.config: ")
+    assert what in first
+    assert second.startswith("warning: so the training starts FROM SCRATCH, with new weights; --fine_tune_checkpoint")
+    assert code == 0
+    assert output.endswith("8 images, from scratch\n")
+    train = read_config(tmp_path).train_config
+    assert (train.fine_tune_checkpoint, train.fine_tune_checkpoint_type) == ("", "")
 
 
 def test_second_run_does_nothing_and_says_so(configure, tmp_path):
@@ -146,6 +192,7 @@ def test_faults_are_named_and_nothing_is_written(configure, tmp_path):
 
 def test_model_folder_without_checkpoint_is_named(configure, tmp_path):
     (tmp_path / "empty").mkdir()
+    shutil.copy(BASE, tmp_path / "empty/pipeline.config")
     code, _, said = configure(base="empty")
     assert code == 1
     assert "empty/checkpoint: holds no ckpt-*.index; download the model anew" in said
@@ -301,6 +348,7 @@ def test_config_is_made_without_tensorflow(configure, monkeypatch):
 def test_makes_variables_become_the_scripts_options(tmp_path):
     """make -n says what it would run."""
     variables = ["INPUT_SIZE=640x480", "AUGMENT=strong", "FREEZE=backbone", "EMA=0.99", "METRICS=pascal"]
+    variables.append(f"SHA256={'0' * 64}")
     variables.append("SET=train_config.gradient_clipping_by_norm=10 eval_config.batch_size=4")
     command = ["make", "-n", "-C", str(ROOT), "config", f"WORKSPACE={tmp_path}", *variables]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -312,17 +360,19 @@ def test_makes_variables_become_the_scripts_options(tmp_path):
         "--metrics pascal",
         '--set "train_config.gradient_clipping_by_norm=10"',
         '--set "eval_config.batch_size=4"',
+        f'--sha256 "{"0" * 64}"',
     ):
         assert words in said
     said = subprocess.run(command[:6], capture_output=True, text=True, check=True).stdout
     assert "configure_pipeline.py" in said
-    for name in ("--input_size", "--augment", "--freeze", "--ema", "--metrics", "--set"):
+    for name in ("--input_size", "--augment", "--freeze", "--ema", "--metrics", "--set", "--sha256"):
         assert name not in said
 
 
 def test_tasks_that_the_records_have_nothing_for_are_taken_out_and_named(configure, tmp_path):
     text = pipeline_config.text_format.MessageToString(pipeline_config.read_config(BASE))
-    model = """faster_rcnn { number_of_stages: 3 image_resizer { fixed_shape_resizer { width: 320 height: 320 } }
+    model = """faster_rcnn { number_of_stages: 3 feature_extractor { type: "faster_rcnn_resnet50_keras" }
+      image_resizer { fixed_shape_resizer { width: 320 height: 320 } }
       second_stage_box_predictor { mask_rcnn_box_predictor { predict_instance_masks: true } } } }\n"""
     (tmp_path / "mask.config").write_text("model { " + model + text[text.index("train_config") :])
     code, output, said = configure(base="mask.config")
@@ -330,6 +380,26 @@ def test_tasks_that_the_records_have_nothing_for_are_taken_out_and_named(configu
     assert "mask.config: predict_instance_masks is taken out: the records have boxes, and nothing for that" in said
     assert "  model.faster_rcnn.number_of_stages: 3 -> 2" in output.splitlines()
     assert read_config(tmp_path).model.faster_rcnn.num_classes == 2
+
+
+def test_base_for_tensorflow_1_is_named(configure, tmp_path):
+    text = pipeline_config.text_format.MessageToString(pipeline_config.read_config(BASE))
+    (tmp_path / "old.config").write_text(text.replace("ssd_mobilenet_v2_fpn_keras", "ssd_mobilenet_v2_fpn"))
+    code, _, said = configure(base="old.config")
+    assert code == 1
+    assert "ssd_mobilenet_v2_fpn is TensorFlow 1's; write ssd_mobilenet_v2_fpn_keras" in said
+    assert not (tmp_path / "models").exists()
+
+
+def test_warnings_of_a_config_are_counted(configure, call, tmp_path):
+    configure()
+    path = tmp_path / "models/m/pipeline.config"
+    path.write_text(path.read_text().replace("total_steps: 2000", "total_steps: 50000"))
+    done = call("configure_pipeline.py", "--check", "models/m/pipeline.config", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout == "models/m/pipeline.config: nothing wrong, and 1 warning above\n"
+    assert "warning: models/m/pipeline.config: the schedule has 50000 total_steps and the training 2000" in done.stderr
+    assert "the schedule has 50000 total_steps" in configure()[2]  # the edited file is kept, and checked, too
 
 
 def test_base_without_a_model_is_named(configure, tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from https_site import make_environment, serve_https
 
-from download_model import check_sums
+from download_model import check_sums, find_source
 from tfod.console import InputError
 from tfod.zoo import MODELS
 
@@ -100,6 +100,10 @@ def test_a_model_that_is_there_is_left_alone(site, tmp_path):
     done = download(tmp_path, NAME, "--sha256", "0" * 64)
     assert done.returncode == 1
     assert f"not {'0' * 64}" in done.stderr
+    (tmp_path / "models/SHA256SUMS").unlink()
+    done = download(tmp_path, NAME, "--sha256", "0" * 64)
+    assert done.returncode == 0
+    assert f"warning: models/{NAME}: the sha256 of the file it came from was not noted; delete it" in done.stderr
 
 
 def test_a_folder_that_is_no_model_is_neither_used_nor_replaced(site, tmp_path):
@@ -214,6 +218,21 @@ def test_a_mirror_that_is_none_is_a_wrong_call(tmp_path, mirror):
     done = download(tmp_path, NAME, "--mirror", mirror)
     assert (done.returncode, done.stdout) == (2, "")
     assert f"--mirror {mirror!r} is not an https address" in done.stderr
+
+
+@pytest.mark.parametrize("start", ["http://", "HTTP://"])
+def test_the_zoos_own_host_is_asked_by_https(capsys, start):
+    path = f"/models/object_detection/tf2/20200711/{NAME}.tar.gz"
+    found = find_source(f"{start}download.tensorflow.org{path}")
+    address = f"https://download.tensorflow.org{path}"
+    assert found == (NAME, address, None)
+    assert capsys.readouterr().err == f"download.tensorflow.org answers https, too: taking {address}\n"
+
+
+@pytest.mark.parametrize("host", ["download.tensorflow.org.example.com", "example.com/download.tensorflow.org"])
+def test_other_hosts_are_not_asked_by_https_without_being_told(host):
+    with pytest.raises(InputError, match="is not an https address; use one"):
+        find_source(f"http://{host}/{NAME}.tar.gz")
 
 
 def test_404_ends_at_once(site, tmp_path):

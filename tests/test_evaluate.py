@@ -157,6 +157,18 @@ def test_mistakes_are_named(evaluate, photos):
     assert "images/1.jpg: " in evaluate(*ONNX, "-i", "images")[2]
 
 
+def test_config_beside_an_export_is_not_one_to_train_with(evaluate, photos):
+    config = photos / "pipeline.config"
+    config.write_text('model { ssd { num_classes: 7 feature_extractor { type: "ssd_mobilenet_v2" } } }')
+    assert evaluate(*ONNX, "-i", "images")[0] == 0
+    config.write_text('eval_config { metrics_set: "coco_mask_metrics" }')
+    code, _, said = evaluate("-m", "model.onnx", "--records", "gone")
+    assert code == 1
+    assert "error: pipeline.config: metrics_set coco_mask_metrics is not measured here, only metrics of boxes" in said
+    assert "error: gone: is not there" in said
+    assert "error: pipeline.config: has no eval_input_reader; name the test records there" in evaluate(*ONNX)[2]
+
+
 def test_wrong_calls_end_with_2_at_once(evaluate, photos):
     for words, message in [
         ([], "-m/--model"),

@@ -15,6 +15,9 @@ from tfod.console import InputError
 
 MODEL = ["--pipeline_config_path=models/my_model/pipeline.config", "--trained_checkpoint_dir=models/my_model"]
 
+MODEL_FIELDS = """num_classes: 1 feature_extractor { type: "%s" }
+    image_resizer { fixed_shape_resizer { width: 128 height: 128 } }"""
+
 
 @pytest.fixture
 def export(call, tmp_path):
@@ -33,7 +36,7 @@ def model(tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m/ckpt-1.index").touch()
     (tmp_path / "m/checkpoint").write_text('model_checkpoint_path: "ckpt-1"\n')
-    (tmp_path / "m/pipeline.config").write_text("model { ssd { num_classes: 1 } }")
+    (tmp_path / "m/pipeline.config").write_text(f"model {{ ssd {{ {MODEL_FIELDS % 'ssd_mobilenet_v2_keras'} }} }}")
     return tmp_path / "m"
 
 
@@ -65,6 +68,22 @@ def test_config_without_model_is_named(export, model):
     code, said = export()
     assert code == 1
     assert "m/pipeline.config: has no model" in said
+
+
+def test_config_is_held_to_the_rules_of_an_export_alone(export, model, tmp_path):
+    config = model / "pipeline.config"
+    (tmp_path / "map").write_text("item { id: 1 name: 'cat' } item { id: 2 name: 'dog' }")
+    config.write_text(
+        config.read_text().replace("_keras", "").replace("width: 128", "width: 20")
+        + 'train_config { batch_size: 0 fine_tune_checkpoint: "gone" }'
+        + 'train_input_reader { label_map_path: "map" tf_record_input_reader { input_path: "gone" } }'
+    )
+    code, said = export()
+    assert code == 1
+    assert "m/pipeline.config: feature_extractor's type ssd_mobilenet_v2 is TensorFlow 1's; write ssd_mobilenet" in said
+    assert "m/pipeline.config: image_resizer's width is 20; this model needs 33 or more" in said
+    assert "m/pipeline.config: num_classes is 1, and the highest id of map is 2; name the label map that the" in said
+    assert "3 errors" in said
 
 
 @pytest.mark.parametrize(
@@ -118,7 +137,7 @@ def test_checkpoint_that_is_not_there_is_named(export, model):
 
 
 def test_centernet_has_no_suppression_to_set(export, model):
-    (model / "pipeline.config").write_text("model { center_net { num_classes: 1 } }")
+    (model / "pipeline.config").write_text(f"model {{ center_net {{ {MODEL_FIELDS % 'mobilenet_v2_fpn'} }} }}")
     code, said = export("--iou_threshold=0.5")
     assert code == 1
     assert "center_net has no such step" in said

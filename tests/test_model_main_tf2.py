@@ -66,27 +66,19 @@ def test_config_without_steps_is_named(main, tmp_path):
     (tmp_path / "p").write_text("model { ssd { } } train_config { optimizer { adam_optimizer { } } batch_size: 1 }")
     code, said = main(*MODEL)
     assert code == 1
-    assert "p: num_steps is not set; set it, or give --num_train_steps" in said
+    assert "p: num_steps is not set; set it to the steps to train, or give --num_train_steps" in said
     assert "p: has no eval_input_reader" in said
 
 
-@pytest.mark.parametrize(
-    ("holds", "kind", "message"),
-    [
-        ("model/_box_predictor/b", "classification", "is a detector's; make the type detection"),
-        ("feature_extractor/a", "detection", "is a classification model's; make the type classification"),
-        ("feature_extractor/a", "full", "is a classification model's; make the type classification"),
-        ("model/_box_predictor/b", "fine_tune", "is 'fine_tune', which is called detection now; make it detection"),
-        ("model/_first_stage_box_predictor/b", "detection", "is of a Faster R-CNN, and the config's model is an SSD"),
-    ],
-)
-def test_a_checkpoint_that_can_not_fit_is_refused_before_anything_is_built(main, tmp_path, holds, kind, message):
-    write_checkpoint(tmp_path / "start-1", {holds: [3]})
-    (tmp_path / "p").write_text(f"""model {{ ssd {{ num_classes: 1 }} }} train_config {{ batch_size: 1 num_steps: 9
-        fine_tune_checkpoint: "start-1" fine_tune_checkpoint_type: "{kind}" optimizer {{ adam_optimizer {{ }} }} }}""")
+def test_a_checkpoint_that_can_not_fit_is_refused_before_anything_is_built(main, config, tmp_path):
+    write_checkpoint(tmp_path / "start-1", {"model/_box_predictor/b": [3]})
+    start = 'train_config { fine_tune_checkpoint: "start-1" fine_tune_checkpoint_type: "classification"'
+    config.write_text(config.read_text().replace("train_config {", start))
     code, said = main(*MODEL)
     assert code == 1
-    assert message in said
+    assert said == (
+        "error: p: fine_tune_checkpoint_type is classification, and start-1 is a detector's; make the type detection\n"
+    )
 
 
 @pytest.fixture
@@ -95,10 +87,52 @@ def config(tmp_path):
     write_label_map(tmp_path / "map.pbtxt", {"cat": 1})
     write_records(tmp_path / "t.record", [make_example("a.png", b"a photo", "png", 96, 64, [], {})])
     reader = 'label_map_path: "map.pbtxt" tf_record_input_reader { input_path: "t.record" }'
-    train = "batch_size: 1 num_steps: 9 optimizer { adam_optimizer { } }"
-    text = f"model {{ ssd {{ num_classes: 1 }} }} train_config {{ {train} }}"
-    (tmp_path / "p").write_text(f"{text} train_input_reader {{ {reader} }} eval_input_reader {{ {reader} }}")
+    text = """model { ssd { num_classes: 1 feature_extractor { type: "ssd_mobilenet_v2_keras" }
+        image_resizer { fixed_shape_resizer { width: 96 height: 96 } } } }
+        train_config { batch_size: 1 num_steps: 9
+        optimizer { adam_optimizer { learning_rate { constant_learning_rate { learning_rate: 0.001 } } } } }"""
+    (tmp_path / "p").write_text(f"{text}\ntrain_input_reader {{ {reader} }} eval_input_reader {{ {reader} }}")
     return tmp_path / "p"
+
+
+def test_the_tutorials_command_finds_what_make_config_finds(main, call, config, tmp_path):
+    """On a config with faults and warnings of each kind."""
+    config.write_text(
+        config.read_text()
+        .replace("num_classes: 1", "num_classes: 90")
+        .replace("ssd_mobilenet_v2_keras", "ssd_mobilenet_v3_small")
+        .replace("width: 96", "width: 9")
+        .replace("batch_size: 1", "batch_size: 2")
+        .replace("optimizer { adam", "optimizer { use_moving_average: false adam")
+        .replace("constant_learning_rate { ", "manual_step_learning_rate { schedule { step: 9 } initial_")
+        + ' eval_config { use_moving_averages: true metrics_set: "coco_mask_metrics" }'
+    )
+    code, said = main(*MODEL, "--eval_every_n=4")
+    checked = call("configure_pipeline.py", "--check", "p", cwd=tmp_path)
+    assert (code, said) == (checked.returncode, checked.stderr)
+    for text in (
+        "warning: p: the schedule has a step at 9 and the training ends at 9",
+        "error: p: num_classes is 90, and the highest id of map.pbtxt is 1; make it 1",
+        "error: p: feature_extractor's type ssd_mobilenet_v3_small is TensorFlow 1's, and there is none like it",
+        "error: p: image_resizer's width is 9; this model needs 33 or more",
+        "error: p: batch_size is 2 and there is 1 image to train on",
+        "error: p: eval_config.use_moving_averages is true, and",
+        "error: p: metrics_set coco_mask_metrics is not measured here",
+    ):
+        assert text in said
+
+
+def test_evaluation_is_not_stopped_by_what_only_stops_a_training(main, config):
+    text = config.read_text().replace("num_steps: 9", "num_steps: 0").replace("batch_size: 1", "batch_size: 0")
+    config.write_text(
+        text.replace('train_input_reader { label_map_path: "map', 'train_input_reader { label_map_path: "no')
+    )
+    code, said = main(*MODEL, "--checkpoint_dir=m", "--watch", "--eval_timeout=1")
+    assert (code, said) == (1, "error: m: no checkpoint came in 1 s; train first\n")
+    code, said = main(*MODEL, "--checkpoint_dir=m", "--watch", "--eval_on_train_data")
+    assert code == 1
+    assert "train_input_reader.label_map_path no.pbtxt (relative to " in said
+    assert len(said.splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", ["mAP", "PascalBoxes_Precision/mAP@0.5IOU"])
@@ -121,9 +155,3 @@ def test_metrics_sets_that_can_not_be_measured_are_refused_at_once(main, config,
     assert code == 1
     assert "p: metrics_set coco_mask_metrics is not measured here" in said
     assert count_seconds() - began < 1  # TensorFlow alone takes three
-
-
-def test_checkpoints_are_not_watched_for_longer_than_they_may_take(main, config):
-    code, said = main(*MODEL, "--checkpoint_dir=m", "--watch", "--eval_timeout=1")
-    assert code == 1
-    assert "m: no checkpoint came in 1 s; train first" in said

@@ -65,39 +65,30 @@ def test_scaling_there_and_back_changes_nothing(write):
     assert str(config) == str(former)
 
 
-def test_faults_are_found_all_at_once(write, tmp_path):
-    config = write(checkpoint="pre_trained_models/x/checkpoint/ckpt-0")
-    config.eval_input_reader[0].label_map_path = "PATH_TO_BE_CONFIGURED/label_map.txt"
-    config.train_config.batch_size = 0
-    (tmp_path / "test").touch()
-    text = "\n".join(pipeline_config.find_faults(config, "p"))
-    assert "p: eval_input_reader.label_map_path is still PATH_TO_BE_CONFIGURED" in text
-    assert "p: map (relative to" in text
-    assert "p: train-? (relative to" in text
-    assert "p: fine_tune_checkpoint pre_trained_models/x/checkpoint/ckpt-0 is not there" in text
-    assert "p: batch_size is 0" in text
-    assert "p: test " not in text
-
-
-def test_sharded_records_count_as_there(write, tmp_path):
-    config = write()
-    for name in ("map", "test", "train-1", "train-2"):
-        (tmp_path / name).touch()
-    assert pipeline_config.find_faults(config, "p") == []
-
-
-def test_evaluation_needs_no_training_records(write, tmp_path):
-    config = write(checkpoint="gone/ckpt-0")
-    for name in ("map", "test"):
-        (tmp_path / name).touch()
-    assert pipeline_config.find_faults(config, "p", for_training=False) == []
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("model { sdd { } }", "is no pipeline.config: .*sdd"),
-        ("model {", "is no pipeline.config"),
+        ("model { sdd { } }", "pipeline.config: line 1: DetectionModel has no field sdd; did you mean ssd\\?"),
+        ("train_config {\n xyzzy: 3 }", "line 2: TrainConfig has no field xyzzy; it has add_regularization_loss, "),
+        ("model {", 'is not a pipeline.config: line 1: Expected "}".; correct it, or make it again'),
+        (
+            "train_config { batch_size: 3\n batch_size: 4 }",
+            "line 2: batch_size of TrainConfig is there already, further up; leave out one of the two",
+        ),
+        (
+            "model { ssd { } }\n\nmodel { ssd { num_classes: 3 } }",
+            "line 3: model is there already, further up; leave out one of the two",
+        ),
+        (
+            "train_config { optimizer { adam_optimizer {}\n momentum_optimizer {} } }",
+            "line 2: momentum_optimizer can't stand beside adam_optimizer, which is further up; leave out one of the",
+        ),
+        (
+            'train_config {\n  fine_tune_checkpoint: "C:\\Users\\me\\ckpt-0"\n}',
+            "line 2: a backslash begins an escape in a config, and paths take slashes; write "
+            'fine_tune_checkpoint: "/mnt/c/Users/me/ckpt-0"',
+        ),
+        ('train_config {\n  fine_tune_checkpoint: "a\\"\n}', 'take slashes; write fine_tune_checkpoint: "a/"'),
         (None, "No such file or directory; `make config`"),
     ],
 )
@@ -107,6 +98,21 @@ def test_unreadable_configs_are_named(tmp_path, text, message):
         path.write_text(text)
     with pytest.raises(InputError, match=message):
         pipeline_config.read_config(path)
+
+
+def test_text_that_is_not_utf_8_is_named(tmp_path):
+    path = tmp_path / "pipeline.config"
+    path.write_bytes("model { }".encode("utf-16"))
+    with pytest.raises(InputError, match="pipeline.config: is not in UTF-8; save it in that encoding"):
+        pipeline_config.read_config(path)
+
+
+def test_byte_order_mark_changes_nothing(write, tmp_path):
+    config = write()
+    path = tmp_path / "pipeline.config"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert pipeline_config.read_config(path) == config
 
 
 def test_wrong_override_is_named(write, tmp_path):

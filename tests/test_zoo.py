@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tfod.zoo import MODELS, describe_tflite, get_address
+from tfod.zoo import MODELS, describe_tflite, find_kin, get_address
 
 
 def test_every_model_has_its_facts():
@@ -68,3 +68,20 @@ def test_who_can_be_a_tflite_file():
         ("Mask R-CNN", "no"),
         ("ExtremeNet", "no"),
     }
+
+
+@pytest.mark.parametrize(
+    ("family", "extractor", "names"),
+    [
+        ("ssd", "ssd_mobilenet_v2_fpn_keras", ["ssd_mobilenet_v2_fpnlite_320x320", "ssd_mobilenet_v2_fpnlite_640x640"]),
+        ("ssd", "ssd_resnet152_v1_fpn_keras", ["ssd_resnet152_v1_fpn_1024x1024", "ssd_resnet152_v1_fpn_640x640"]),
+        ("ssd", "ssd_efficientnet-b3_bifpn_keras", ["efficientdet_d3"]),
+        ("ssd", "ssd_mobilenet_v1_keras", ["ssd_mobilenet_v1_fpn_640x640"]),
+        ("faster_rcnn", "faster_rcnn_resnet50_fpn_keras", []),
+        ("faster_rcnn", "", []),
+        ("center_net", "mobilenet_v2_fpn", ["centernet_mobilenetv2fpn_512x512", "centernet_mobilenetv2fpn_512x512"]),
+    ],
+)
+def test_kin_are_of_the_same_network(family, extractor, names):
+    assert sorted(model.name.partition("_coco17")[0] for model in find_kin(family, extractor)) == names
+    assert all(model.batch and model.learning_rate for model in find_kin(family, extractor))

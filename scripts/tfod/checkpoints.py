@@ -22,7 +22,7 @@ def find_latest_checkpoint(folder):
     whose files are gone does not count.
     """
     state = Path(folder) / "checkpoint"
-    if not state.exists():
+    if not state.is_file():  # a pretrained model has a folder of this name
         return None
     found = re.search(r'^model_checkpoint_path: "(.*)"', state.read_text(encoding="utf-8"), re.MULTILINE)
     if not found:

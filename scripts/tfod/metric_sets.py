@@ -16,19 +16,10 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 import numpy as np
 
 from tfod.coco_metrics import measure_coco
-from tfod.config_checks import METRICS_SETS
 from tfod.evaluated import Evaluated, Image, make_detections, make_truths
 from tfod.samples import Sample
 
 COCO = "coco_detection_metrics"
-WITHOUT_BOXES = ("mask", "segmentation", "keypoint", "panoptic")  # in the names of the sets that measure these
-
-
-def find_faults(eval_config, path):
-    """What of `eval_config` (eval_pb2.EvalConfig of the config `path`) can't be measured, as texts."""
-    known = sorted(name for name in METRICS_SETS if not any(word in name for word in WITHOUT_BOXES))
-    what = f"is not measured here, only metrics of boxes are; give one of {', '.join(known)}"
-    return [f"{path}: metrics_set {name} {what}" for name in eval_config.metrics_set if name not in known]
 
 
 def list_metrics(eval_config, names):
@@ -45,7 +36,7 @@ def measure_sets(eval_config, evaluated, samples, coco=None):
     """The metrics of an `Evaluated`, dict upstream's name -> float, -1 where there is nothing to measure.
 
     COCO's are always among them: `coco` is their CocoResult, if it is at hand. `samples` has the `Sample` of every
-    image. The sets are those that `find_faults` has nothing against.
+    image. The sets are of `config_checks.BOX_METRICS`.
     """
     coco = coco or measure_coco(evaluated)
     metrics = dict(coco.metrics)

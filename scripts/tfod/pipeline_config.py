@@ -4,7 +4,8 @@ Paths in a pipeline.config are relative to the folder that a command runs in, as
 project that is the workspace.
 """
 
-import glob
+import difflib
+import re
 from pathlib import Path
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
@@ -33,17 +34,43 @@ RATE_FIELDS = {
 def read_config(path, override=""):
     """The TrainEvalPipelineConfig in the text file `path`, with the text proto `override` merged in."""
     config = pipeline_pb2.TrainEvalPipelineConfig()
+    text = ""
     try:
-        text_format.Parse(Path(path).read_text(encoding="utf-8"), config)
+        text = Path(path).read_bytes().decode("utf-8-sig")  # with or without the mark that Notepad puts there
+        text_format.Parse(text, config)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; `make config` makes a pipeline.config") from error
-    except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is no pipeline.config: {error}; correct it, or make it anew") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not in UTF-8; save it in that encoding") from error
+    except text_format.ParseError as error:
+        raise InputError(f"{path}: {_explain(error, text)}") from error
     try:
         text_format.Merge(override, config)
     except text_format.ParseError as error:
         raise InputError(f"--config_override: {error}; give fields as a pipeline.config has them") from error
     return config
+
+
+def _explain(error, text):
+    """What is wrong where a ParseError was raised, and what to write instead."""
+    number = error.GetLine() or 1
+    what = re.sub(r"^\d+:\d+ : ", "", str(error))
+    line = (text.splitlines()[number - 1 : number] or [""])[0].strip()
+    if found := re.fullmatch(r'Message type "([\w.]+)" should not have multiple "(\w+)" fields\.', what):
+        message = found[1].rpartition(".")[2]
+        where = "" if message == "TrainEvalPipelineConfig" else f" of {message}"
+        return f"line {number}: {found[2]}{where} is there already, further up; leave out one of the two"
+    if found := re.match(r'Field "(\w+)" is specified along with field "(\w+)"', what):
+        return f"line {number}: {found[1]} can't stand beside {found[2]}, which is further up; leave out one of the two"
+    if found := re.fullmatch(r'Message type "([\w.]+)" has no field named "(\w+)"\.?', what):
+        fields = pipeline_pb2.DESCRIPTOR.pool.FindMessageTypeByName(found[1]).fields_by_name
+        near = difflib.get_close_matches(found[2], fields, 1)
+        advice = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(fields))}"
+        return f"line {number}: {found[1].rpartition('.')[2]} has no field {found[2]}; {advice}"
+    if "\\" in line:
+        plain = re.sub(r"(['\"])([A-Za-z]):/", lambda m: f"{m[1]}/mnt/{m[2].lower()}/", line.replace("\\", "/"))
+        return f"line {number}: a backslash begins an escape in a config, and paths take slashes; write {plain}"
+    return f"is not a pipeline.config: line {number}: {what}; correct it, or make it again"
 
 
 def write_config(path, config):
@@ -54,6 +81,12 @@ def write_config(path, config):
 def get_model(config):
     """The message of the model's family: config.model.ssd, .faster_rcnn or .center_net."""
     return getattr(config.model, config.model.WhichOneof("model"))
+
+
+def get_fine_tune_type(train_config):
+    """The fine_tune_checkpoint_type, which older configs leave out, as upstream's config_util fills it in."""
+    older = "detection" if train_config.from_detection_checkpoint else "classification"
+    return train_config.fine_tune_checkpoint_type or older
 
 
 def get_input_scale(config, width, height):
@@ -110,64 +143,3 @@ def list_learning_rates(message):
         elif field.is_repeated and field.message_type:
             rates += [rate for item in value for rate in list_learning_rates(item)]
     return rates
-
-
-def find_faults(config, path, for_training=True):
-    """What would stop a training or an evaluation with `config`: a list of `FILE: what; what to do`.
-
-    Looks for placeholders, for files that are not there and for a model, batch or schedule that is not set. An
-    evaluation (`for_training=False`) needs neither the training records nor the fine-tune checkpoint.
-    """
-    faults = []
-    placeholders = _find_placeholders(config)
-    if not for_training:
-        placeholders = [name for name in placeholders if name.startswith("eval_input_reader")]
-    faults += [f"{path}: {name} is still {PLACEHOLDER}; name the file, or `make config`" for name in placeholders]
-    if config.model.WhichOneof("model") is None:
-        faults.append(f"{path}: has no model; start from a config of scripts/configs or of a pretrained model")
-    readers = [("eval_input_reader", reader) for reader in config.eval_input_reader]
-    if not readers:
-        faults.append(f"{path}: has no eval_input_reader; name the test records there")
-    if for_training:
-        readers.append(("train_input_reader", config.train_input_reader))
-    missing = {}
-    for name, reader in readers:
-        missing[reader.label_map_path] = f"{name}'s label_map_path; `make label_map` makes the label map"
-        for pattern in reader.tf_record_input_reader.input_path:
-            missing[pattern] = f"{name}'s input_path; `make tfrecord` makes the records"
-    for pattern, what in missing.items():
-        if PLACEHOLDER not in pattern and not glob.glob(pattern):
-            where = f"relative to {Path.cwd()}" if not Path(pattern).is_absolute() else "an absolute path"
-            faults.append(f"{path}: {pattern or 'nothing'} ({where}) is not there, {what}")
-    if for_training:
-        faults += _find_training_faults(config.train_config, path)
-    return faults
-
-
-def _find_training_faults(train, path):
-    faults = []
-    checkpoint = train.fine_tune_checkpoint
-    if checkpoint and PLACEHOLDER not in checkpoint and not Path(f"{checkpoint}.index").exists():
-        faults.append(
-            f"{path}: fine_tune_checkpoint {checkpoint} is not there (no {checkpoint}.index, seen from {Path.cwd()}); "
-            "`make pretrained` downloads a model, and an empty fine_tune_checkpoint trains from scratch"
-        )
-    if train.batch_size < 1:
-        faults.append(f"{path}: batch_size is {train.batch_size}; set it to 1 or more")
-    if not train.optimizer.WhichOneof("optimizer"):
-        faults.append(f"{path}: train_config has no optimizer; start from a config of scripts/configs")
-    return faults
-
-
-def _find_placeholders(message, prefix=""):
-    """The dotted names of the text fields that still hold the placeholder."""
-    found = []
-    for field, value in message.ListFields():
-        name = prefix + field.name
-        items = value if field.is_repeated else [value]
-        for item in items:
-            if isinstance(item, Message):
-                found += _find_placeholders(item, f"{name}.")
-            elif isinstance(item, str) and PLACEHOLDER in item:
-                found.append(name)
-    return found

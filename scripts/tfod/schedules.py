@@ -54,25 +54,20 @@ def bound_schedule(optimizer, num_steps):
 
 
 def find_schedule_faults(train_config):
-    """What of the learning rate can't work, or never happens within the training: texts."""
+    """What of the learning rate upstream refuses, or makes no number of: texts. The optimizer is set."""
     kind, schedule = get_schedule(train_config.optimizer)
     num_steps, faults = train_config.num_steps, []
     if kind is None:
-        return ["the optimizer has no learning rate; start from a config of scripts/configs"]
+        faults.append("the optimizer has no learning rate; start from a config of scripts/configs")
     if num_steps < 1:
-        return ["num_steps is 0; set it to the steps to train"]
+        faults.append("num_steps is not set; set it to the steps to train, or give --num_train_steps")
+    if faults:
+        return faults
     if kind == "cosine_decay_learning_rate":
-        total, warm, hold = schedule.total_steps, schedule.warmup_steps, schedule.hold_base_rate_steps
-        if total > num_steps:
-            faults.append(
-                f"the schedule has {total} total_steps and the training {num_steps}: the rate never comes down; make "
-                "total_steps the same"
-            )
-        if warm + hold >= total:
-            faults.append(
-                f"warmup_steps {warm} and hold_base_rate_steps {hold} leave nothing of the {total} total_steps; lower "
-                "them"
-            )
+        total, warm = schedule.total_steps, schedule.warmup_steps
+        # at the step total_steps = warmup_steps upstream divides 0 by 0
+        if warm > total or (warm == total < num_steps and not schedule.hold_base_rate_steps):
+            faults.append(f"warmup_steps {warm} leave nothing of the {total} total_steps; lower them")
         if warm and schedule.warmup_learning_rate > schedule.learning_rate_base:
             faults.append(
                 f"warmup_learning_rate {schedule.warmup_learning_rate:g} is more than learning_rate_base "
@@ -84,12 +79,37 @@ def find_schedule_faults(train_config):
         steps = [entry.step for entry in schedule.schedule]
         if sorted(set(steps) - {0}) != steps:
             faults.append(f"the steps of the schedule, {', '.join(map(str, steps))}, do not rise from 1 on; sort them")
+    return faults
+
+
+def find_schedule_warnings(train_config):
+    """What of a learning rate without faults is not as long as the training: texts."""
+    kind, schedule = get_schedule(train_config.optimizer)
+    num_steps = train_config.num_steps
+    if kind == "cosine_decay_learning_rate":
+        total, warm, hold = schedule.total_steps, schedule.warmup_steps, schedule.hold_base_rate_steps
+        if warm + hold >= total:
+            return [
+                f"warmup_steps {warm} and hold_base_rate_steps {hold} leave nothing of the {total} total_steps: the "
+                "rate never comes down; lower them"
+            ]
+        if total > num_steps:
+            return [
+                f"the schedule has {total} total_steps and the training {num_steps}: the rate never comes down; make "
+                "total_steps the same"
+            ]
+        if total < num_steps:
+            return [
+                f"the schedule has {total} total_steps and the training {num_steps}: from step {total} on the rate is "
+                "0, and nothing is learned; make total_steps the same"
+            ]
+    elif kind == "manual_step_learning_rate":
         late = [entry.step for entry in schedule.schedule if entry.step >= num_steps]
         if late:
-            faults.append(
+            return [
                 f"the schedule has a step at {late[0]} and the training ends at {num_steps}: it is never reached; "
                 "lower it, or take it out"
-            )
+            ]
     elif kind == "exponential_decay_learning_rate" and schedule.burnin_steps >= num_steps:
-        faults.append(f"burnin_steps {schedule.burnin_steps} last the whole training of {num_steps} steps; lower them")
-    return faults
+        return [f"burnin_steps {schedule.burnin_steps} last the whole training of {num_steps} steps; lower them"]
+    return []

@@ -66,6 +66,15 @@ def get_address(name, mirror=HOME):
     return f"{mirror.rstrip('/')}/{MODELS[name].release}/{name}.tar.gz"
 
 
+def find_kin(family, extractor):
+    """The models of the zoo with the network of a config: `family` is "ssd" and so on, `extractor` its type."""
+    if family == "center_net":
+        small = "mobilenet" in extractor
+        return [one for one in MODELS.values() if one.family == "CenterNet" and ("mobilenet" in one.name) == small]
+    stem = extractor.removesuffix("_keras").removesuffix("_bifpn").replace("ssd_efficientnet-b", "efficientdet_d")
+    return [one for one in MODELS.values() if stem and one.name.startswith(stem) and one.batch]
+
+
 def describe_tflite(model):
     """Whether `model` can be a TFLite file, as tflite.require_convertible decides it: "yes", "if resized" or "no".
 
