@@ -96,7 +96,7 @@ def test_checkpoints_that_fit_have_no_faults(check, kind, name, type_):
 @pytest.mark.parametrize(
     ("kind", "name", "type_", "message"),
     [
-        ("ssd", "detector", "classification", "and detector/ckpt-0 is a detector's; make the type detection"),
+        ("ssd", "detector", "classification", "and detector/ckpt-0 is a detector's; make the type except_class_head"),
         ("ssd", "detector", "", "is classification, and detector/ckpt-0 is a detector's"),
         (
             "ssd",

@@ -77,7 +77,8 @@ def test_a_checkpoint_that_can_not_fit_is_refused_before_anything_is_built(main,
     code, said = main(*MODEL)
     assert code == 1
     assert said == (
-        "error: p: fine_tune_checkpoint_type is classification, and start-1 is a detector's; make the type detection\n"
+        "error: p: fine_tune_checkpoint_type is classification, and start-1 is a detector's; make the type "
+        "except_class_head\n"
     )
 
 

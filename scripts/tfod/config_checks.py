@@ -323,49 +323,54 @@ def _find_checkpoint_faults(config):
     extractor = get_model(config).feature_extractor.type
     if kind == "classification" and extractor.startswith(model_config.NO_BACKBONE):
         return [f"{extractor} takes no classification checkpoint; start from a detection one, or from scratch"]
-    try:
-        names = checkpoints.list_variables(checkpoint)
-    except InputError as error:
-        return list(error.faults)
-    if not names:
-        return [
-            f"{checkpoint} is a checkpoint of TensorFlow 1, which no model of TensorFlow 2 can start from; take one of "
-            "the TF2 zoo (make models)"
-        ]
-    start = f"fine_tune_checkpoint_type is {kind}, and {checkpoint}"
-    detector = any(name.startswith("model/") for name in names)
-    classifier = any(name.startswith("feature_extractor/") for name in names)
-    if kind == "classification" and not classifier:
-        if detector:
-            return [f"{start} is a detector's; make the type detection"]
-        return [f"{start} has no feature_extractor; name a checkpoint of a classification model"]
-    if kind != "classification" and not detector:
-        if classifier:
-            return [f"{start} is a classification model's; make the type classification"]
-        return [f"{start} has no detection model; name a detector's checkpoint"]
-    if kind == "classification":
-        return []
-    theirs = [name for name, part in FAMILY_PARTS.items() if any(key.startswith(part) for key in names)]
-    if theirs and family not in theirs:
-        return [
-            f"{checkpoint} is of {FAMILIES[theirs[0]]}, and the config's model is {FAMILIES[family]}; "
-            "name a checkpoint of the same network"
-        ]
     origin = _find_origin(checkpoint)
-    if origin is None or origin.WhichOneof("model") != family:
+    if origin is None or kind == "classification":
+        found, faults = _look_into(checkpoint, kind)
+    else:  # as with each of the zoo's models: TensorFlow, which reads checkpoints, need not be imported
+        found, faults = origin.WhichOneof("model"), []
+    if faults or kind == "classification":
+        return faults
+    advice = "name a checkpoint of the same network"
+    if found and found != family:
+        return [f"{checkpoint} is of {FAMILIES[found]}, and the config's model is {FAMILIES[family]}; {advice}"]
+    if origin is None:
         return []
     ours, theirs = get_model(config), getattr(origin, family)
     if _describe_backbone(theirs) != _describe_backbone(ours):
-        return [
-            f"{checkpoint} is of a {_describe_backbone(theirs)}, and the config's feature_extractor is "
-            f"{_describe_backbone(ours)}; name a checkpoint of the same network"
-        ]
+        what = f"is of a {_describe_backbone(theirs)}, and the config's feature_extractor is {_describe_backbone(ours)}"
+        return [f"{checkpoint} {what}; {advice}"]
     if kind == "full" and theirs.num_classes != ours.num_classes:
         return [
-            f"{start} has {theirs.num_classes} classes where the config has {ours.num_classes}: full takes the class "
-            "layer, too; make the type except_class_head"
+            f"fine_tune_checkpoint_type is full, and {checkpoint} has {theirs.num_classes} classes where the config "
+            f"has {ours.num_classes}: full takes the class layer, too; make the type except_class_head"
         ]
     return []
+
+
+def _look_into(checkpoint, kind):
+    """(family of the detector whose checkpoint it is, or None; why it can't be taken as `kind`), by its variables."""
+    try:
+        names = checkpoints.list_variables(checkpoint)
+    except InputError as error:
+        return None, list(error.faults)
+    if not names:
+        what = "is a checkpoint of TensorFlow 1, which no model of TensorFlow 2 can start from"
+        return None, [f"{checkpoint} {what}; take one of the TF2 zoo (make models)"]
+    detector = any(name.startswith("model/") for name in names)
+    classifier = any(name.startswith("feature_extractor/") for name in names)
+    what = None
+    if kind == "classification" and not classifier:
+        what = "has no feature_extractor; name a checkpoint of a classification model"
+        if detector:
+            what = f"is a detector's; make the type {checkpoints.EXCEPT_CLASS_HEAD}"
+    elif kind != "classification" and not detector:
+        what = "has no detection model; name a detector's checkpoint"
+        if classifier:
+            what = "is a classification model's; make the type classification"
+    if what:
+        return None, [f"fine_tune_checkpoint_type is {kind}, and {checkpoint} {what}"]
+    families = [name for name, part in FAMILY_PARTS.items() if any(key.startswith(part) for key in names)]
+    return (families or [None])[0], []
 
 
 def _find_origin(checkpoint):
@@ -373,9 +378,10 @@ def _find_origin(checkpoint):
     for folder in (Path(checkpoint).parent, Path(checkpoint).parent.parent):
         if (folder / "pipeline.config").is_file():
             try:
-                return pipeline_config.read_config(folder / "pipeline.config").model
+                origin = pipeline_config.read_config(folder / "pipeline.config").model
             except InputError:  # it is not what is trained, so nothing hangs on it
                 return None
+            return origin if origin.WhichOneof("model") in FAMILIES else None
     return None
 
 

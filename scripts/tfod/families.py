@@ -136,7 +136,7 @@ def fine_tune(name, size, kind):
         settings["label_map"] = ZOO_LABELS
     if kind == "classification":
         code, said = configure(tuned, base, **settings)
-        if code != 1 or "is a detector's; make the type detection" not in said:
+        if code != 1 or "is a detector's; make the type except_class_head" not in said:
             return 1, f"classification took a detector's checkpoint: {said}"
         settings["fine_tune_checkpoint"] = save_backbone(name)
         code, said = configure(tuned, base, **{**settings, "fine_tune_checkpoint_type": "detection"})
