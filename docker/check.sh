@@ -2,8 +2,10 @@
 # Checks the container files as really as a machine without a Docker service can (make docker-check):
 #     docker/check.sh            all of it: also builds the image with buildah and runs the six verbs in it; as root
 #     docker/check.sh --static   what needs no image: hadolint, and assertions on what Compose makes of the files
-# The stand-in for the CUDA image is a bare Debian or Ubuntu like this machine's own. What this cannot check: the real
-# base image, a GPU, and Docker's own run time (health check, init, ulimits, the workers' network).
+# The stand-in for Ubuntu's image is a bare Debian or Ubuntu like this machine's own. The image is built with CPU=1, and
+# of CUDA's 2.8 GB only those packages are added afterwards that something depends on: the compiler and the link between
+# two of them. What this cannot check: the real base image, a GPU, and Docker's own run time (health check, init, the
+# workers' network).
 # All it makes is in one folder of its own, which is gone afterwards. CHECK_TOOLS=FOLDER names an environment that
 # holds docker/requirements-check.txt already.
 set -euo pipefail
@@ -52,14 +54,19 @@ compose_config() {
     env -i PATH="$PATH" HOME="$room" $1 "$tools/bin/docker-compose" --profile '*' config --format json
 }
 compose_config "" >"$room/gpu.json"
-compose_config "COMPOSE_FILE=docker/compose.yaml:docker/compose.cpu.yaml" >"$room/cpu.json"
-compose_config "BASE_IMAGE=other:1 TFOD_UID=4321 TFOD_GID=1234" >"$room/other.json"
+for name in cpu memlock; do
+    compose_config "COMPOSE_FILE=docker/compose.yaml:docker/compose.$name.yaml" >"$room/$name.json"
+done
+compose_config "COMPOSE_FILE=docker/compose.yaml:docker/compose.hosts.yaml TF_CONFIG={} NCCL_SOCKET_IFNAME=eth0" >"$room/hosts.json"
+compose_config "BASE_IMAGE=other:1 CPU=1 TFOD_UID=4321 TFOD_GID=1234" >"$room/other.json"
 faults=0
 "$tools/bin/hadolint" --no-color --config .hadolint.yaml docker/Dockerfile || faults=1
-python3 docker/check_files.py docker/Dockerfile "$room"/{gpu,cpu,other}.json || faults=1
+python3 docker/check_files.py docker/Dockerfile "$room"/{gpu,cpu,hosts,memlock,other}.json || faults=1
 [ $faults = 0 ] || fail "docker/: the faults are named above"
 step "hadolint and Compose's reading of the files: ok"
 [ "${1:-}" != --static ] || exit 0
+CHECK_TOOLS=$tools docker/check_breaks.sh
+step "each of these breaks is noticed: ok"
 
 # ------------------------------------------------------------ a base
 [ "$(id -u)" = 0 ] || fail "this user: may not build images; run it as root, or only docker/check.sh --static"
@@ -76,25 +83,28 @@ apt-get indextargets --format 'deb $(SITE) $(RELEASE) $(COMPONENT)' 'Created-By:
     awk -v name="$codename" '$3 == name || index($3, name "-") == 1' | sort -u >"$room/sources.list"
 [ -s "$room/sources.list" ] || fail "apt: has no source for $codename; apt-get update"
 # Ubuntu's images come with a user 1000; the Dockerfile has to cope with it
-attend mmdebstrap --quiet --variant=minbase --include=ca-certificates --dpkgopt=force-unsafe-io \
-    --customize-hook='chroot "$1" useradd --create-home --uid 1000 ubuntu' "$codename" "$room/base.tar" "$room/sources.list"
 base_name=$(sed -n 's/^ARG BASE_IMAGE=//p' docker/Dockerfile)
 base=$(buildah from --quiet scratch)
-buildah add --quiet "$base" "$room/base.tar" / >/dev/null
-rm "$room/base.tar"
+attend mmdebstrap --quiet --variant=minbase --include=ca-certificates --dpkgopt=force-unsafe-io --format=directory \
+    --customize-hook='chroot "$1" useradd --create-home --uid 1000 ubuntu' \
+    "$codename" "$(buildah mount "$base")" "$room/sources.list"
+buildah umount "$base" >/dev/null
 # what this machine needs to reach its package index: certificates and pip's settings
 for path in /etc/ssl/certs/ca-certificates.crt /etc/pip.conf /etc/xdg/pip ~/.config/pip ~/.pip; do
     [ ! -e "$path" ] || buildah copy --quiet "$base" "$path" "$path" >/dev/null
 done
 while read -r setting; do buildah config --env "$setting" "$base"; done \
     < <(env | grep -E '^(PIP_|SSL_CERT_|REQUESTS_CA_BUNDLE=|CURL_CA_BUNDLE=|https?_proxy=|no_proxy=)' || true)
+buildah config --env PIP_NO_CACHE_DIR=1 "$base" # nothing is installed twice here
 buildah commit --quiet --rm "$base" "$base_name" >/dev/null
 step "a stand-in for $base_name: ok"
 
 # ------------------------------------------------------------ the image
 uid=54321 gid=54322 # nobody's here, and neither root nor the default: so they have come from the build arguments
-attend buildah bud --quiet --pull-never --format docker -f docker/Dockerfile -t tfod:check \
-    --build-arg TFOD_UID=$uid --build-arg TFOD_GID=$gid . >"$room/build.log" 2>&1 ||
+# The environment stays out of the image: to write 3 GB into a layer takes as long as to install them.
+mkdir "$room/venv"
+attend buildah bud --volume "$room/venv:/opt/venv" --quiet --pull-never --format docker -f docker/Dockerfile -t tfod:check \
+    --build-arg CPU=1 --build-arg TFOD_UID=$uid --build-arg TFOD_GID=$gid . >"$room/build.log" 2>&1 ||
     { tail -n 40 "$room/build.log" >&2; fail "docker/Dockerfile: does not build"; }
 step "the image, with make doctor in it: ok"
 read_config() { buildah inspect --type image --format "{{$1}}" tfod:check; }
@@ -103,23 +113,25 @@ read_config() { buildah inspect --type image --format "{{$1}}" tfod:check; }
 ready=$(buildah from --quiet --pull-never tfod:check)
 root=$(buildah mount "$ready")
 for compiler in cc gcc g++ clang nvcc; do
-    found=$(find "$root/usr/bin" "$root/usr/local" "$root/opt/venv/bin" -name "$compiler*" -print -quit)
+    found=$(find "$root/usr/bin" "$root/usr/local" "$room/venv/bin" -name "$compiler*" -print -quit)
     [ -z "$found" ] || fail "the image holds a compiler: ${found#"$root"}"
 done
-[ -z "$(find "$root/opt/venv" "$root/tfod" -xdev -user $uid ! -path "$root/tfod/workspace" -print -quit)" ] ||
+[ -z "$(find "$room/venv" "$root/tfod" -xdev -user $uid ! -path "$root/tfod/workspace" -print -quit)" ] ||
     fail "the image's user may change the environment or the scripts"
 
 # ------------------------------------------------------------ the six verbs in it, as docker compose run would
 install -d -o $uid -g $gid "$room/workspace/check"
 touch "$room/before"
 # the entrypoint of the image's config, as its user, without capabilities
-run() { attend buildah run --cap-drop ALL --volume "$room/workspace:/tfod/workspace" "$ready" -- "$@"; }
-run make doctor
+run() {
+    attend buildah run --cap-drop ALL --volume "$room/workspace:/tfod/workspace" --volume "$room/venv:/opt/venv:ro" \
+        "$ready" -- "$@"
+}
 run make install # does nothing where the environment is complete
 run python scripts/preprocessing/make_sample_dataset.py -o workspace/check/images --number 10 --size 160
 run make split tfrecord train eval export infer WORKSPACE=workspace/check PRETRAINED= STEPS=3 BATCH=2 RATIO=0.3 SCORE=0 \
     BASE_CONFIG=scripts/configs/demo.config
-step "make doctor and the six verbs in the image: ok"
+step "the six verbs in the image: ok"
 for path in annotations/train.record models/my_model/ckpt-3.index models/my_model/metrics.json \
     exported_models/my_model/saved_model/saved_model.pb inference_result; do
     [ -e "$room/workspace/check/$path" ] || fail "workspace/check/$path: was not written"
@@ -127,8 +139,19 @@ done
 foreign=$(find "$room/workspace/check" ! \( -user $uid -group $gid \) -print -quit)
 [ -z "$foreign" ] || fail "$foreign: does not belong to the one who called"
 # compose.yaml makes the file system read-only but for these: then nothing else may have been written
-written=$(find "$root" -xdev -newer "$room/before" -type f ! -path "$root/tmp/*" ! -path "$root/tfod/workspace/*" \
+written=$(find "$root" "$room/venv" -xdev -newer "$room/before" -type f ! -path "$root/tmp/*" ! -path "$root/tfod/workspace/*" \
     ! -path "$root/etc/hosts" ! -path "$root/etc/resolv.conf" ! -path "$root/run/*" -print -quit)
 [ -z "$written" ] || fail "${written#"$root"}: was written, and compose.yaml makes the file system read-only"
 step "the files belong to the one who called, and nothing was written elsewhere: ok"
+
+# ------------------------------------------------------------ CUDA's libraries, as a build without CPU=1 adds them
+for name in nvcc cusolver cusparse; do sed -n "/^nvidia-.*$name-cu12==/,/[^\\\\]\$/p" requirements-cuda.txt; done >"$room/requirements-cuda.txt"
+[ "$(grep -c == "$room/requirements-cuda.txt")" = 3 ] || fail "requirements-cuda.txt: lacks nvcc, cusolver or cusparse"
+buildah copy --quiet "$ready" "$room/requirements-cuda.txt" /tfod/requirements-cuda.txt >/dev/null
+attend buildah run --user root --volume "$room/venv:/opt/venv" "$ready" -- scripts/install.sh python3 /opt/venv 1
+nvidia=$(echo "$room"/venv/lib/python3*/site-packages/nvidia)
+[ -s "$nvidia/cuda_nvcc/nvvm/libdevice/libdevice.10.bc" ] || fail "nvidia-cuda-nvcc-cu12: holds no libdevice.10.bc"
+[ -s "$nvidia/cusparse/lib/libcusolver.so.11" ] || fail "nvidia/cusparse/lib/libcusolver.so.11: leads nowhere"
+run /opt/venv/bin/python -c 'import subprocess; from tfod import nvidia; print(subprocess.run(nvidia.find_compiler()[:1] + ("--version",), check=True))'
+step "ptxas, libdevice and the link to libcusolver are where TensorFlow looks for them: ok"
 echo "not checked, since it takes Docker and an NVIDIA card: the real base image, GPUs, the health check, the workers' network"

@@ -32,11 +32,18 @@ break_file() {
 
 compose=docker/compose.yaml dockerfile=docker/Dockerfile
 break_file "Dockerfile: a word that is none" $dockerfile 's/^WORKDIR/WORKDIRECTORY/' "docker/Dockerfile:.* missing whitespace"
-break_file "Dockerfile: packages without their lists removed" $dockerfile '0,/    && rm -rf .*/s///; 0,/ python3 \\$/s// python3/' DL3009
+break_file "Dockerfile: packages without their lists removed" $dockerfile '0,/    && rm -rf .*/s///; 0,/ python3-venv \\$/s// python3-venv/' DL3009
 break_file "Dockerfile: no make doctor" $dockerfile '/"doctor"/d' "is not make doctor"
+break_file "Dockerfile: the driver's libraries stay outside" $dockerfile 's/compute,utility/utility/' "NVIDIA_DRIVER_CAPABILITIES is not"
 break_file "GPU: not reserved" $compose '/^  deploy:/,/capabilities/d' "tfod: reserves no NVIDIA GPU"
 break_file "GPU: reserved for TensorBoard" $compose '/^  tensorboard:/,/tool$/s/\*tool/*gpu-tool/' "tensorboard: reserves GPUs"
 break_file "GPU: still reserved by compose.cpu.yaml" docker/compose.cpu.yaml '/worker-1/,$d' "compose.cpu.yaml: worker-1: reserves GPUs"
+break_file "GPU: its libraries in compose.cpu.yaml's image" docker/compose.cpu.yaml 's/CPU: 1/CPU: 0/' "builds with CUDA"
+break_file "hosts: no network of the host" docker/compose.hosts.yaml '/network_mode/d' "compose.hosts.yaml: tfod: has the network"
+break_file "hosts: TF_CONFIG not passed on" docker/compose.hosts.yaml '/- TF_CONFIG/d' "does not pass on TF_CONFIG"
+break_file "limits: for everybody" $compose 's/^  shm_size.*/&\n  ulimits: {memlock: -1}/' "tfod: has ulimits"
+break_file "limits: none in compose.memlock.yaml" docker/compose.memlock.yaml 's/memlock: -1/memlock: 65536/' "memlock is 65536"
+break_file "SELinux: no label" $compose '/selinux: z/d' "may not write to workspace/ where SELinux rules"
 break_file "port: on every address" $compose 's/127.0.0.1:\(\$\)/\1/' "tensorboard: port 6006 is published on every address"
 break_file "user: root" $dockerfile 's/^USER .*/USER root/' "DL3002"
 break_file "user: none" $dockerfile '/^USER/d' "the last user is root"

@@ -1,9 +1,9 @@
 """Looks at what Compose makes of the files, and at the Dockerfile. Called by check.sh --static; standard library only.
 
-python3 docker/check_files.py docker/Dockerfile GPU.json CPU.json OTHER.json
+python3 docker/check_files.py docker/Dockerfile GPU.json CPU.json HOSTS.json MEMLOCK.json OTHER.json
 
-GPU.json is what `docker-compose --profile '*' config --format json` says of compose.yaml, CPU.json with
-compose.cpu.yaml, and OTHER.json with the environment of OTHER below.
+GPU.json is what `docker-compose --profile '*' config --format json` says of compose.yaml, CPU.json, HOSTS.json and
+MEMLOCK.json with compose.cpu.yaml and so on, and OTHER.json of compose.yaml with the environment of OTHER below.
 """
 
 import json
@@ -12,8 +12,10 @@ import sys
 from pathlib import Path
 
 GPU_SERVICES = {"tfod", "worker-0", "worker-1"}  # those that train and infer
-OTHER = {"BASE_IMAGE": "other:1", "TFOD_UID": "4321", "TFOD_GID": "1234"}
-FORBIDDEN = ("privileged", "cap_add", "devices", "network_mode", "pid", "ipc", "userns_mode", "user")
+OTHER = {"BASE_IMAGE": "other:1", "CPU": "1", "TFOD_UID": "4321", "TFOD_GID": "1234"}
+# rootless Docker may not raise the limits, and refuses to start the container
+FORBIDDEN = ("privileged", "cap_add", "devices", "network_mode", "pid", "ipc", "userns_mode", "user", "ulimits")
+DRIVER = {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
 
 
 def find_gpus(service):
@@ -34,7 +36,7 @@ def check_gpus(services, wanted):
         yield f"{name}: is not there"
 
 
-def check_security(services):
+def check_security(services, allowed=()):
     for name, service in services.items():
         if service.get("read_only") is not True or "/tmp" not in service.get("tmpfs", []):
             yield f"{name}: the root file system is not read-only with a tmpfs on /tmp"
@@ -44,7 +46,7 @@ def check_security(services):
             yield f"{name}: lacks no-new-privileges"
         if service.get("pull_policy") != "never":
             yield f"{name}: may pull a stranger's image"
-        for key in FORBIDDEN:
+        for key in set(FORBIDDEN) - set(allowed):
             if service.get(key):
                 yield f"{name}: has {key}: {service[key]}"
         if service.get("entrypoint"):
@@ -52,11 +54,31 @@ def check_security(services):
         mounts = [(mount["type"], mount["target"]) for mount in service.get("volumes", [])]
         if mounts != [("bind", "/tfod/workspace")]:
             yield f"{name}: mounts something else than workspace/: {mounts}"
+        if any(mount.get("bind", {}).get("selinux") != "z" for mount in service.get("volumes", [])):
+            yield f"{name}: may not write to workspace/ where SELinux rules"
         for port in service.get("ports", []):
             if port.get("host_ip") != "127.0.0.1":
                 yield f"{name}: port {port.get('published')} is published on {port.get('host_ip') or 'every address'}"
     if not services.get("tensorboard", {}).get("ports") or not services["tensorboard"].get("healthcheck"):
         yield "tensorboard: has no port or no health check"
+
+
+def check_hosts(services):
+    """With compose.hosts.yaml, tfod alone has the host's network, and gets what the shell says of the others."""
+    for name, service in services.items():
+        if (service.get("network_mode") == "host") != (name == "tfod"):
+            yield f"{name}: has the network {service.get('network_mode')}"
+    lacks = {"TF_CONFIG", "NCCL_SOCKET_IFNAME"} - (services["tfod"].get("environment") or {}).keys()
+    if lacks:
+        yield f"tfod: does not pass on {', '.join(sorted(lacks))}"
+
+
+def check_limits(services):
+    """With compose.memlock.yaml, those on GPUs may pin as much memory as they like."""
+    for name in GPU_SERVICES:
+        limit = (services[name].get("ulimits") or {}).get("memlock")
+        if limit not in (-1, {"soft": -1, "hard": -1}):
+            yield f"{name}: memlock is {limit}, not unlimited"
 
 
 def check_workers(services):
@@ -91,8 +113,9 @@ def check_build(dockerfile, services, other_services):
     for name, value in OTHER.items():
         if given.get(name) != value:
             yield f"compose.yaml: {name}={value} of the environment arrives as {given.get(name)}"
-    if "BASE_IMAGE" in services["tfod"]["build"]["args"]:
-        yield "compose.yaml: has a BASE_IMAGE of its own; the Dockerfile's is the one"
+    for name in ("BASE_IMAGE", "CPU"):
+        if services["tfod"]["build"]["args"].get(name):
+            yield f"compose.yaml: has a {name} of its own; the Dockerfile's is the one"
     builds = [name for name, service in services.items() if "build" in service]
     images = {service["image"] for service in services.values()}
     if builds != ["tfod"] or len(images) != 1:
@@ -104,6 +127,9 @@ def check_dockerfile(dockerfile):
     users = re.findall(r"^USER (.+)", stages[-1], re.MULTILINE)
     if users[-1:] != ["${TFOD_UID}:${TFOD_GID}"]:
         yield f"Dockerfile: the last user is {(users or ['root'])[-1]}, not the one of the build arguments"
+    for name, value in DRIVER.items():
+        if not re.search(rf"\b{name}={value}\s", stages[-1]):
+            yield f"Dockerfile: {name} is not {value}, so NVIDIA's toolkit does not bring the driver in"
     if re.search(r"^# *syntax *=", dockerfile, re.MULTILINE | re.IGNORECASE):
         yield "Dockerfile: a syntax line asks a registry for another builder"
     if re.search(r"<<-?['\"]?[A-Z]|--link\b|--mount=type=secret", dockerfile):
@@ -114,15 +140,23 @@ def check_dockerfile(dockerfile):
 
 def main():
     dockerfile = Path(sys.argv[1]).read_text(encoding="utf-8")
-    gpu, cpu, other = (json.loads(Path(name).read_text(encoding="utf-8"))["services"] for name in sys.argv[2:])
+    gpu, cpu, hosts, memlock, other = (
+        json.loads(Path(name).read_text(encoding="utf-8"))["services"] for name in sys.argv[2:]
+    )
     faults = [
         *check_dockerfile(dockerfile),
         *check_gpus(gpu, GPU_SERVICES),
         *(f"compose.cpu.yaml: {fault}" for fault in check_gpus(cpu, set())),
         *check_security(gpu),
         *(f"compose.cpu.yaml: {fault}" for fault in check_security(cpu)),
+        *(f"compose.hosts.yaml: {fault}" for fault in check_security(hosts, ["network_mode"])),
+        *(f"compose.hosts.yaml: {fault}" for fault in check_gpus(hosts, GPU_SERVICES)),
+        *(f"compose.hosts.yaml: {fault}" for fault in check_hosts(hosts)),
+        *(f"compose.memlock.yaml: {fault}" for fault in check_security(memlock, ["ulimits"])),
+        *(f"compose.memlock.yaml: {fault}" for fault in check_limits(memlock)),
         *check_workers(gpu),
         *check_build(dockerfile, gpu, other),
+        *([] if cpu["tfod"]["build"]["args"].get("CPU") == "1" else ["compose.cpu.yaml: builds with CUDA"]),
     ]
     for fault in faults:
         print(f"error: {fault}", file=sys.stderr)

@@ -7,10 +7,13 @@ make doctor
 import platform
 import sys
 from importlib import metadata
+from pathlib import Path
 
-from tfod.console import make_parser, run
+from tfod import nvidia
+from tfod.console import InputError, make_parser, run
 
 REINSTALL = "`make clean-venv install` makes the environment anew"
+REMEDY = "`make install CUDA=1` installs CUDA's libraries"
 
 
 def check(what, look):
@@ -18,6 +21,9 @@ def check(what, look):
     try:
         print(f"{what:<22} {look()}  ok", flush=True)
         return True
+    except InputError as error:  # has a remedy of its own
+        print(f"{what:<22} {error}", flush=True)
+        return False
     except Exception as error:  # noqa: BLE001 - whatever is broken, a doctor names it and goes on
         reason = " ".join(str(error).split()) or type(error).__name__
         print(f"{what:<22} {type(error).__name__}: {reason[:300]}; {REINSTALL}", flush=True)
@@ -56,14 +62,44 @@ def see_pycocotools():
     return metadata.version("pycocotools")
 
 
-def see_devices():
-    import tensorflow as tf
+def see_driver():
+    driver = nvidia.read_driver()
+    if driver is None:
+        return "none"
+    cards = (f"{name} (compute capability {major}.{minor})" for name, (major, minor) in driver.cards)
+    return f"{driver.version}, {', '.join(cards)}"
 
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
+
+def see_compiler():
+    """What TensorFlow compiles a part of its code with when a card first runs it."""
+    paths = nvidia.find_compiler()
+    if nvidia.read_driver() is None or nvidia.is_hidden():
+        return "not needed without a card" if None in paths else f"{paths[0]}, {paths[1].name}"
+    missing = [name for name, path in zip(("ptxas", "libdevice.10.bc"), paths, strict=True) if path is None]
+    if missing:
+        raise InputError(f"{' and '.join(missing)}: not found, and the first step on the card fails; {REMEDY}")
+    return f"{paths[0]}, {paths[1].name}"
+
+
+def see_devices():
+    if nvidia.read_driver() is None:
+        if Path(nvidia.DEVICES[0]).exists():
+            raise InputError(
+                "a card is here (/dev/nvidiactl), and the driver does not answer; if nvidia-smi fails, too, install the"
+                " driver again or reboot; in a container, see docs/gpu.md"
+            )
         return "CPU only, no GPU seen"
-    names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
-    return f"{len(gpus)} GPU: {', '.join(names)}"
+    if nvidia.is_hidden():
+        return "CPU only, CUDA_VISIBLE_DEVICES hides the card"
+    gpus, missing = nvidia.ask_tensorflow()
+    if gpus:
+        return f"{len(gpus)} GPU: {', '.join(gpus)}"
+    why = (
+        f"it does not find {', '.join(missing)}; {REMEDY}"
+        if missing
+        else ("all its libraries are there; TF_CPP_MIN_LOG_LEVEL=0 make doctor shows its own words")
+    )
+    raise InputError(f"a card is here, and TensorFlow does not use it: {why}")
 
 
 def see_object_detection():
@@ -77,7 +113,6 @@ def see_object_detection():
 def run_training_step():
     """One training step of a small SSD on a made-up image: shows that model, loss and optimizer work."""
     import math
-    from pathlib import Path
 
     import tensorflow as tf
     from object_detection import model_lib_v2
@@ -149,6 +184,8 @@ CHECKS = {
     "protobuf": lambda: metadata.version("protobuf"),
     "pycocotools": see_pycocotools,
     "OD API": see_object_detection,
+    "NVIDIA driver": see_driver,
+    "CUDA's compiler": see_compiler,
     "devices": see_devices,
     "one training step": run_training_step,
     "one COCO evaluation": run_coco_evaluation,

@@ -1,18 +1,40 @@
 #!/bin/sh
 # Makes the environment VENV from the lock, with PYTHON; does nothing where it stands already.
-#     scripts/install.sh PYTHON VENV
-# The lock's copy in VENV is written last: where it is the same as the lock, all that it names is installed.
+#     scripts/install.sh PYTHON VENV [CUDA]
+# CUDA=1 adds CUDA's libraries for an NVIDIA card, from a lock of their own; an environment that has them keeps them.
+# A lock's copy in VENV is written last: where it is the same as the lock, all that it names is installed.
 set -eu
-python=$1 venv=$2
+python=$1 venv=$2 cuda=${3:-}
 cd "$(dirname "$0")/.."
 
 fail() { echo "error: $*" >&2; exit 1; }
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
 
+add_cuda() {
+    [ "$cuda" = 1 ] || [ -e "$venv/requirements-cuda.txt" ] || return 0
+    ! cmp -s requirements-cuda.txt "$venv/requirements-cuda.txt" || return 0
+    echo "installing CUDA's libraries into $venv: 2.8 GB to download, 4.3 GB on the disk"
+    pip install --no-deps --require-hashes -r requirements-cuda.txt
+    # TensorFlow 2.21 looks for libcusolver in the other libraries' folders only, not in its own
+    packages=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    ln -sf ../../cusolver/lib/libcusolver.so.11 "$packages/nvidia/cusparse/lib/libcusolver.so.11"
+    cp requirements-cuda.txt "$venv/requirements-cuda.txt"
+    echo "installed; make doctor says whether TensorFlow uses the card"
+}
+
+case $cuda in
+"" | 0 | 1) ;;
+*) fail "CUDA=$cuda: is not 1; CUDA=1 installs CUDA's libraries, and without it they are left out" ;;
+esac
 command -v "$python" >/dev/null || fail "$python: is not installed; apt install python3 python3-venv, or name one with PYTHON="
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 if cmp -s requirements.txt "$venv/requirements.txt" && "$venv/bin/python" -c "import tfod" 2>/dev/null; then
-    [ "$("$venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')" = "$version" ] && exit 0
-    [ "$python" = python3 ] && exit 0 # nobody asked for another Python than the one that is there
+    there=$("$venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    # with python3, nobody asked for another Python than the one that is there
+    if [ "$there" = "$version" ] || [ "$python" = python3 ]; then
+        add_cuda
+        exit 0
+    fi
 fi
 case $version in
 3.11 | 3.12 | 3.13) ;;
@@ -21,10 +43,11 @@ esac
 [ "$(uname -sm)" = "Linux x86_64" ] || fail "$(uname -sm): the lock is for Linux x86_64; use such a machine, WSL 2 or a container"
 "$python" -c "import ensurepip, venv" 2>/dev/null || fail "$python: has no venv module; apt install python$version-venv"
 
+[ ! -e "$venv/requirements-cuda.txt" ] || cuda=1
 echo "installing into $venv with Python $version: 0.8 GB to download, 2.9 GB on the disk"
 rm -f "$venv/requirements.txt"
 "$python" -m venv --clear "$venv"
-pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
+[ "$cuda" != 1 ] || : >"$venv/requirements-cuda.txt" # so they are wanted, also if this is broken off and run again
 # The OD API is published as source: what builds it comes first, from the same lock, so that pip fetches nothing else.
 sed -n '/^setuptools==/,/[^\\]$/p; /^wheel==/,/[^\\]$/p' requirements.txt >"$venv/build.txt"
 pip install --quiet --no-deps --require-hashes -r "$venv/build.txt"
@@ -32,3 +55,4 @@ pip install --no-deps --require-hashes --no-build-isolation --use-pep517 -r requ
 pip install --quiet --no-deps --no-build-isolation --editable .
 cp requirements.txt "$venv/requirements.txt"
 echo "installed; make doctor looks whether all works"
+add_cuda

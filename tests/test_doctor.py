@@ -2,7 +2,7 @@ def test_this_environment_is_healthy(call):
     done = call("doctor.py")
     assert done.returncode == 0, done.stdout
     lines = done.stdout.splitlines()
-    assert len(lines) == 10
+    assert len(lines) == 12
     assert all(line.endswith("  ok") for line in lines)
     assert "one COCO evaluation    mAP 1.000  ok" in lines
 

@@ -12,6 +12,8 @@ import time
 
 from tqdm import tqdm
 
+from tfod.nvidia import explain_failure
+
 # tqdm would start a thread that looks after slow bars (miniters=1 does without it). Worker processes are forked, and
 # that is safe only where there are no threads; signals, too, would then come at any moment.
 tqdm.monitor_interval = 0
@@ -85,11 +87,7 @@ def run(main):
     try:
         sys.exit(main())
     except InputError as error:
-        for fault in error.faults:
-            print(f"error: {fault}", file=sys.stderr)
-        if len(error.faults) > 1:
-            print(f"{len(error.faults)} errors", file=sys.stderr)
-        sys.exit(1)
+        _exit_with(error.faults if (failure := explain_failure(error)) is None else [failure])
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
@@ -100,6 +98,19 @@ def run(main):
         # The reader of our output went away (`| head`): nothing is wrong with what we did.
         sys.stderr.close()
         sys.exit(0)
+    except Exception as error:
+        failure = explain_failure(error)
+        if failure is None:
+            raise
+        _exit_with([failure])
+
+
+def _exit_with(faults):
+    for fault in faults:
+        print(f"error: {fault}", file=sys.stderr)
+    if len(faults) > 1:
+        print(f"{len(faults)} errors", file=sys.stderr)
+    sys.exit(1)
 
 
 def say(text):

@@ -1,0 +1,155 @@
+"""scripts/install.sh with a Python that only notes what it is asked for, and the lock of CUDA's libraries."""
+
+import re
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[1]
+LINK = "nvidia/cusparse/lib/libcusolver.so.11"
+
+# docker-check is where a real one installs
+PYTHON = """#!/bin/sh
+home=$(cd "$(dirname "$0")/.." && pwd)
+case "$*" in
+*version_info*) echo 3.12 ;;
+*sysconfig*) echo "$home/site" ;;
+"-m venv"*) rm -rf "$4"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python" ;;
+"-m pip"*requirements-cuda.txt)
+    echo cuda >>"$CALLS"
+    mkdir -p "$home/site/nvidia/cusparse/lib"
+    exit "${CUDA_FAILS:-0}"
+    ;;
+"-m pip"*requirements.txt) echo base >>"$CALLS" ;;
+esac
+"""
+
+
+@pytest.fixture
+def install(tmp_path):
+    """`install(cuda="", code=0, **environment)` calls install.sh: (what pip was to install, standard output)."""
+    clone, calls = tmp_path / "clone", tmp_path / "calls"
+    (clone / "scripts").mkdir(parents=True)
+    shutil.copy(ROOT / "scripts/install.sh", clone / "scripts")
+    for name in ("requirements.txt", "requirements-cuda.txt"):
+        (clone / name).write_text(f"{name} of today\n")
+    python = tmp_path / "bin/python3.12"
+    python.parent.mkdir()
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+
+    def install(cuda="", code=0, **environment):
+        calls.write_text("")
+        words = ["sh", clone / "scripts/install.sh", python, clone / ".venv", cuda]
+        environment = {"PATH": "/usr/bin:/bin", "CALLS": str(calls), **environment}
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+        return calls.read_text().split(), done.stdout + done.stderr
+
+    install.clone = clone
+    return install
+
+
+def test_cuda_is_added_once_and_stays(install):
+    assert install()[0] == ["base"]
+    called, said = install("1")
+    assert called == ["cuda"]
+    assert "2.8 GB to download, 4.3 GB on the disk" in said
+    link = install.clone / ".venv/site" / LINK
+    assert link.readlink() == Path("../../cusolver/lib/libcusolver.so.11")
+    for cuda in ("1", "", "0"):
+        assert install(cuda) == ([], "")
+    assert link.is_symlink()
+
+
+def test_everything_at_once(install):
+    assert install("1")[0] == ["base", "cuda"]
+    assert (install.clone / ".venv" / "site" / LINK).is_symlink()
+
+
+def test_a_new_lock_of_cuda_installs_that_alone(install):
+    install("1")
+    (install.clone / "requirements-cuda.txt").write_text("another\n")
+    assert install()[0] == ["cuda"]
+
+
+def test_an_environment_made_again_gets_cuda_back_even_after_a_failure(install):
+    install("1")
+    (install.clone / "requirements.txt").write_text("another\n")
+    assert install(code=1, CUDA_FAILS="1")[0] == ["base", "cuda"]
+    assert install()[0] == ["cuda"]
+
+
+def test_a_failed_download_is_tried_again_when_asked(install):
+    install()
+    assert install("1", code=1, CUDA_FAILS="1")[0] == ["cuda"]
+    assert install()[0] == []  # it is not needed to go on without
+    assert install("1")[0] == ["cuda"]
+
+
+def test_another_value_of_cuda_is_refused(install):
+    called, said = install("/usr/local/cuda", code=1)
+    assert called == []
+    assert "error: CUDA=/usr/local/cuda: is not 1; CUDA=1 installs CUDA's libraries" in said
+
+
+def test_make_install_offers_cuda_where_there_is_a_card(tmp_path):
+    text = (ROOT / "Makefile").read_text()
+    assert "[ -e /dev/nvidiactl ] || [ -e /dev/dxg ]" in text
+    (tmp_path / "Makefile").write_text(text.replace("/dev/nvidiactl", "card").replace("/dev/dxg", "none"))
+    (tmp_path / "scripts").mkdir()
+    installer = tmp_path / "scripts/install.sh"
+    installer.write_text('#!/bin/sh\necho "CUDA is $3"\n')
+    installer.chmod(0o755)
+
+    def make_install(*words):
+        command = ["make", "-C", tmp_path, "install", "VENV=venv", *words]
+        environment = {"PATH": "/usr/bin:/bin", "CUDA": "/usr/local/cuda"}  # as clusters have it
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert "make install CUDA=1" not in make_install()
+    (tmp_path / "card").touch()
+    assert "CUDA is \n" in make_install()
+    assert "make install CUDA=1 adds CUDA's libraries, 2.8 GB to download" in make_install()
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv/requirements-cuda.txt").touch()
+    said = make_install("CUDA=1")
+    assert "CUDA is 1\n" in said
+    assert "and CUDA's libraries, which requirements-cuda.txt names" in said
+
+
+# ---------------------------------------------------------------- requirements-cuda.txt
+
+
+def read_lock():
+    """The packages of requirements-cuda.txt as name -> version."""
+    text = (ROOT / "requirements-cuda.txt").read_text()
+    return dict(re.findall(r"^([\w-]+)==([\d.]+)", text, re.MULTILINE))
+
+
+def test_the_lock_is_what_tensorflow_asks_for():
+    wanted = [Requirement(text) for text in metadata.requires("tensorflow") if "and-cuda" in text]
+    assert len(wanted) > 10
+    locked = read_lock()
+    assert set(locked) == {one.name for one in wanted}
+    assert [one for one in wanted if locked[one.name] not in one.specifier] == []
+    assert "nvidia-cuda-nvcc-cu12" in locked  # ptxas and libdevice
+
+
+def test_cudnn_has_kernels_for_old_cards():
+    """9.11 dropped those below compute capability 7.5: GTX 10, Titan V, V100."""
+    assert read_lock()["nvidia-cudnn-cu12"] == "9.10.2.21"
+
+
+def test_every_package_of_the_lock_has_a_hash_and_a_wheel_for_each_python():
+    """NVIDIA's wheels are `py3-none`, so one file does for 3.11, 3.12 and 3.13."""
+    blocks = re.split(r"^(?=nvidia-)", (ROOT / "requirements-cuda.txt").read_text(), flags=re.MULTILINE)[1:]
+    assert len(blocks) == len(read_lock())
+    assert all("--hash=sha256:" in block for block in blocks)
+    assert not any("python_version" in block or "python_full_version" in block for block in blocks)
+    assert sys.version_info[:2] >= (3, 11)
