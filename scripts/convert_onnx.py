@@ -89,7 +89,9 @@ def compare(folder, path, photos, config):
     """The `Agreement` of the ONNX file with the SavedModel on `photos`: of what they find, and of an SSD's anchors."""
     from tfod.agreement import compare_formats
     from tfod.detector import Detector
+    from tfod.exporting import turn_off_tf32
 
+    turn_off_tf32()
     expected, found = (Detector(model, score=0.0, max_boxes=1000).detect(photos) for model in (folder, path))
     family = config.model.WhichOneof("model")
     agreement = compare_formats(expected, found, [photo.shape[1::-1] for photo in photos], family)

@@ -118,6 +118,7 @@ def prepare_tools(config, checkpoint, arguments):
     tf.get_logger().setLevel("ERROR")
     model = model_builder.build(config.model, is_training=False)
     check_weights = exporting.restore_weights(config, model, checkpoint)
+    exporting.turn_off_tf32()
     reference = exporting.make_reference(model)
     photos, source = exporting.find_sample_photos(config, arguments.samples, arguments.sample_images)
     outputs = [reference(photo) for photo in photos]

@@ -27,6 +27,8 @@ ROOT = Path(__file__).parents[1]
 LONGEST = ["training", "make", "workers", "benchmark", "evaluate", "forward", "detector", "exporter_main_v2", "report"]
 LONGEST += ["compat", "label", "doctor", "check_checkpoint", "split_manifest", "train_input", "convert_tflite"]
 
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # what the tests say holds on the CPU; a card is hidden from all of them
+
 # a shell's background, and nohup, have them ignored by all that they start; the tests' scripts have to hear them
 for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
     if signal.getsignal(number) == signal.SIG_IGN:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from tfod import runtimes
 from tfod.agreement import compare_detections
 from tfod.console import InputError
 from tfod.detector import Detector, find_ids, suppress
@@ -74,6 +75,13 @@ def test_batches_and_threads_change_nothing(formats):
         found = Detector(paths["export"], score=0.0, **settings).detect(photos)
         assert compare_detections(single, found, list_sizes(photos)).holds(pixels=0.01, score=1e-4)
     assert Detector(paths["export"]).detect([]) == []
+
+
+def test_calls_of_a_saved_model_are_limited_where_a_card_computes(formats, monkeypatch):
+    limited = []
+    monkeypatch.setattr(runtimes, "limit_calls", lambda run: limited.append(run) or len)
+    assert open_model(formats[0]["SavedModel"], 1).run is len  # what limit_calls does: test_nvidia.py
+    assert len(limited) == 1
 
 
 def test_results_are_as_documented(formats):

@@ -258,6 +258,28 @@ def test_export_that_differs_is_not_kept(exported, monkeypatch):
     assert not (workspace / "other").exists()
 
 
+def test_the_comparison_leaves_out_tf32(monkeypatch):
+    """Cards multiply in TF32 otherwise, and differ by more than a faulty export may."""
+    import tensorflow as tf
+
+    from tfod import saved_model
+
+    class Compared(Exception):
+        pass
+
+    def load(folder):
+        assert not tf.config.experimental.tensor_float_32_execution_enabled()
+        raise Compared
+
+    monkeypatch.setattr(tf.saved_model, "load", load)
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    try:
+        with pytest.raises(Compared):
+            saved_model.compare_with_model("folder", None, None, [], "image_tensor")
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(True)
+
+
 def test_other_weights_are_noticed(exported):
     from object_detection.builders import model_builder
 

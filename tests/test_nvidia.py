@@ -1,5 +1,6 @@
 """Cards: a pretended driver that lists some, and the failures that TensorFlow has with real ones."""
 
+import concurrent.futures
 import importlib.util
 import json
 import os
@@ -8,6 +9,8 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import threading
+import time
 from pathlib import Path
 
 import tfod.compat  # noqa: F401 - a quiet TensorFlow
@@ -16,7 +19,7 @@ import pretended_driver
 import pytest
 from conftest import load_script
 
-from tfod import nvidia
+from tfod import nvidia, runtimes
 from tfod.console import InputError, run
 from tfod.nvidia import Driver
 
@@ -221,8 +224,59 @@ def test_other_errors_of_tensorflow_are_ours_and_those_of_the_input_stay(capsys)
     assert end(capsys, InputError("a: b; c")) == (1, "error: a: b; c\n")
 
 
-# ---------------------------------------------------------------- what every command has
+# ---------------------------------------------------------------- what differs where there is a card
 
 
 def test_every_command_takes_the_cards_memory_as_it_needs_it():
     assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """TensorFlow says that it sees a card."""
+    import tensorflow as tf
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["GPU:0"])
+
+
+def count_at_once(run):
+    """How many of 12 threads are in `run`, which is made of a function, at the same time at most."""
+    inside, most, lock = 0, 0, threading.Lock()
+
+    def compute(image):
+        nonlocal inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        time.sleep(0.02)
+        with lock:
+            inside -= 1
+        return image
+
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(run(compute), range(24))) == list(range(24))
+    return most
+
+
+def test_a_card_gets_a_few_calls_at_a_time(card):
+    assert 2 <= count_at_once(runtimes.limit_calls) <= runtimes.CALLS_ON_CARD == 3
+
+
+def test_the_cpu_gets_one_call_from_each_thread():
+    assert runtimes.limit_calls(len) is len
+
+
+@pytest.mark.parametrize(("gpus", "way"), [(["GPU:0"], "NCCL"), ([], "AUTO")])
+def test_workers_with_cards_talk_over_nccl(gpus, way, monkeypatch):
+    import tensorflow as tf
+
+    from tfod import pipeline_config, training
+
+    config = pipeline_config.pipeline_pb2.TrainEvalPipelineConfig()
+    config.train_config.batch_size = 8
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: gpus)
+    monkeypatch.setattr(training.workers, "wait_for_others", lambda: None)
+    monkeypatch.setattr(
+        tf.distribute, "MultiWorkerMirroredStrategy", lambda communication_options: communication_options
+    )
+    assert training.make_strategy(config, num_workers=2).implementation.value == way

@@ -129,6 +129,14 @@ def make_reference(model):
     return lambda photo: run(tf.cast(photo, tf.float32)[tf.newaxis])
 
 
+def turn_off_tf32():
+    """Has cards multiply in full float32, for a comparison: with TF32, as they do by default, boxes differ by more than
+    what tells a faulty export from a sound one."""
+    import tensorflow as tf
+
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
 def list_detections(outputs, index=0):
     """One photo's (boxes [N, 4], classes [N] as ints, scores [N]) of a dict with upstream's detection_* tensors."""
     count = int(outputs["num_detections"][index])

@@ -10,6 +10,7 @@ import json
 import os
 import queue
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tfod.checkpoints import choose_checkpoint, find_latest_checkpoint
 from tfod.console import InputError, say
 from tfod.graphs import prune_graph, raise_least_score
 
+CALLS_ON_CARD = 3  # one computes, one comes, one goes; more would only take memory and wait
 OUTPUTS = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
 SERVE_TAG, SIGNATURE = "serve", "serving_default"
 
@@ -94,11 +96,25 @@ def _make_session(tf, graph_def, cores):
     With TensorFlow's own threads one call takes as long and keeps more cores busy, for a network of this size.
     """
     config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=cores, inter_op_parallelism_threads=-1)
-    config.gpu_options.allow_growth = True
     graph = tf.Graph()
     with graph.as_default():
         tf.graph_util.import_graph_def(graph_def, name="")
     return tf.compat.v1.Session(graph=graph, config=config)
+
+
+def limit_calls(run):
+    """`run` where only the CPU computes; where a card does, `run` by at most `CALLS_ON_CARD` threads at a time."""
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        return run
+    free = threading.Semaphore(CALLS_ON_CARD)
+
+    def wait_and_run(*arguments):
+        with free:
+            return run(*arguments)
+
+    return wait_and_run
 
 
 def _open_saved_model(path, cores, score):
@@ -142,7 +158,7 @@ def _open_saved_model(path, cores, score):
     shape = [size.size for size in inputs[0].tensor_shape.dim]
     batch = shape[0] if shape and shape[0] > 0 else None
     run = session.make_callable(outputs, feed_list=[inputs[0].name])
-    return Runtime(run, batch, _read_labels(path.parent / "label_map.pbtxt"))
+    return Runtime(limit_calls(run), batch, _read_labels(path.parent / "label_map.pbtxt"))
 
 
 def _open_checkpoints(path, cores):
@@ -174,7 +190,7 @@ def _open_checkpoints(path, cores):
     maps = [reader.label_map_path for reader in (config.train_input_reader, *config.eval_input_reader)]
     # as the config has it, from the folder that commands run in; models/NAME is two levels below the workspace
     places = [folder / name for name in maps if name for folder in (Path(), path.resolve().parents[1])]
-    return Runtime(run, 1, next(filter(None, map(_read_labels, places)), {}))
+    return Runtime(limit_calls(run), 1, next(filter(None, map(_read_labels, places)), {}))
 
 
 def _read_labels(path):

@@ -5,7 +5,7 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 import numpy as np
 
 from tfod.agreement import Agreement, compare_detections
-from tfod.exporting import list_detections, make_reference
+from tfod.exporting import list_detections, make_reference, turn_off_tf32
 from tfod.tfrecord import make_example
 
 
@@ -61,6 +61,7 @@ def compare_with_model(folder, model, module, photos, input_type):
     """
     import tensorflow as tf
 
+    turn_off_tf32()
     loaded = tf.saved_model.load(str(folder))
     function = loaded.signatures["serving_default"]
     signature = module.__call__.input_signature
