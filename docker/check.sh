@@ -122,13 +122,13 @@ done
 # ------------------------------------------------------------ the six verbs in it, as docker compose run would
 install -d -o $uid -g $gid "$room/workspace/check"
 touch "$room/before"
-# the entrypoint of the image's config, as its user, without capabilities
+# the entrypoint of the image's config, as its user, without capabilities; env looks in the mounted folder, too
 run() {
     attend buildah run --cap-drop ALL --volume "$room/workspace:/tfod/workspace" --volume "$room/venv:/opt/venv:ro" \
         "$ready" -- "$@"
 }
 run make install # does nothing where the environment is complete
-run python scripts/preprocessing/make_sample_dataset.py -o workspace/check/images --number 10 --size 160
+run env python scripts/preprocessing/make_sample_dataset.py -o workspace/check/images --number 10 --size 160
 run make split tfrecord train eval export infer WORKSPACE=workspace/check PRETRAINED= STEPS=3 BATCH=2 RATIO=0.3 SCORE=0 \
     BASE_CONFIG=scripts/configs/demo.config
 step "the six verbs in the image: ok"
@@ -152,6 +152,6 @@ attend buildah run --user root --volume "$room/venv:/opt/venv" "$ready" -- scrip
 nvidia=$(echo "$room"/venv/lib/python3*/site-packages/nvidia)
 [ -s "$nvidia/cuda_nvcc/nvvm/libdevice/libdevice.10.bc" ] || fail "nvidia-cuda-nvcc-cu12: holds no libdevice.10.bc"
 [ -s "$nvidia/cusparse/lib/libcusolver.so.11" ] || fail "nvidia/cusparse/lib/libcusolver.so.11: leads nowhere"
-run /opt/venv/bin/python -c 'import subprocess; from tfod import nvidia; print(subprocess.run(nvidia.find_compiler()[:1] + ("--version",), check=True))'
+run env python -c 'import subprocess; from tfod import nvidia; subprocess.run([nvidia.find_compiler()[0], "--version"], check=True)'
 step "ptxas, libdevice and the link to libcusolver are where TensorFlow looks for them: ok"
 echo "not checked, since it takes Docker and an NVIDIA card: the real base image, GPUs, the health check, the workers' network"

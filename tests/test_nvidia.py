@@ -129,7 +129,7 @@ def test_the_compiler_is_looked_for_where_the_wheel_puts_it(monkeypatch, tmp_pat
 # ---------------------------------------------------------------- what is compiled for the card is kept
 
 KEEP = (
-    "import json, os\nfrom tfod import nvidia\nnvidia.keep_compiled_code()\n"
+    "import json, os\nfrom tfod import nvidia\nnvidia.keep_compiled_code(nvidia.read_driver())\n"
     "print(json.dumps({name: value for name, value in os.environ.items() if 'CACHE' in name}))"
 )
 

@@ -106,13 +106,12 @@ def ask_tensorflow():
     return json.loads(done.stdout.splitlines()[-1]), list(dict.fromkeys(missing))
 
 
-def keep_compiled_code():
-    """Has TensorFlow and the driver keep what they compile for the card in workspace/.cache, for the next start.
+def keep_compiled_code(driver):
+    """Has TensorFlow and the `Driver` keep what they compile for the card in workspace/.cache, for the next start.
 
     TensorFlow finds its own by the source's text alone: hence a folder for each of its versions and each compute
     capability, and none where the cards differ. Workers of one training, who write at the same time, don't share one.
     """
-    driver = read_driver()
     capabilities = {capability for _, capability in driver.cards} if driver else set()
     if len(capabilities) != 1 or not (ROOT / "workspace").is_dir():
         return

@@ -96,6 +96,7 @@ def _make_session(tf, graph_def, cores):
     With TensorFlow's own threads one call takes as long and keeps more cores busy, for a network of this size.
     """
     config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=cores, inter_op_parallelism_threads=-1)
+    config.gpu_options.allow_growth = os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"  # which it warns of otherwise
     graph = tf.Graph()
     with graph.as_default():
         tf.graph_util.import_graph_def(graph_def, name="")
