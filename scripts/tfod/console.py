@@ -87,7 +87,8 @@ def run(main):
     try:
         sys.exit(main())
     except InputError as error:
-        _exit_with(error.faults if (failure := explain_failure(error)) is None else [failure])
+        failure = explain_failure(error)
+        _exit_with([failure] if failure else error.faults)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
