@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Shows that docker/check.sh notices what it is there for: breaks a copy of the files, one thing at a time, and wants
 # check.sh to fail and to name the fault.
-#     docker/check_breaks.sh
+#     docker/check_breaks.sh        docker/check.sh calls it, too
 set -euo pipefail
 cd "$(dirname "$0")/.."
 room=$(mktemp -d /var/tmp/tfod-breaks.XXXXXX)

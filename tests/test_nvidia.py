@@ -155,6 +155,11 @@ def test_nothing_is_kept_where_cards_differ_or_there_is_none(driver):
     assert keep(driver, CARDS="") == {}
 
 
+def test_another_library_of_that_name_is_no_driver(driver, tmp_path):
+    shutil.copy(driver.folder / "libcufft.so.11", tmp_path / "libnvidia-ml.so.1")
+    assert keep(driver, LD_LIBRARY_PATH=str(tmp_path)) == {}
+
+
 def test_the_users_own_place_stays(driver):
     assert keep(driver, TF_JIT_CACHE_DIR="/mine")["TF_JIT_CACHE_DIR"] == "/mine"
 

@@ -45,9 +45,9 @@ def read_driver():
     """The `Driver` of this machine, whether TensorFlow uses its cards or not; None where there is none, or no card."""
     try:
         library = ctypes.CDLL("libnvidia-ml.so.1")
-    except OSError:
-        return None
-    if library.nvmlInit_v2():
+        if library.nvmlInit_v2():
+            return None
+    except (OSError, AttributeError):  # is not there, or is something else of that name
         return None
     try:
         text, count = ctypes.create_string_buffer(96), ctypes.c_uint()
