@@ -51,6 +51,10 @@ def export(call, tmp_path):
             f"model {{ ssd {{ {FIXED} {CODER} {SOFT} }} }}",
             "TFLite has no soft NMS",
         ),
+        (
+            f"model {{ ssd {{ {FIXED} {CODER} feature_extractor {{ type: 'ssd_mobilenet_v2' }} }} }}",
+            "feature_extractor's type ssd_mobilenet_v2 is TensorFlow 1's; write ssd_mobilenet_v2_keras",
+        ),
         (f"model {{ ssd {{ {FIXED} {CODER} mask_head_config {{}} }} }}", "with a mask head can't be a TFLite file"),
     ],
 )
