@@ -4,7 +4,7 @@
 
 Each one goes through `make split tfrecord train PRETRAINED=T.tar.gz STEPS=2`, in a workspace of its own. Prints the
 table of docs/models.md: variables of the model that were restored, variables of the checkpoint that were taken, and
-the parts that start with new weights; and how long the command took, with the batch that it had.
+the parts that start with new weights.
 """
 
 import argparse
@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from tfod.checkpoints import list_variables
@@ -37,7 +36,7 @@ def choose_batch(name):
 
 
 def train(args, name, room):
-    """Runs the command for the model `name` in the folder `room`: (what it said, its seconds, its checkpoint)."""
+    """Runs the command for the model `name` in the folder `room`: (what it said, its checkpoint)."""
     tarball = room / "zoo_model.tar.gz"  # another name: the zoo's own have sizes that are known
     subprocess.run([sys.executable, args.zoo / "make_tarball.py", name, tarball], check=True, capture_output=True)
     workspace = room / "workspace"
@@ -47,23 +46,22 @@ def train(args, name, room):
     words = {"WORKSPACE": workspace, "PRETRAINED": tarball, "STEPS": args.steps, "BATCH": choose_batch(name)}
     words |= {"FINE_TUNE_CHECKPOINT_TYPE": args.type, "VENV": sys.prefix}
     command = ["make", "split", "tfrecord", "train", *(f"{key}={value}" for key, value in words.items())]
-    began = time.monotonic()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode or "Traceback" in done.stderr:
         raise SystemExit(f"{name}: {done.stdout[-1000:]}\n{done.stderr[-3000:]}")
     checkpoint = workspace / "pre_trained_models/zoo_model/checkpoint/ckpt-0"
     assert (workspace / "models/my_model" / f"ckpt-{args.steps}.index").is_file()
-    return done.stderr, time.monotonic() - began, checkpoint
+    return done.stderr, checkpoint
 
 
 def main():
     args = parse_arguments()
     names = args.models or sorted(path.parent.name for path in args.zoo.glob("*/object_graph.pb"))
-    print("| model | the model's variables | the checkpoint's variables | new weights | batch, seconds |")
-    print("|---|---|---|---|---|", flush=True)
+    print("| model | the model's variables | the checkpoint's variables | new weights |")
+    print("|---|---|---|---|", flush=True)
     for name in names:
         with tempfile.TemporaryDirectory() as room:
-            said, seconds, checkpoint = train(args, name, Path(room))
+            said, checkpoint = train(args, name, Path(room))
             theirs = sum(key.startswith("model/") for key in list_variables(checkpoint))
         banner = re.search(r"^ *restored (.*)$", said, re.MULTILINE)[1]
         restored = [tuple(map(int, numbers)) for numbers in re.findall(r"(\d+) of (\d+)", banner)]
@@ -71,10 +69,7 @@ def main():
         new = re.findall(r"([a-zA-Z ]+) (\d+)", banner.partition("; new weights: ")[2])
         ours = sum(number for _, number in restored) + sum(int(number) for _, number in new)
         parts = ", ".join(f"{part.strip()} ({number})" for part, number in new)
-        batch = choose_batch(name)
-        print(
-            f"| `{name}` | {taken} of {ours} | {taken} of {theirs} | {parts} | {batch}, {seconds:.0f} s |", flush=True
-        )
+        print(f"| `{name}` | {taken} of {ours} | {taken} of {theirs} | {parts} |", flush=True)
 
 
 if __name__ == "__main__":
