@@ -12,6 +12,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the tests say what a CPU does; TensorFlow reads this when it is imported
+
+import forked
 import pytest
 from constant_detector import write_onnx_model
 from hypothesis import settings
@@ -36,14 +39,17 @@ settings.register_profile("ours", deadline=None)  # a busy machine is no fault
 settings.load_profile("ours")
 
 
+def call_script(script, *arguments, cwd=None):
+    """Runs a script below scripts/ as a second process; stdout and stderr are texts."""
+    if Path(script).stem in forked.SCRIPTS and "--help" not in arguments:
+        return forked.call_forked(script, *arguments, cwd=cwd)
+    command = [sys.executable, ROOT / "scripts" / script, *arguments]
+    return subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, check=False)
+
+
 @pytest.fixture
 def call():
-    """`call(script below scripts/, *arguments, cwd=None)` runs it as a second process; stdout and stderr are texts."""
-
-    def call_script(script, *arguments, cwd=None):
-        command = [sys.executable, ROOT / "scripts" / script, *arguments]
-        return subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, check=False)
-
+    """`call(script below scripts/, *arguments, cwd=None)`: see `call_script`."""
     return call_script
 
 
@@ -57,7 +63,7 @@ def end_started():
     while STARTED:
         process = STARTED.pop()
         process.kill()
-        process.wait()
+        process.join() if hasattr(process, "join") else process.wait()
 
 
 # Below 32768, where Linux takes the ports of those who ask for any: a free one of these is not given to others. Two
@@ -122,8 +128,7 @@ def raccoon_images():
 
 def run_script(script, *arguments, cwd, code=0):
     """Runs a script below scripts/, checks its exit code, and returns (standard output, standard error)."""
-    command = [sys.executable, ROOT / "scripts" / script, *arguments]
-    done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, check=False)
+    done = call_script(script, *arguments, cwd=cwd)
     assert done.returncode == code, f"{script} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
     return done.stdout, done.stderr
