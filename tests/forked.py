@@ -30,14 +30,15 @@ SCRIPTS = {
 SCRIPTS |= {"configure_pipeline"}
 
 
-def start_forked(script, *arguments, output, errors=None, cwd=None):
-    """Starts a script below scripts/ with this process's environment, and returns its multiprocessing.Process.
+def start_forked(script, *arguments, output, errors=None, cwd=None, **environment):
+    """Starts a script below scripts/ with this process's environment and more, and returns its multiprocessing.Process.
 
     What it says is appended to the file `output`, and that on standard error to `errors` if it is given.
     """
     words = [str(word) for word in (ROOT / "scripts" / script, *arguments)]
     logs = (str(output), str(errors or output))
-    process = CONTEXT.Process(target=be_script, args=(words, logs, str(cwd or Path.cwd()), dict(os.environ)))
+    place = str(cwd or Path.cwd())
+    process = CONTEXT.Process(target=be_script, args=(words, logs, place, {**os.environ, **environment}))
     process.start()
     return process
 

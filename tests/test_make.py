@@ -55,8 +55,8 @@ def make_photos(folder):
 
 
 def make_tiny_config(path):
-    """The demo's config at 96 x 96 pixels, with an eighth of the channels, two levels, and a backbone of half the layers:
-    what takes a tiny model's time is to build and trace it."""
+    """The demo's config at 96 x 96 pixels with an eighth of the channels, half the levels and a backbone of half the
+    layers, since what takes a tiny model's time is to build and trace them."""
     config = pipeline_config.read_config(ROOT / "scripts" / "configs" / "demo.config")
     ssd = config.model.ssd
     ssd.feature_extractor.type = "ssd_mobilenet_v1_fpn_keras"

@@ -186,16 +186,17 @@ def test_loss_that_is_no_number_names_images_and_goes_back_with_a_lower_rate(wor
     assert "going back with half the learning rate, at most 5e+29 (retry 1 of 1)" in said
 
 
-def test_checkpoint_that_no_longer_fits_is_refused_with_the_reason(workspace):
-    run(workspace, SCRIPT, *MODEL, "--num_train_steps=1")
+def test_checkpoint_that_no_longer_fits_is_refused_with_the_reason(workspace, trained):
+    for name in ("checkpoint", "ckpt-80.index", "ckpt-80.data-00000-of-00001"):
+        shutil.copy(trained / "models/my_model" / name, workspace / "models/m")
 
     def add_layer(config):
         predictor = config.model.ssd.box_predictor.weight_shared_convolutional_box_predictor
         predictor.num_layers_before_predictor += 1
 
     edit_config(workspace, add_layer)
-    said = run(workspace, SCRIPT, *MODEL, "--num_train_steps=2", code=1)
-    assert "ckpt-1: does not fit the model of models/m/pipeline.config any more: " in said
+    said = run(workspace, SCRIPT, *MODEL, "--num_train_steps=90", code=1)
+    assert "ckpt-80: does not fit the model of models/m/pipeline.config any more: " in said
     assert "put the config back as it was, or give the changed model another --model_dir" in said
 
 
@@ -235,14 +236,14 @@ def read_losses(workspace):
 
 
 def test_deterministic_trainings_have_the_same_losses_to_the_last_digit(workspace):
-    words = ["--deterministic", "--num_train_steps=50"]
+    words = ["--deterministic", "--num_train_steps=20"]
     run(workspace, SCRIPT, *MODEL, *words)
     first = read_losses(workspace)
     for path in (workspace / "models/m").glob("ckpt-*"):
         path.unlink()
     (workspace / "models/m/checkpoint").unlink()
     run(workspace, SCRIPT, *MODEL, *words)
-    assert [row[0] for row in first] == ["1", "10", "20", "30", "40", "50"]
+    assert [row[0] for row in first] == ["1", "10", "20"]
     assert read_losses(workspace) == first
 
 
@@ -299,8 +300,6 @@ def test_step_that_xla_cannot_compile_is_refused(data, tmp_path):
     ],
 )
 def test_what_needs_a_gpu_is_refused_without_one(workspace, words, message):
-    if tf.config.list_physical_devices("GPU"):
-        pytest.skip("there is a GPU here, and it is allowed")
     assert message in run(workspace, SCRIPT, *MODEL, *words, code=1)
 
 
@@ -330,5 +329,6 @@ def test_weights_that_are_no_numbers_are_found():
 def test_one_device_needs_no_mirroring():
     config = pipeline_config.pipeline_pb2.TrainEvalPipelineConfig()
     config.train_config.batch_size = 8
-    gpus = len(tf.config.list_physical_devices("GPU"))
-    assert training.make_strategy(config).num_replicas_in_sync == max(gpus, 1)
+    strategy = training.make_strategy(config)
+    assert type(strategy) is type(tf.distribute.get_strategy())  # TensorFlow's own default
+    assert strategy.num_replicas_in_sync == 1
