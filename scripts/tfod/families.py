@@ -126,6 +126,7 @@ def fine_tune(name, size, kind):
 
     The tarball's model has three classes. `detection` takes it to two classes, as one does with the zoo's models. A
     detector's checkpoint has no weights for `classification`: a classification model's is made of its backbone.
+    `classification` and `full` only differ in what is restored. That is what --check does, too, so no step is traced.
     """
     base, tuned = f"pre_trained_models/{name}_{size}x{size}_demo_cpu-1", f"{name}_{kind}"
     settings = {"fine_tune_checkpoint_type": kind, "label_map": LABELS}
@@ -144,8 +145,11 @@ def fine_tune(name, size, kind):
             return 1, f"detection took a classification checkpoint: {said}"
     averages = kind == "detection" and name == "efficientdet_d0"  # whose paper's models are averages of the weights
     code, said = configure(tuned, base, **settings, **({"ema": 0.9} if averages else {}))
-    if not code:
-        code, said = train(tuned)
+    if code:
+        return code, said
+    if kind != "detection":
+        return call("configure_pipeline.py", "--check", f"models/{tuned}/pipeline.config")
+    code, said = train(tuned)
     return evaluate(tuned) if averages and not code else (code, said)
 
 
