@@ -41,7 +41,8 @@ settings.load_profile("ours")
 
 def call_script(script, *arguments, cwd=None):
     """Runs a script below scripts/ as a second process; stdout and stderr are texts."""
-    if Path(script).stem in forked.SCRIPTS and "--help" not in arguments:
+    about_imports = "--help" in arguments or "PYTHONPROFILEIMPORTTIME" in os.environ
+    if Path(script).stem in forked.SCRIPTS and not about_imports:
         return forked.call_forked(script, *arguments, cwd=cwd)
     command = [sys.executable, ROOT / "scripts" / script, *arguments]
     return subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, check=False)
