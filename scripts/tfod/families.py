@@ -30,6 +30,7 @@ FAMILIES = {
     "centernet_mobilenet_v2_fpn": 128,
     "ssd_mobilenet_v2": 128,
 }
+FINE_TUNE_TYPES = ("except_class_head", "detection", "classification", "full")
 TIMED_STEPS = 10  # of which the first one is not counted: it builds the graph
 
 
@@ -122,11 +123,12 @@ def pack(name, size):
 
 
 def fine_tune(name, size, kind):
-    """Trains two steps from the tarball's checkpoint; `kind` is the fine-tune type.
+    """Starts from the tarball's checkpoint; `kind` is the fine-tune type.
 
-    The tarball's model has three classes. `detection` takes it to two classes, as one does with the zoo's models. A
-    detector's checkpoint has no weights for `classification`: a classification model's is made of its backbone.
-    `classification` and `full` only differ in what is restored. That is what --check does, too, so no step is traced.
+    The tarball's model has three classes. `except_class_head` takes it to two classes, as one does with the zoo's
+    models, and trains two steps. The other types only differ in what is restored: --check restores it, too, and no step
+    is traced. A detector's checkpoint has no weights for `classification`: a classification model's is made of its
+    backbone.
     """
     base, tuned = f"pre_trained_models/{name}_{size}x{size}_demo_cpu-1", f"{name}_{kind}"
     settings = {"fine_tune_checkpoint_type": kind, "label_map": LABELS}
@@ -143,14 +145,13 @@ def fine_tune(name, size, kind):
         code, said = configure(tuned, base, **{**settings, "fine_tune_checkpoint_type": "detection"})
         if code != 1 or "is a classification model's; make the type classification" not in said:
             return 1, f"detection took a classification checkpoint: {said}"
-    averages = kind == "detection" and name == "efficientdet_d0"  # whose paper's models are averages of the weights
-    code, said = configure(tuned, base, **settings, **({"ema": 0.9} if averages else {}))
+    trains = kind == "except_class_head"
+    if trains and name == "efficientdet_d0":  # whose paper's models are averages of the weights
+        settings["ema"] = 0.9
+    code, said = configure(tuned, base, **settings)
     if code:
         return code, said
-    if kind != "detection":
-        return call("configure_pipeline.py", "--check", f"models/{tuned}/pipeline.config")
-    code, said = train(tuned)
-    return evaluate(tuned) if averages and not code else (code, said)
+    return train(tuned) if trains else call("configure_pipeline.py", "--check", f"models/{tuned}/pipeline.config")
 
 
 def save_backbone(name):
@@ -197,7 +198,7 @@ def list_stages(name, size):
         ("tflite", lambda: make_tflite(name)),
         ("onnx", lambda: make_onnx(name)),
         ("download", lambda: pack(name, size)),
-        *((kind, functools.partial(fine_tune, name, size, kind)) for kind in ("detection", "classification", "full")),
+        *((kind, functools.partial(fine_tune, name, size, kind)) for kind in FINE_TUNE_TYPES),
     ]
 
 
