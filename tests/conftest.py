@@ -233,7 +233,7 @@ def convert_detector(place):
     words = [f"--pipeline_config_path={folder}/pipeline.config", f"--trained_checkpoint_dir={folder}/checkpoint"]
     words += [f"--output_directory={folder}/tflite"]
     run_script("export_tflite_graph_tf2.py", *words, cwd=place)
-    words += [f"--saved_model_dir={folder}/tflite/saved_model", "--representative_number=8"]
+    words += [f"--saved_model_dir={folder}/tflite/saved_model"]
     return run_script("convert_tflite.py", *words, cwd=place)[0]
 
 

@@ -199,6 +199,28 @@ def test_pretrained_tarball_of_our_own_export_is_fine_tuned_and_watched(place, t
     assert output.startswith("models/tuned/ckpt-2 (step 2), 3 images of annotations/test.record:\n Average Precision")
 
 
+def test_verbs_beside_the_six_look_at_data_and_models(place):
+    workspace, variables, _ = place
+    shutil.copytree(workspace / "models/my_model", workspace / "models/copy")
+    verbs = ["stats", "inspect", "check-config", "models", "report", "compare"]
+    output, _ = run_make(*verbs, *variables, "MODELS=my_model copy")
+    shutil.rmtree(workspace / "models/copy")
+    assert f"the charts: {workspace}/stats" in output
+    assert len(list((workspace / "annotations/inspected").iterdir())) == IMAGES
+    assert "models/my_model/pipeline.config: nothing wrong" in output
+    assert "ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8" in output
+    assert (workspace / "models/my_model/report/index.html").is_file()
+    assert "copy and my_model can't be told apart on these 3 images" in output
+
+
+def test_proposals_are_made_for_new_photos(place):
+    workspace, variables, _ = place
+    new = shutil.copy(workspace / "images/photo 3.png", workspace / "images/new.png")
+    run_make("prelabel", *variables)
+    new.unlink()
+    assert read_annotation(workspace / "prelabel/voc/new.xml").filename == "new.png"
+
+
 def test_tensorboard_serves_the_curves_on_this_machine_only(place):
     workspace, variables, _ = place
     port = find_free_port()

@@ -88,10 +88,9 @@ def export(name):
     return call("exporter_main_v2.py", *words, "--samples", 2)
 
 
-def infer(name, file="saved_model"):
-    """Runs inference_main_v2.py with a file or folder of the export."""
-    words = ["-m", f"exported_models/{name}/{file}", "-l", ZOO_LABELS, "-i", "images", "--save", "json"]
-    return call("inference_main_v2.py", *words, "-o", f"inference_result/{name}/{Path(file).name}")
+def infer(name):
+    words = ["-m", f"exported_models/{name}/saved_model", "-l", ZOO_LABELS, "-i", "images", "--save", "json"]
+    return call("inference_main_v2.py", *words, "-o", f"inference_result/{name}")
 
 
 def make_tflite(name):
@@ -102,15 +101,13 @@ def make_tflite(name):
     if code:
         return code, said
     words += ["--saved_model_dir", f"{place}/tflite/saved_model", "--formats", "float32", "--samples", 2]
-    code, said = call("convert_tflite.py", *words)
-    return (code, said) if code else infer(name, "tflite/model_float32.tflite")
+    return call("convert_tflite.py", *words)
 
 
 def make_onnx(name):
     place = f"exported_models/{name}"
     words = ["--saved_model_dir", f"{place}/saved_model", "--output", f"{place}/model.onnx", "--samples", 2]
-    code, said = call("convert_onnx.py", *words)
-    return (code, said) if code else infer(name, "model.onnx")
+    return call("convert_onnx.py", *words)
 
 
 def pack(name, size):
