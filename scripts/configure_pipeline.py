@@ -256,7 +256,7 @@ def check_file(path):
         from tfod import fine_tuning
 
         say("building the model, to hold the checkpoint's tensors to its own")
-        print(f"{path}: the checkpoint has {fine_tuning.describe_matches(fine_tuning.try_checkpoint(config, path))}")
+        print(f"{path}: {fine_tuning.describe_matches(fine_tuning.try_checkpoint(config, path))}")
     warned = f", and {len(found.warnings)} warning{'s' * (len(found.warnings) > 1)} above" if found.warnings else ""
     print(f"{path}: nothing wrong{warned}")
 

@@ -1,5 +1,6 @@
 """configure_pipeline.py --check holds the tensors of a fine-tune checkpoint to those of the model."""
 
+import re
 import shutil
 
 import pytest
@@ -21,8 +22,12 @@ CHECK = ["configure_pipeline.py", "--check", "models/tuned/pipeline.config"]
 
 def test_tensors_that_fit_are_counted(workspace):
     output, said = run_script(*CHECK, cwd=workspace)
-    assert "models/tuned/pipeline.config: the checkpoint has FPN " in output
-    assert "class head 0 of " in output
+    line = next(line for line in output.splitlines() if "restored" in line)
+    assert re.fullmatch(
+        r"models/tuned/pipeline.config: restored backbone (\d+) of \1, FPN (\d+) of \2, prediction tower (\d+) of \3,"
+        r" box head (\d+) of \4; new weights: class head \d+",
+        line,
+    )
     assert output.endswith("models/tuned/pipeline.config: nothing wrong\n")
     assert "building the model, to hold the checkpoint's tensors to its own" in said
 
@@ -35,7 +40,7 @@ def test_tensors_of_another_shape_and_missing_data_are_named(workspace):
     before, _, after = text.partition("depth_multiplier: ")
     config.write_text(f"{before}depth_multiplier: 1 {after.partition(chr(10))[2]}")
     _, said = run_script(*CHECK, cwd=workspace, code=1)
-    assert "fine_tune_checkpoint models/my_model/ckpt-80 does not fit this model as 'detection' (" in said
+    assert "fine_tune_checkpoint models/my_model/ckpt-80 does not fit this model as 'except_class_head' (" in said
     assert "name a checkpoint of the same network" in said
     config.write_text(text)
     for path in (workspace / "models/my_model").glob("ckpt-80.data-*"):
