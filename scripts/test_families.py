@@ -1,7 +1,7 @@
 """Takes a small model of each family through every command, from its base config in scripts/configs on.
 
 Each is configured for small pictures that are drawn for it, trained for two steps, evaluated, exported, run, made a
-TFLite and an ONNX file of, packed as the zoo packs its models, and fine-tuned from that tarball in every way there is.
+TFLite and an ONNX file of, packed as the zoo packs its models, and started from that tarball in every way there is.
 What a family can't do has to be refused with the reason. Ends with 0 if all is as it has to be, with 1 otherwise.
 
     python scripts/test_families.py

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tfod import files, pipeline_config
 from tfod.console import InputError, make_parser, run, say
-from tfod.families import SCRIPTS
+from tfod.families import FINE_TUNE_TYPES, SCRIPTS
 from tfod.zoo import MODELS
 
 DOCS = SCRIPTS.parent / "docs"
@@ -31,9 +31,7 @@ STAGES = {
     "export": "SavedModel",
     "tflite": "TFLite",
     "onnx": "ONNX",
-    "detection": "fine-tunes: detection",
-    "classification": "fine-tunes: classification",
-    "full": "fine-tunes: full",
+    **{kind: f"fine-tunes: {kind}" for kind in FINE_TUNE_TYPES},
 }
 
 

@@ -12,6 +12,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the tests say what a CPU does; TensorFlow reads this when it is imported
+
+import forked
 import pytest
 from constant_detector import write_onnx_model
 from hypothesis import settings
@@ -27,7 +30,6 @@ ROOT = Path(__file__).parents[1]
 LONGEST = ["training", "make", "workers", "benchmark", "evaluate", "forward", "detector", "exporter_main_v2", "report"]
 LONGEST += ["compat", "label", "doctor", "check_checkpoint", "split_manifest", "train_input", "convert_tflite"]
 
-os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # what the tests say holds on the CPU; a card is hidden from all of them
 
 # a shell's background, and nohup, have them ignored by all that they start; the tests' scripts have to hear them
 for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
@@ -38,14 +40,18 @@ settings.register_profile("ours", deadline=None)  # a busy machine is no fault
 settings.load_profile("ours")
 
 
+def call_script(script, *arguments, cwd=None):
+    """Runs a script below scripts/ as a second process; stdout and stderr are texts."""
+    about_imports = "--help" in arguments or "PYTHONPROFILEIMPORTTIME" in os.environ
+    if Path(script).stem in forked.SCRIPTS and not about_imports:
+        return forked.call_forked(script, *arguments, cwd=cwd)
+    command = [sys.executable, ROOT / "scripts" / script, *arguments]
+    return subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, check=False)
+
+
 @pytest.fixture
 def call():
-    """`call(script below scripts/, *arguments, cwd=None)` runs it as a second process; stdout and stderr are texts."""
-
-    def call_script(script, *arguments, cwd=None):
-        command = [sys.executable, ROOT / "scripts" / script, *arguments]
-        return subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, check=False)
-
+    """`call(script below scripts/, *arguments, cwd=None)`: see `call_script`."""
     return call_script
 
 
@@ -59,7 +65,7 @@ def end_started():
     while STARTED:
         process = STARTED.pop()
         process.kill()
-        process.wait()
+        process.join() if hasattr(process, "join") else process.wait()
 
 
 # Below 32768, where Linux takes the ports of those who ask for any: a free one of these is not given to others. Two
@@ -124,8 +130,7 @@ def raccoon_images():
 
 def run_script(script, *arguments, cwd, code=0):
     """Runs a script below scripts/, checks its exit code, and returns (standard output, standard error)."""
-    command = [sys.executable, ROOT / "scripts" / script, *arguments]
-    done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, check=False)
+    done = call_script(script, *arguments, cwd=cwd)
     assert done.returncode == code, f"{script} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
     return done.stdout, done.stderr
@@ -229,7 +234,7 @@ def convert_detector(place):
     words = [f"--pipeline_config_path={folder}/pipeline.config", f"--trained_checkpoint_dir={folder}/checkpoint"]
     words += [f"--output_directory={folder}/tflite"]
     run_script("export_tflite_graph_tf2.py", *words, cwd=place)
-    words += [f"--saved_model_dir={folder}/tflite/saved_model", "--representative_number=8"]
+    words += [f"--saved_model_dir={folder}/tflite/saved_model"]
     return run_script("convert_tflite.py", *words, cwd=place)[0]
 
 

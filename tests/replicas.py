@@ -50,7 +50,8 @@ def main():
             loss = config.model.ssd.loss
             loss.localization_weight = loss.classification_weight = strategy.num_replicas_in_sync
             config.train_config.num_steps = end
-            plan = Plan("replicas.config", Path("models") / name, eval_every_n=end, record_summaries=end == 2)
+            last = end == 2
+            plan = Plan("replicas.config", Path("models") / name, eval_every_n=2 * last, record_summaries=last)
             training.train(config, plan, strategy)
 
 

@@ -4,6 +4,7 @@ import shutil
 import numpy as np
 import pytest
 from conftest import load_script, run_script
+from test_make import run_make
 
 from tfod.samples import Result, Sample
 
@@ -87,3 +88,15 @@ def test_missing_export_and_records_are_named(measured, tmp_path):
 def test_wrong_calls_end_with_2(word, message, tmp_path):
     _, said = run_script("benchmark.py", "--export=a", word, cwd=tmp_path, code=2)
     assert message in said
+
+
+def test_make_gives_the_scripts_what_they_need(tflite_files, onnx_file, tmp_path):
+    workspace = shutil.copytree(onnx_file[0], tmp_path / "workspace", symlinks=True)
+    variables = [f"WORKSPACE={workspace}", "BATCH=4"]
+    _, said = run_make("tflite", "onnx", *variables)
+    assert said.count("up to date") == 6  # the SavedModel for TFLite, four files, and the ONNX file
+    for kind in ("float16", "dynamic", "int8"):
+        (workspace / f"exported_models/my_model/tflite/model_{kind}.tflite").unlink()
+    output, _ = run_make("benchmark", *variables)
+    table = [line.split("|")[1].strip() for line in output.splitlines() if line.startswith("| ")]
+    assert table == ["format", "SavedModel", "TFLite float32", "ONNX"]

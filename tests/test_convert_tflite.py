@@ -99,7 +99,7 @@ def test_file_without_metadata_is_named(tflite_files, tmp_path):
 
 
 def test_second_run_does_nothing(tflite_files):
-    output, said = run_script("convert_tflite.py", *make_words(), "--representative_number=8", cwd=tflite_files[0])
+    output, said = run_script("convert_tflite.py", *make_words(), cwd=tflite_files[0])
     assert output == ""
     assert said.count("is up to date") == 4
 

@@ -91,7 +91,10 @@ def stir_up(model, gain):
 def shrink_ssd(config):
     resizer = config.model.ssd.image_resizer.fixed_shape_resizer
     resizer.height = resizer.width = 64
-    config.model.ssd.feature_extractor.depth_multiplier = 0.25
+    extractor = config.model.ssd.feature_extractor
+    extractor.type, extractor.depth_multiplier = "ssd_mobilenet_v1_fpn_keras", 0.25  # half the layers to build
+    extractor.fpn.max_level = config.model.ssd.anchor_generator.multiscale_anchor_generator.max_level = 4
+    config.model.ssd.box_predictor.weight_shared_convolutional_box_predictor.num_layers_before_predictor = 1
 
 
 def shrink_efficientdet(config):

@@ -1,9 +1,9 @@
 """Thousands of damaged files: each ends in a clean result or in a named fault, soon, and nothing else is touched."""
 
+import hashlib
 import io
 import random
 import re
-import sys
 import time
 
 import pytest
@@ -20,7 +20,7 @@ from tfod.label_map import find_near_name, read_label_map
 from tfod.voc import Box, find_images_of, write_annotation
 
 SEED = 20240229
-SECONDS = 20  # for one file, on a machine that does other things as well; most take a thousandth
+SECONDS = 20  # of a core, for one file; most take a thousandth
 # What breaks parsers, or means something to one of them
 TOKENS = [
     *(b"<", b">", b"&", b"]]>", b"<![CDATA[", b"<!--", b"-->", b"<?x?>", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\r\n"),
@@ -100,10 +100,10 @@ class Stopwatch:
     """Lets a block of code take SECONDS at most."""
 
     def __enter__(self):
-        self.started = time.monotonic()
+        self.started = time.process_time()
 
     def __exit__(self, *_):
-        assert time.monotonic() - self.started < SECONDS
+        assert time.process_time() - self.started < SECONDS
 
 
 def list_files(folder):
@@ -274,7 +274,7 @@ def test_whole_scripts(call, room, number):
 
 
 def test_the_mutations_are_the_same_everywhere():
-    """Python promises the same numbers from the same seed for these calls; a failure can be looked into anywhere."""
+    """So that a failure can be looked into on another machine, and on every Python that is supported."""
     chance = random.Random(SEED)
-    assert sys.version_info >= (3, 11)
-    assert mutate(chance, b"annotation" * 20) == mutate(random.Random(SEED), b"annotation" * 20)
+    damaged = b"".join(mutate(chance, b"<name>cat</name>" * 20) for _ in range(200))
+    assert hashlib.sha256(damaged).hexdigest().startswith("e5d017fee2fc6d64")

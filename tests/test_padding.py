@@ -39,22 +39,32 @@ def make_batch(numbers, classes):
     return tf.nest.map_structure(tf.constant, (features, labels))
 
 
-@pytest.mark.parametrize("numbers", [(0, 1, 3), (0, 0), (PADDED, 7)])
-def test_padding_changes_no_loss(tmp_path, numbers):
-    make_tiny_config(tmp_path / "tiny.config")
-    config = pipeline_config.read_config(tmp_path / "tiny.config")
-    model = model_builder.build(config.model, is_training=True)
+@pytest.fixture(scope="module")
+def measure(tmp_path_factory):
+    """measure(features, labels, unpad): the losses of a tiny detector, a dict name -> float."""
+    path = tmp_path_factory.mktemp("padding") / "tiny.config"
+    make_tiny_config(path)
+    model = model_builder.build(pipeline_config.read_config(path).model, is_training=True)
     fine_tuning.build_variables(model)
     model._is_training = True
     tf.keras.backend.set_learning_phase(True)
-    features, labels = make_batch(numbers, model.num_classes)
 
     @tf.function
-    def measure(unpad):
+    def measure(features, labels, unpad):
         unstacked = model_lib.unstack_batch(labels, unpad_groundtruth_tensors=unpad)
         return model_lib_v2._compute_losses_and_predictions_dicts(model, features, unstacked)[0]
 
-    padded, plain = ({name: float(loss) for name, loss in measure(unpad).items()} for unpad in (False, True))
+    def measure_batch(numbers, unpad):
+        losses = measure(*make_batch(numbers, model.num_classes), unpad)
+        return {name: float(loss) for name, loss in losses.items()}
+
+    yield measure_batch
+    tf.keras.backend.set_learning_phase(False)
+
+
+@pytest.mark.parametrize("numbers", [(0, 1, 3), (0, 0, 0), (PADDED, 7, 1)])
+def test_padding_changes_no_loss(measure, numbers):
+    padded, plain = (measure(numbers, unpad) for unpad in (False, True))
     assert padded["Loss/classification_loss"] > 0
     assert (padded["Loss/localization_loss"] > 0) == (sum(numbers) > 0)
     assert plain == pytest.approx(padded, rel=1e-6)

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,7 +13,8 @@ from pathlib import Path
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 import pytest
-from conftest import STARTED, find_free_port
+from conftest import STARTED, find_free_port, run_script
+from forked import start_forked
 from test_make import make_tiny_config
 
 from tfod import checkpoints, pipeline_config, train_log
@@ -26,34 +26,24 @@ SCRIPTS = ROOT / "scripts"
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def workspace(tmp_path_factory):
     """A folder with records of 8 images, and a tiny config without what differs between a batch and its halves: the
     drawing of augmentations, and what the model takes from the whole batch."""
     folder = tmp_path_factory.mktemp("data")
-
-    def run(*words):
-        subprocess.run([sys.executable, *map(str, words)], cwd=folder, check=True, capture_output=True, timeout=200)
-
-    preprocessing = SCRIPTS / "preprocessing"
-    run(preprocessing / "make_sample_dataset.py", "-o", "images", "--number", 8, "--size", 160)
-    run(preprocessing / "generate_label_map.py", "-x", "images", "-o", "annotations/label_map.pbtxt")
-    records = [preprocessing / "generate_tfrecord.py", "-x", "images", "-l", "annotations/label_map.pbtxt"]
-    for side in ("train", "test"):
-        run(*records, "-o", f"annotations/{side}.record")
+    run_script("preprocessing/make_sample_dataset.py", "-o", "images", "--number", 8, "--size", 160, cwd=folder)
+    labels = "annotations/label_map.pbtxt"
+    run_script("preprocessing/generate_label_map.py", "-x", "images", "-o", labels, cwd=folder)
+    for record in ("annotations/train.record", "annotations/test.record"):
+        run_script("preprocessing/generate_tfrecord.py", "-x", "images", "-l", labels, "-o", record, cwd=folder)
     make_tiny_config(folder / "tiny.config")
-    config = [SCRIPTS / "configure_pipeline.py", "--base", "tiny.config", "--num_steps", 4, "--batch_size", 4]
-    run(*config, "-o", "models/m/pipeline.config")
+    words = ["--base", "tiny.config", "--num_steps", 4, "--batch_size", 4, "-o", "models/m/pipeline.config"]
+    run_script("configure_pipeline.py", *words, cwd=folder)
     config = pipeline_config.read_config(folder / "models/m/pipeline.config")
     del config.train_config.data_augmentation_options[:]
     config.model.ssd.freeze_batchnorm = True  # else by the statistics of the batch
     config.model.ssd.normalize_loss_by_num_matches = False  # else by the matches in the batch
     pipeline_config.write_config(folder / "models/m/pipeline.config", config)
     return folder
-
-
-@pytest.fixture
-def workspace(data, tmp_path):
-    return shutil.copytree(data, tmp_path, dirs_exist_ok=True)
 
 
 def read_tf_configs():
@@ -65,71 +55,72 @@ def read_tf_configs():
     return texts
 
 
-def start(workspace, tf_config=None, workers=2, steps=4, model_dir="models/m"):
+def start(workspace, name, workers=2, steps=100000, model_dir="models/m", **environment):
+    """Starts a training, a multiprocessing.Process; what it says goes to workspace/NAME.txt."""
     words = [f"--model_dir={model_dir}", "--pipeline_config_path=models/m/pipeline.config", f"--num_workers={workers}"]
-    environment = {**os.environ, **({"TF_CONFIG": tf_config} if tf_config else {})}
-    command = [sys.executable, str(SCRIPTS / "model_main_tf2.py"), *words]
-    command += [f"--num_train_steps={steps}", "--norecord_summaries"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    STARTED.append(subprocess.Popen(command, cwd=workspace, env=environment, **pipes))
+    words += [f"--num_train_steps={steps}", "--norecord_summaries"]
+    output = workspace / f"{name}.txt"
+    STARTED.append(start_forked("model_main_tf2.py", *words, output=output, cwd=workspace, **environment))
     return STARTED[-1]
+
+
+def start_two(workspace, name):
+    return [start(workspace, f"{name}{i}", TF_CONFIG=text) for i, text in enumerate(read_tf_configs())]
+
+
+def end(workspace, name, process, seconds):
+    """(exit code, what it said), once it has ended."""
+    process.join(seconds)
+    return process.exitcode, (workspace / f"{name}.txt").read_text()
+
+
+def wait_for_step(workspace, step, workers):
+    while all(worker.is_alive() for worker in workers):
+        if any(row["step"] >= step for row in train_log.read_log(workspace / "models/m/train_log.csv")):
+            return
+        time.sleep(0.1)
+    raise AssertionError([path.read_text() for path in workspace.glob("*.txt")])
 
 
 def read_losses(folder):
     rows = train_log.read_log(folder / "train_log.csv")
-    return [[row["step"], row["total_loss"], row["localization_loss"]] for row in rows]
+    return {row["step"]: (row["total_loss"], row["localization_loss"]) for row in rows}
 
 
-def test_two_workers_train_the_model_that_one_would(workspace):
-    workers = [start(workspace, text) for text in read_tf_configs()]
+def test_two_workers_train_the_model_that_one_would_stop_together_and_end_when_one_is_gone(workspace):
+    workers = start_two(workspace, "worker")
     assert len(workers) == 2
-    said = [worker.communicate(timeout=400)[0] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], said
-    assert "Trained to step 4: models/m/ckpt-4" in said[0]
-    assert checkpoints.find_latest_checkpoint(workspace / "models/m") == str(workspace / "models/m/ckpt-4")
-    one = start(workspace, workers=1, model_dir="models/one")
-    assert "Trained to step 4" in one.communicate(timeout=400)[0]
+    wait_for_step(workspace, 10, workers)
+    os.kill(workers[1].pid, signal.SIGTERM)
+    (first, said), (second, others) = (end(workspace, f"worker{i}", workers[i], 200) for i in range(2))
+    assert (first, second) == (143, 143), said + others
+    (stopped,) = {re.search(r"stopped at step (\d+) of 100000", text)[1] for text in (said, others)}
+    assert checkpoints.find_latest_checkpoint(workspace / "models/m").endswith(f"ckpt-{stopped}")
+
+    one = start(workspace, "one", workers=1, steps=10, model_dir="models/one")
+    code, said = end(workspace, "one", one, 400)
+    assert (code, "Trained to step 10: models/one/ckpt-10" in said) == (0, True), said
     expected = read_losses(workspace / "models/one")
-    assert [row[0] for row in expected] == [1, 4]
+    assert expected.keys() == {1, 10}
     for folder in ("models/m", "models/m/worker_1"):
-        for (step, *losses), (wanted_step, *wanted) in zip(read_losses(workspace / folder), expected, strict=True):
-            assert step == wanted_step
+        found = read_losses(workspace / folder)
+        for step, wanted in expected.items():
             # a sum over the images of the batch, of which upstream takes the mean over the workers
-            assert [2 * loss for loss in losses] == pytest.approx(wanted, rel=1e-4)
+            assert [2 * loss for loss in found[step]] == pytest.approx(wanted, rel=1e-4), (folder, step)
 
-
-def wait_for_step(workspace, step, workers):
-    while all(worker.poll() is None for worker in workers):
-        if any(row["step"] >= step for row in train_log.read_log(workspace / "models/m/train_log.csv")):
-            return
-        time.sleep(0.1)
-    raise AssertionError([worker.communicate()[0] for worker in workers])
-
-
-def test_workers_stop_together_and_end_when_one_is_gone(workspace):
-    workers = [start(workspace, text, steps=100000) for text in read_tf_configs()]
-    wait_for_step(workspace, 1, workers)
-    workers[1].send_signal(signal.SIGTERM)
-    said = [worker.communicate(timeout=200)[0] for worker in workers]
-    assert [worker.returncode for worker in workers] == [143, 143], said
-    stopped = [re.search(r"stopped at step (\d+) of 100000", text)[1] for text in said]
-    assert stopped[0] == stopped[1]
-    assert checkpoints.find_latest_checkpoint(workspace / "models/m").endswith(f"ckpt-{stopped[0]}")
-
-    workers = [start(workspace, text, steps=100000) for text in read_tf_configs()]
-    wait_for_step(workspace, int(stopped[0]) + 1, workers)
+    workers = start_two(workspace, "again")
+    wait_for_step(workspace, int(stopped) + 1, workers)
     workers[1].kill()
-    said = workers[0].communicate(timeout=300)[0]
-    workers[1].communicate()
-    assert f"resuming m at step {stopped[0]} of 100000" in said
+    code, said = end(workspace, "again0", workers[0], 300)
+    workers[1].join()
+    assert f"resuming m at step {stopped} of 100000" in said
     assert "another worker of this training is gone" in said
-    assert workers[0].returncode == 1
+    assert code == 1
 
 
 def test_workers_that_nobody_named_are_refused(workspace):
-    worker = start(workspace)
-    said = worker.communicate(timeout=60)[0]
-    assert worker.returncode == 1
+    words = ["--model_dir=models/none", "--pipeline_config_path=models/m/pipeline.config", "--num_workers=2"]
+    _, said = run_script("model_main_tf2.py", *words, cwd=workspace, code=1)
     assert "error: TF_CONFIG: is not set, or names no workers; docs/gpu.md shows one for each machine" in said
 
 

@@ -30,6 +30,7 @@ FAMILIES = {
     "centernet_mobilenet_v2_fpn": 128,
     "ssd_mobilenet_v2": 128,
 }
+FINE_TUNE_TYPES = ("except_class_head", "detection", "classification", "full")
 TIMED_STEPS = 10  # of which the first one is not counted: it builds the graph
 
 
@@ -87,10 +88,9 @@ def export(name):
     return call("exporter_main_v2.py", *words, "--samples", 2)
 
 
-def infer(name, file="saved_model"):
-    """Runs inference_main_v2.py with a file or folder of the export."""
-    words = ["-m", f"exported_models/{name}/{file}", "-l", ZOO_LABELS, "-i", "images", "--save", "json"]
-    return call("inference_main_v2.py", *words, "-o", f"inference_result/{name}/{Path(file).name}")
+def infer(name):
+    words = ["-m", f"exported_models/{name}/saved_model", "-l", ZOO_LABELS, "-i", "images", "--save", "json"]
+    return call("inference_main_v2.py", *words, "-o", f"inference_result/{name}")
 
 
 def make_tflite(name):
@@ -101,15 +101,13 @@ def make_tflite(name):
     if code:
         return code, said
     words += ["--saved_model_dir", f"{place}/tflite/saved_model", "--formats", "float32", "--samples", 2]
-    code, said = call("convert_tflite.py", *words)
-    return (code, said) if code else infer(name, "tflite/model_float32.tflite")
+    return call("convert_tflite.py", *words)
 
 
 def make_onnx(name):
     place = f"exported_models/{name}"
     words = ["--saved_model_dir", f"{place}/saved_model", "--output", f"{place}/model.onnx", "--samples", 2]
-    code, said = call("convert_onnx.py", *words)
-    return (code, said) if code else infer(name, "model.onnx")
+    return call("convert_onnx.py", *words)
 
 
 def pack(name, size):
@@ -122,10 +120,12 @@ def pack(name, size):
 
 
 def fine_tune(name, size, kind):
-    """Trains two steps from the tarball's checkpoint; `kind` is the fine-tune type.
+    """Starts from the tarball's checkpoint; `kind` is the fine-tune type.
 
-    The tarball's model has three classes. `detection` takes it to two classes, as one does with the zoo's models. A
-    detector's checkpoint has no weights for `classification`: a classification model's is made of its backbone.
+    The tarball's model has three classes. `except_class_head` takes it to two classes, as one does with the zoo's
+    models, and trains two steps. The other types only differ in what is restored: --check restores it, too, and no step
+    is traced. A detector's checkpoint has no weights for `classification`: a classification model's is made of its
+    backbone.
     """
     base, tuned = f"pre_trained_models/{name}_{size}x{size}_demo_cpu-1", f"{name}_{kind}"
     settings = {"fine_tune_checkpoint_type": kind, "label_map": LABELS}
@@ -142,11 +142,13 @@ def fine_tune(name, size, kind):
         code, said = configure(tuned, base, **{**settings, "fine_tune_checkpoint_type": "detection"})
         if code != 1 or "is a classification model's; make the type classification" not in said:
             return 1, f"detection took a classification checkpoint: {said}"
-    averages = kind == "detection" and name == "efficientdet_d0"  # whose paper's models are averages of the weights
-    code, said = configure(tuned, base, **settings, **({"ema": 0.9} if averages else {}))
-    if not code:
-        code, said = train(tuned)
-    return evaluate(tuned) if averages and not code else (code, said)
+    trains = kind == "except_class_head"
+    if trains and name == "efficientdet_d0":  # whose paper's models are averages of the weights
+        settings["ema"] = 0.9
+    code, said = configure(tuned, base, **settings)
+    if code:
+        return code, said
+    return train(tuned) if trains else call("configure_pipeline.py", "--check", f"models/{tuned}/pipeline.config")
 
 
 def save_backbone(name):
@@ -193,7 +195,7 @@ def list_stages(name, size):
         ("tflite", lambda: make_tflite(name)),
         ("onnx", lambda: make_onnx(name)),
         ("download", lambda: pack(name, size)),
-        *((kind, functools.partial(fine_tune, name, size, kind)) for kind in ("detection", "classification", "full")),
+        *((kind, functools.partial(fine_tune, name, size, kind)) for kind in FINE_TUNE_TYPES),
     ]
 
 

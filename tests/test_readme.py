@@ -1,0 +1,66 @@
+"""What README.md says of all scripts and of make's variables."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TABLE = README.partition("## The scripts")[2].partition("\n## ")[0]
+SCRIPTS = re.findall(r"`((?:scripts/)?[\w/]+\.py)`(?=[^|]*\|[^|]*\|$)", TABLE, re.MULTILINE)
+
+# all in one process, since each would take a third of a second to start
+ASK = """
+import contextlib, io, runpy, sys
+for script in sys.argv[1:]:
+    for word, code in (("--help", 0), ("--no_such_flag", 2)):
+        sys.argv, sys.path[0] = [script, word], script.rpartition("/")[0]
+        said = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+                runpy.run_path(script, run_name="__main__")
+        except SystemExit as end:
+            ended = end.code
+        assert ended == code, f"{script} {word} ended with {ended}: {said.getvalue()}"
+        assert "usage: " in said.getvalue(), f"{script} {word}: {said.getvalue()}"
+    assert "tensorflow" not in sys.modules, f"{script} imports TensorFlow"
+"""
+
+
+def test_every_script_is_in_the_table_answers_help_at_once_and_refuses_what_it_does_not_know():
+    there = {path for folder in (ROOT / "scripts", ROOT / "scripts/preprocessing") for path in folder.glob("*.py")}
+    there = {path for path in there if 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")}
+    named = {ROOT / "scripts" / name.removeprefix("scripts/") for name in SCRIPTS}
+    # what the labelling tool's own environment runs, and what only this project's authors do
+    assert there - named <= {ROOT / "scripts/start_labelimg.py", ROOT / "scripts/write_models_page.py"}
+    done = subprocess.run([sys.executable, "-c", ASK, *map(str, sorted(named))], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "commands"),
+    [
+        ("train STEPS=5000 BATCH=16", ["--num_steps 5000", "--batch_size 16"]),
+        ("train EVAL_EVERY=500 PATIENCE=5", ["--eval_every_n=500 --patience=5"]),
+        ("train AUGMENT=strong EMA=0.999", ["--augment strong", "--ema 0.999"]),
+        ("split tfrecord RATIO=0.2 FRESH=1", ["-r 0.2", "--fresh"]),
+        ("train PRETRAINED=", ['--base "ROOT/scripts/configs/ssd_mobilenet_v2_fpnlite_320.config"']),
+        ("train BASE_CONFIG=a.config PRETRAINED=", ['--base "ROOT/a.config"']),
+        ('compare MODELS="my_model other"', ['compare.py" --seed 42 -- "my_model" "other"']),
+        ("infer SCORE=0.3", ["--score 0.3"]),
+        ("prelabel", ["-i images -o prelabel --save voc --unlabelled"]),
+        ("label LABEL_IMAGES=prelabel/voc", ['-i "prelabel/voc"']),
+        ("eval CHECKPOINT=best", ["--checkpoint best"]),
+        ("config FORCE=1", ["--force"]),
+        ('models ZOO_FILTER="--tflite --max-ms 50"', ['list_models.py" --tflite --max-ms 50']),
+        ("raccoon DATA=there", ['fetch_raccoon.py -o workspace/raccoon/images --data "there"']),
+    ],
+)
+def test_variables_reach_the_scripts(words, commands):
+    line = f"make -n {words} VENV={sys.prefix} WORKSPACE=workspace/training_demo"
+    done = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for command in commands:
+        assert command.replace("ROOT", str(ROOT)) in " ".join(done.stdout.split())
