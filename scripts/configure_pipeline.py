@@ -18,7 +18,7 @@ import re
 from pathlib import Path
 
 from tfod import files
-from tfod.checkpoints import EXCEPT_CLASS_HEAD, FINE_TUNE_TYPES, find_latest_checkpoint
+from tfod.checkpoints import EXCEPT_CLASS_HEAD, FINE_TUNE_TYPES, find_latest_checkpoint, list_checkpoints
 from tfod.console import InputError, make_parser, run, say
 
 PURPOSES = ("training", "evaluation")  # that a config is made for, by the names of tfod.config_checks
@@ -126,11 +126,13 @@ def find_start(base, base_config, arguments):
 
 
 def find_pretrained(base):
-    """The checkpoint in the folder of a pretrained model."""
-    checkpoints = sorted((base / "checkpoint").glob("ckpt-*.index"))
-    if not checkpoints:
-        raise InputError(f"{base}/checkpoint: holds no ckpt-*.index; download the model anew, or name a config file")
-    return str(checkpoints[-1].with_suffix(""))
+    """The newest checkpoint in the folder of a pretrained model."""
+    there = list_checkpoints(base / "checkpoint")
+    if not there:
+        raise InputError(
+            f"{base}/checkpoint: holds no ckpt-*.index with its data; download the model again, or name a config file"
+        )
+    return there[-1]
 
 
 def find_records(name, faults):

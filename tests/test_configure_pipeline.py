@@ -195,7 +195,7 @@ def test_model_folder_without_checkpoint_is_named(configure, tmp_path):
     shutil.copy(BASE, tmp_path / "empty/pipeline.config")
     code, _, said = configure(base="empty")
     assert code == 1
-    assert "empty/checkpoint: holds no ckpt-*.index; download the model anew" in said
+    assert "empty/checkpoint: holds no ckpt-*.index with its data; download the model again" in said
 
 
 @pytest.mark.parametrize("words", [["--num_steps", "0"], ["--batch_size", "-1"], ["--fine_tune_checkpoint_type", "x"]])
