@@ -210,7 +210,7 @@ def test_verbs_beside_the_six_look_at_data_and_models(place):
     assert "models/my_model/pipeline.config: nothing wrong" in output
     assert "ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8" in output
     assert (workspace / "models/my_model/report/index.html").is_file()
-    assert "copy and my_model can't be told apart on these 3 images" in output
+    assert "the same mAP on these 3 images" in output
 
 
 def test_proposals_are_made_for_new_photos(place):
