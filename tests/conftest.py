@@ -27,9 +27,8 @@ ROOT = Path(__file__).parents[1]
 
 # The files that take longest, the longest first. `make test` shares out the files to two processes in this order, so
 # that neither of them is still at a long one when the other has nothing left.
-LONGEST = ["training", "make", "workers", "benchmark", "evaluate", "forward", "detector", "exporter_main_v2", "report"]
-LONGEST += ["compat", "label", "doctor", "check_checkpoint", "split_manifest", "train_input", "convert_tflite"]
-
+LONGEST = ["training", "make", "workers", "benchmark", "zoo_models", "forward", "replicas", "evaluate", "detector"]
+LONGEST += ["exporter_main_v2", "doctor", "label", "split_manifest", "compat", "report", "train_input"]
 
 # a shell's background, and nohup, have them ignored by all that they start; the tests' scripts have to hear them
 for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):

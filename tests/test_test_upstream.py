@@ -1,5 +1,7 @@
 """scripts/test_upstream.py: it runs upstream's tests for real, and the list of known failures is kept true."""
 
+from tfod.compat import CORRECTIONS
+
 import pytest
 
 import test_upstream
@@ -73,3 +75,12 @@ def test_a_file_that_crashes_or_hangs_is_an_error(tmp_path, monkeypatch, code, r
     monkeypatch.setattr(test_upstream, "UPSTREAM", tmp_path)
     results, seconds = test_upstream.run_file("core/x_test.py", tmp_path, timeout=5)
     assert results == {"object_detection.core.x_test": ["error", seconds, reason]}
+
+
+def test_the_fast_part_has_the_tests_of_all_that_is_corrected():
+    files = test_upstream.find_files(fast=False, only="*")
+    fast = set(test_upstream.find_files(fast=True, only="*"))
+    paths = [name.removeprefix("object_detection.").replace(".", "/") for name in CORRECTIONS]
+    theirs = {file for file in files for path in paths if file in (f"{path}_test.py", f"{path}_tf2_test.py")}
+    assert len(theirs) >= 8
+    assert theirs <= fast
