@@ -326,9 +326,11 @@ def test_weights_that_are_no_numbers_are_found():
     assert training.find_broken(model) == [model.layers[0].kernel.name, model.layers[1].moving_variance.name]
 
 
-def test_one_device_needs_no_mirroring():
+@pytest.mark.parametrize(
+    ("averages", "kind"), [(False, type(tf.distribute.get_strategy())), (True, tf.distribute.OneDeviceStrategy)]
+)
+def test_one_device_needs_no_mirroring(averages, kind):
     config = pipeline_config.pipeline_pb2.TrainEvalPipelineConfig()
     config.train_config.batch_size = 8
-    strategy = training.make_strategy(config)
-    assert type(strategy) is type(tf.distribute.get_strategy())  # TensorFlow's own default
-    assert strategy.num_replicas_in_sync == 1
+    config.train_config.optimizer.use_moving_average = averages
+    assert type(training.make_strategy(config)) is kind
