@@ -11,14 +11,20 @@ from tfod.console import InputError
 from tfod.parallel import fork_workers, map_in_processes, receive
 
 
+@pytest.fixture
 def list_children():
-    """The processes of this one that live."""
-    return Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+    """`list_children()`: the processes of this one that live and were not there before the test, as its fork server."""
+
+    def read():
+        return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split())
+
+    before = read()
+    return lambda: read() - before
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
 @pytest.mark.parametrize("items", [0, 1, 3, 40])
-def test_results_come_in_order_from_other_processes(workers, items):
+def test_results_come_in_order_from_other_processes(workers, items, list_children):
     def work(item):
         time.sleep(0.02 if item % 7 == 0 else 0)  # so that later ones are done earlier
         return item, os.getpid()
@@ -29,7 +35,7 @@ def test_results_come_in_order_from_other_processes(workers, items):
     assert not list_children()
 
 
-def test_what_a_worker_raises_is_raised_here_and_ends_all():
+def test_what_a_worker_raises_is_raised_here_and_ends_all(list_children):
     def work(item):
         if item == 5:
             raise InputError("a.jpg: is empty; replace it")
@@ -40,7 +46,7 @@ def test_what_a_worker_raises_is_raised_here_and_ends_all():
     assert not list_children()
 
 
-def test_a_killed_worker_is_named_and_waited_for_no_longer():
+def test_a_killed_worker_is_named_and_waited_for_no_longer(list_children):
     def work(item):
         if item == 3:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -57,7 +63,7 @@ def test_a_fault_of_our_own_shows_where_it_is(capfd):
     assert "ZeroDivisionError" in capfd.readouterr().err
 
 
-def test_a_caller_that_stops_leaves_no_process():
+def test_a_caller_that_stops_leaves_no_process(list_children):
     results = map_in_processes(lambda item: item, range(1000), 2)
     assert next(results) == 0
     results.close()
