@@ -202,6 +202,8 @@ def train_detector(place):
     config = pipeline_config.read_config(path)
     config.model.ssd.num_classes = 2
     pipeline_config.scale_schedule(config, 4, 80)
+    rate = config.train_config.optimizer.adam_optimizer.learning_rate.cosine_decay_learning_rate
+    rate.learning_rate_base *= 3  # after so few steps its scores shall differ, or rounding decides what comes first
     for reader, record in zip((config.train_input_reader, config.eval_input_reader[0]), records, strict=True):
         reader.label_map_path = labels
         reader.tf_record_input_reader.input_path[:] = [record]
