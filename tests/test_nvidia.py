@@ -203,6 +203,11 @@ def end(capsys, *errors):
         ),
         ("FailedPreconditionError", "DNN library initialization failed. Look at the errors above", "nvidia-smi names"),
         ("NotFoundError", "No algorithm worked!  Error messages: ...", "halve BATCH; if it fails with BATCH=1, update"),
+        (
+            "UnknownError",
+            "Error invoking NCCL: unhandled cuda error (run with NCCL_DEBUG=INFO for details)\n\t [[{{node N}}]]",
+            "NCCL: unhandled cuda error: the cards can't exchange their gradients; NCCL_DEBUG=INFO before the command",
+        ),
         ("InternalError", "CUDA_ERROR_INVALID_PTX: a PTX JIT compilation failed", "docs/gpu.md says for which cards"),
     ],
 )

@@ -28,6 +28,8 @@ FAILURES = {
     r"DNN library (is not found|initialization failed)|CUDNN_STATUS_NOT_INITIALIZED": "cuDNN does not start; `make"
     " doctor` names a library that is missing, and `make install CUDA=1` brings the version that fits; if none is"
     " missing, the card's memory is full, and nvidia-smi names the programs on it",
+    r"NCCL: (unhandled|internal|invalid|remote) [\w ]*\w": "the cards can't exchange their gradients; NCCL_DEBUG=INFO"
+    " before the command says why, CUDA_VISIBLE_DEVICES=0 trains on one card, and docs/gpu.md has more on several",
     r"No algorithm worked": "cuDNN found no way to compute a convolution; most often the card's memory is full: close"
     " other programs on it (nvidia-smi names them), or halve BATCH; if it fails with BATCH=1, update the driver",
 }
