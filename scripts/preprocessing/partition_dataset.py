@@ -302,8 +302,7 @@ def main():
     if current and text == note.read_text(encoding="utf-8"):
         say(up_to_date)
         return
-    names = {path.name for path in sums}.union(*former.values())
-    faults = find_lost_files(args.imageDir, output, [*sides, *stale], names)
+    faults = find_lost_files(args.imageDir, output, [*sides, *stale], former, sums)
     if faults:
         raise InputError(*faults)
     if 0 < len(known) < len(images):

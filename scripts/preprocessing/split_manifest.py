@@ -83,26 +83,36 @@ def find_former_sides(sides, sums):
     return found
 
 
-def find_lost_files(folder, output, sides, known):
+def find_lost_files(folder, output, sides, former, sums):
     """Faults: each file in the folders output/SIDE that would be lost if they were replaced by copies from `folder`.
 
-    It came from elsewhere (`known`: names that a split has or had), or somebody worked on it there.
+    Only what a split has put there, unchanged since and from a file that is still in `folder`, is no loss, nor is a
+    copy of what is there now. `former`: dict side -> dict file name -> sha256, of split.json; `sums`: dict path ->
+    sha256 of the files in `folder`.
     """
-    faults = []
+    faults, there = [], []
     for side in sides:
         for path in sorted((output / side).rglob("*")):
             if path.is_dir() or path.name in FILE_MANAGERS:
                 continue
-            source = folder / path.name
-            if path.parent != output / side or (path.name not in known and not source.exists()):
+            if path.parent == output / side:
+                there.append(path)
+            else:
                 faults.append(f"{path}: is not from {folder} and would be lost; move it there, or elsewhere")
-            elif source.exists() and path.stat().st_mtime_ns > source.stat().st_mtime_ns and not _equal(path, source):
-                faults.append(f"{path}: was changed after the split and would be lost; copy it to {source} first")
+    kept = set(sums.values())
+    for path, checksum in add_sums(there).items():
+        source, noted = folder / path.name, former.get(path.parent.name, {})
+        if checksum in kept or (source.exists() and checksum == (noted.get(path.name) or sha256(source))):
+            continue
+        if source.exists():
+            faults.append(f"{path}: was changed after the split and would be lost; copy it to {source} first")
+        elif path.name in noted:
+            faults.append(
+                f"{path}: is not in {folder} any more, and would be lost; move it back there, or delete it here, too"
+            )
+        else:
+            faults.append(f"{path}: is not from {folder} and would be lost; move it there, or elsewhere")
     return faults
-
-
-def _equal(path, other):
-    return path.read_bytes() == other.read_bytes()
 
 
 def verify(folder, output, with_xml):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -88,14 +89,49 @@ def test_a_lost_copy_is_made_again(call, labelled_images):
 @pytest.mark.parametrize("arguments", [("-r", "0.5"), ("--seed", "7"), ("-x", "-r", "0.3")])
 def test_another_split_leaves_no_stale_file(call, labelled_images, arguments):
     call(SCRIPT, "-x", "-i", labelled_images)
-    (labelled_images / "a.jpg").unlink()  # known from split.json
-    (labelled_images / "a.xml").unlink()
+    (side,) = (path.parent for path in labelled_images.glob("*/a.jpg"))
+    for name in ("a.jpg", "a.xml"):  # known from split.json
+        (labelled_images / name).unlink()
+    done = call(SCRIPT, "-i", labelled_images, *arguments, "--fresh")
+    assert done.returncode == 1
+    for name in ("a.jpg", "a.xml"):
+        what = f"is not in {labelled_images} any more, and would be lost; move it back there, or delete it here, too"
+        assert f"error: {side / name}: {what}\n" in done.stderr
+        (side / name).unlink()
     done = call(SCRIPT, "-i", labelled_images, *arguments, "--fresh")
     assert done.returncode == 0, done.stderr
     split = read_split(labelled_images)
     suffixes = (".jpg", ".jpeg", ".png", *((".xml",) if "-x" in arguments else ()))
     wanted = [path.name for path in labelled_images.iterdir() if path.suffix.lower() in suffixes]
     assert sorted(split["train"] + split["test"]) == sorted(wanted)
+
+
+def test_photos_that_were_moved_out_of_images_are_not_deleted(call, labelled_images):
+    """As readers of the tutorial do, who keep images/train and images/test only."""
+    call(SCRIPT, "-x", "-i", labelled_images)
+    before = read_split(labelled_images)
+    for path in list(labelled_images.iterdir()):
+        if path.is_file() and path.name != "split.json":
+            path.unlink()
+    label_photo(labelled_images, "new.jpg", 1, photo=draw_photo(5, (100, 80)))
+    label_photo(labelled_images, "newer.jpg", 2, photo=draw_photo(6, (110, 80)))
+    done = call(SCRIPT, "-x", "-i", labelled_images)
+    assert done.returncode == 1
+    assert done.stderr.count("any more, and would be lost; move it back there") == 24
+    assert read_split(labelled_images) == before
+
+
+def test_a_label_corrected_in_train_is_not_overwritten_by_an_older_one(call, labelled_images):
+    """Whatever the files' times: those of the copies say nothing, where images/ was copied or unpacked since."""
+    call(SCRIPT, "-x", "-i", labelled_images)
+    corrected = next((labelled_images / "train").glob("*.xml"))
+    corrected.write_text(corrected.read_text().replace("<name>", "<name>small "))
+    os.utime(corrected, (1, 1))
+    label_photo(labelled_images, "new.jpg", 1, photo=draw_photo(5, (100, 80)))
+    done = call(SCRIPT, "-x", "-i", labelled_images)
+    assert done.returncode == 1
+    assert f"error: {corrected}: was changed after the split and would be lost; copy it to" in done.stderr
+    assert "<name>small " in corrected.read_text()
 
 
 def test_files_from_elsewhere_are_not_deleted(call, labelled_images):
