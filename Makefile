@@ -395,21 +395,25 @@ define remove
 	  [ -n "$$found" ] || echo "nothing to remove: $(1)"
 endef
 
-.PHONY: clean-split clean-records clean-model clean-results clean-demo clean-venv
+.PHONY: model-named clean-split clean-records clean-model clean-results clean-demo clean-venv
+model-named:
+	@test -n "$(MODEL)" || { echo "error: MODEL is empty, and all models are not removed at once; name one" >&2; exit 2; }
+
 ## remove images/train, images/test, images/val and what names them; the photos in images/ stay
 clean-split:
 	$(call remove,"$(WORKSPACE)"/images/train "$(WORKSPACE)"/images/test "$(WORKSPACE)"/images/val "$(WORKSPACE)"/images/split.json)
 
-## remove the records and the label map
+## remove the records, the label map and what was found out about them; the rest of annotations/ stays
 clean-records:
-	$(call remove,"$(WORKSPACE)"/annotations/*)
+	$(call remove,"$(WORKSPACE)"/annotations/*.record "$(WORKSPACE)"/annotations/*.record-* "$(WORKSPACE)"/annotations/label_map.pbtxt \
+	  "$(WORKSPACE)"/annotations/check.json "$(WORKSPACE)"/annotations/inspected)
 
 ## remove models/MODEL: its checkpoints, curves and metrics
-clean-model:
+clean-model: model-named
 	$(call remove,"$(WORKSPACE)/models/$(MODEL)")
 
 ## remove exported_models/MODEL, inference_result, stats and compare
-clean-results:
+clean-results: model-named
 	$(call remove,"$(WORKSPACE)/exported_models/$(MODEL)" "$(WORKSPACE)"/inference_result "$(WORKSPACE)"/stats "$(WORKSPACE)"/compare)
 
 ## remove workspace/demo
@@ -418,4 +422,6 @@ clean-demo:
 
 ## remove the environments
 clean-venv:
+	@for folder in "$(VENV)" "$(LABEL_VENV)"; do if [ -n "$$(ls -A "$$folder" 2>/dev/null)" ] && [ ! -e "$$folder/pyvenv.cfg" ]; then \
+	  echo "error: $$folder: is not an environment, so it is not removed" >&2; exit 1; fi; done
 	$(call remove,"$(VENV)" "$(LABEL_VENV)")

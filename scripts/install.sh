@@ -43,6 +43,9 @@ esac
 [ "$(uname -sm)" = "Linux x86_64" ] || fail "$(uname -sm): the lock is for Linux x86_64; use such a machine, WSL 2 or a container"
 "$python" -c "import ensurepip, venv" 2>/dev/null || fail "$python: has no venv module; apt install python$version-venv"
 
+if [ -n "$(ls -A "$venv" 2>/dev/null)" ] && [ ! -e "$venv/pyvenv.cfg" ] && [ ! -e "$venv/bin/python" ]; then
+    fail "$venv: holds files and is not an environment, so it is not emptied; name another folder with VENV="
+fi
 [ ! -e "$venv/requirements-cuda.txt" ] || cuda=1
 echo "installing into $venv with Python $version: 0.8 GB to download, 2.9 GB on the disk"
 rm -f "$venv/requirements.txt"

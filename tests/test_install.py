@@ -55,6 +55,19 @@ def install(tmp_path):
     return install
 
 
+def test_a_folder_that_is_not_an_environment_is_not_emptied(install):
+    folder = install.clone / ".venv"
+    folder.mkdir()
+    install()  # an empty one is taken
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / "thesis.txt").touch()
+    called, said = install(code=1)
+    assert called == []
+    assert f"error: {folder}: holds files and is not an environment, so it is not emptied; name another" in said
+    assert (folder / "thesis.txt").exists()
+
+
 def test_cuda_is_added_once_and_stays(install):
     assert install()[0] == ["base"]
     called, said = install("1")

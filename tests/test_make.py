@@ -319,6 +319,34 @@ def test_cleaning_says_what_it_removes(tmp_path):
     assert "nothing to remove" in output
 
 
+def test_cleaning_takes_only_what_make_has_made(tmp_path):
+    model, annotations = tmp_path / "models/other", tmp_path / "annotations"
+    for folder in (model, annotations / "inspected"):
+        folder.mkdir(parents=True)
+    for name in ("train.record", "test.record-00000-of-00002", "label_map.pbtxt", "check.json", "my notes.txt"):
+        (annotations / name).touch()
+    for target in ("clean-model", "clean-results"):
+        _, said = run_make(target, f"WORKSPACE={tmp_path}", "MODEL=", code=2)
+        assert "error: MODEL is empty, and all models are not removed at once; name one" in said
+    assert model.is_dir()
+    output, _ = run_make("clean-records", f"WORKSPACE={tmp_path}")
+    assert output.count("removing") == 5
+    assert [path.name for path in annotations.iterdir()] == ["my notes.txt"]
+    for name in ("VENV", "LABEL_VENV"):
+        words = ["make", "-C", str(ROOT), "clean-venv", "VENV=/nowhere", "LABEL_VENV=/nowhere", f"{name}={annotations}"]
+        _, said = run_command(words, code=2)
+        assert f"error: {annotations}: is not an environment, so it is not removed" in said
+    done = subprocess.run(
+        ["sh", ROOT / "scripts/install_label.sh", sys.executable, annotations],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"error: {annotations}: holds files and is not an environment, so it is not emptied" in done.stderr
+    assert (annotations / "my notes.txt").exists()
+
+
 def test_python_without_tensorflow_wheels_is_refused_in_one_line(tmp_path):
     python = tmp_path / "python3.10"
     python.write_text("#!/bin/sh\necho 3.10\n")  # all that the check asks a Python for is its version
