@@ -4,6 +4,7 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 import pytest
 import tensorflow as tf
+from conftest import ROOT
 from object_detection.builders import model_builder
 from test_make import make_tiny_config
 
@@ -71,6 +72,18 @@ def test_except_class_head_takes_all_else_though_the_classes_are_others(trained)
     assert all(restored == number > 0 for restored, number in matched.values())
     ours, theirs = (one._box_predictor._box_prediction_head.variables for one in (model, source))
     assert all(bool(tf.reduce_all(one == other)) for one, other in zip(ours, theirs, strict=True))
+
+
+def test_hourglass_without_a_backbone_is_named_and_taken_whole(tmp_path):
+    config = pipeline_config.read_config(ROOT / "scripts/configs/centernet_mobilenet_v2_fpn.config")
+    center_net = config.model.center_net
+    center_net.num_classes, center_net.feature_extractor.type = 2, "hourglass_10"
+    checkpoint = tf.train.Checkpoint(model=build(config)).save(str(tmp_path / "hourglass"))
+    center_net.num_classes = 5
+    _, matched = tune(config, checkpoint, "except_class_head")
+    assert list(matched) == ["feature extractor", "center head", "size head", "offset head"]
+    assert matched.pop("center head")[0] == 0
+    assert all(restored == number > 0 for restored, number in matched.values())
 
 
 def test_checkpoint_that_does_not_fit_is_named(trained):

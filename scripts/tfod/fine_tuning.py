@@ -60,7 +60,7 @@ def find_parts(model):
     """To which part of the detector each variable belongs: a dict id of the variable -> name of the part.
 
     `model` is a DetectionModel whose variables exist. What follows the backbone in the feature extractor is the FPN, or
-    the extra layers of an SSD without one.
+    the extra layers of an SSD without one. An hourglass has no backbone: all of it is the feature extractor.
     """
     import tensorflow as tf
 
@@ -71,9 +71,9 @@ def find_parts(model):
     backbone = find_backbone(model)
     if backbone is not None:
         parts.update((id(variable), "backbone") for variable in backbone.variables)
+    rest = "feature extractor" if backbone is None else "extra layers"
     for variable in model.variables:
-        name = "FPN" if "fpn" in variable.name.casefold() else "extra layers"
-        parts.setdefault(id(variable), name)
+        parts.setdefault(id(variable), "FPN" if "fpn" in variable.name.casefold() else rest)
     return parts
 
 
@@ -168,7 +168,7 @@ def restore_fine_tune_checkpoint(config, model, path):
             counts[0] += 1
     if not any(restored for restored, _ in matched.values()):
         raise InputError(f"{fault} (nothing of it was matched); {advice}")
-    order = dict.fromkeys(["backbone", "FPN", "extra layers", *find_head_layers(model)])
+    order = dict.fromkeys(["backbone", "feature extractor", "FPN", "extra layers", *find_head_layers(model)])
     return {part: tuple(matched[part]) for part in order if part in matched}
 
 
