@@ -24,9 +24,9 @@ from split_manifest import (
     SIDES,
     add_sums,
     find_former_sides,
-    find_lost_files,
     format_manifest,
     read_manifest,
+    refuse_lost_files,
     verify,
 )
 from split_sets import REST, group_images, share_out
@@ -302,9 +302,7 @@ def main():
     if current and text == note.read_text(encoding="utf-8"):
         say(up_to_date)
         return
-    faults = find_lost_files(args.imageDir, output, [*sides, *stale], former, sums)
-    if faults:
-        raise InputError(*faults)
+    refuse_lost_files(args.imageDir, output, [*sides, *stale], former, sums)
     if 0 < len(known) < len(images):
         say(f"{len(images) - len(known)} new images are shared out, the others stay on their sides")
 

@@ -83,8 +83,8 @@ def find_former_sides(sides, sums):
     return found
 
 
-def find_lost_files(folder, output, sides, former, sums):
-    """Faults: each file in the folders output/SIDE that would be lost if they were replaced by copies from `folder`.
+def refuse_lost_files(folder, output, sides, former, sums):
+    """Raises InputError with each file in output/SIDE that would be lost if it were replaced by copies from `folder`.
 
     Only what a split has put there, unchanged since and from a file that is still in `folder`, is no loss, nor is a
     copy of what is there now. `former`: dict side -> dict file name -> sha256, of split.json; `sums`: dict path ->
@@ -112,7 +112,8 @@ def find_lost_files(folder, output, sides, former, sums):
             )
         else:
             faults.append(f"{path}: is not from {folder} and would be lost; move it there, or elsewhere")
-    return faults
+    if faults:
+        raise InputError(*faults)
 
 
 def verify(folder, output, with_xml):
