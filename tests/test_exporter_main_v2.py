@@ -216,7 +216,7 @@ def test_postprocessing_and_batch_are_baked_in(exported):
     workspace, _ = exported
     photos = np.stack(read_photos(workspace, 2))
     scores = load_signature(workspace / "exported_models/my_model")(photos)["detection_scores"].numpy()
-    threshold = float(scores[:, 20].min())
+    threshold = float(scores[:, 80].min())  # of a hundred: enough are left that do not overlap, however it was trained
     words = [*MODEL, "--output_directory=strict", "--checkpoint=80", "--batch_size=2", "--max_detections=7"]
     words += [f"--score_threshold={threshold}", "--iou_threshold=0.2", "--class_agnostic_nms"]
     run_script("exporter_main_v2.py", *words, cwd=workspace)
