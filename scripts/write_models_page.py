@@ -9,8 +9,9 @@ import json
 from pathlib import Path
 
 from tfod import files, pipeline_config
+from tfod.checkpoints import FINE_TUNE_TYPES
 from tfod.console import InputError, make_parser, run, say
-from tfod.families import FINE_TUNE_TYPES, SCRIPTS
+from tfod.families import SCRIPTS
 from tfod.zoo import MODELS
 
 DOCS = SCRIPTS.parent / "docs"

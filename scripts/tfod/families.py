@@ -18,6 +18,7 @@ import traceback
 from pathlib import Path
 
 from tfod import files
+from tfod.checkpoints import FINE_TUNE_TYPES
 
 SCRIPTS = Path(__file__).resolve().parents[1]
 LABELS, ZOO_LABELS = "annotations/label_map.pbtxt", "annotations/zoo_label_map.pbtxt"
@@ -30,7 +31,6 @@ FAMILIES = {
     "centernet_mobilenet_v2_fpn": 128,
     "ssd_mobilenet_v2": 128,
 }
-FINE_TUNE_TYPES = ("except_class_head", "detection", "classification", "full")
 TIMED_STEPS = 10  # of which the first one is not counted: it builds the graph
 
 
