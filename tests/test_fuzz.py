@@ -133,8 +133,8 @@ def make_annotations(folder):
 
 
 def test_two_thousand_xml_files(room):
-    from dataset_checks import look_at
-    from dataset_fixes import make_fix, write_fix
+    from tfod.dataset_checks import look_at
+    from tfod.dataset_fixes import make_fix, write_fix
 
     image, xml, fixed = room / "images/a.jpg", room / "images/a.xml", room / "fixed"
     seeds = make_annotations(room)

@@ -11,9 +11,9 @@ import argparse
 import gc
 from pathlib import Path
 
-from dataset_files import SIDES, list_sides
-from dataset_report import make_report, print_report, print_summary, read_report, write_report
 from tfod.console import Fault, InputError, make_parser, run, say, show_progress
+from tfod.dataset_files import SIDES, list_sides
+from tfod.dataset_report import make_report, print_report, print_summary, read_report, write_report
 from tfod.files import fingerprint, is_current, mark_current
 from tfod.label_map import number_classes, read_label_map
 from tfod.parallel import count_cores, map_in_processes
@@ -97,7 +97,7 @@ def list_jobs(sides, allow_unlabelled):
 
 def look_at_all(jobs, workers):
     """The `Look` of every job, in their order."""
-    from dataset_checks import look_at
+    from tfod.dataset_checks import look_at
 
     chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
 
@@ -118,7 +118,7 @@ def look_at_all(jobs, workers):
 
 def check_all(looks, names_to_ids, args, get_scale):
     """(list of faults and warnings, dict class -> Counter of side -> boxes) of all that was looked at."""
-    from dataset_checks import (
+    from tfod.dataset_checks import (
         check_sizes,
         count_boxes,
         find_copies,
@@ -196,7 +196,7 @@ def main():
             mark_current(args.json, state)
         print_report(report, args.json, args.all)
         if args.fix:
-            from dataset_fixes import fix_photos
+            from tfod.dataset_fixes import fix_photos
 
             fix_photos(looks, faults + more, names_to_ids, args.image_dir, args.fix)
         if args.plots:

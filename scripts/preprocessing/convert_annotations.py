@@ -15,11 +15,11 @@ import filecmp
 import unicodedata
 from pathlib import Path, PurePosixPath
 
-from annotation_readers import READERS
-from annotation_writers import WRITERS
-from labelled_images import CLASSES_FILE, list_images_below, read_text
+from tfod.annotation_readers import READERS
+from tfod.annotation_writers import WRITERS
 from tfod.console import InputError, make_parser, run, say
 from tfod.files import make_room
+from tfod.labelled_images import CLASSES_FILE, list_images_below, read_text
 
 FOLDERS = ("voc", "yolo")  # the formats of which each image has a file of its own
 NOTES = 5  # lines of one kind that are said

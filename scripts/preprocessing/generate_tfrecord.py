@@ -10,12 +10,12 @@ import csv
 import time
 from pathlib import Path
 
-from photo_pairs import match_files
 from tfod.console import InputError, make_parser, run, say, show_progress
 from tfod.dataset import check_photo
 from tfod.files import fingerprint, is_current, mark_current, write_whole
 from tfod.label_map import find_unknown_names, read_label_map
 from tfod.parallel import count_cores, map_in_processes
+from tfod.photo_pairs import match_files
 from tfod.shards import list_shards, name_records, replace_records, write_examples
 from tfod.tfrecord import encode_image, make_example
 

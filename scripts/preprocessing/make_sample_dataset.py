@@ -12,10 +12,10 @@ from pathlib import Path
 
 from PIL import Image, ImageChops
 
-from sample_animals import draw_animal
-from sample_scenes import draw_background
 from tfod.console import InputError, make_parser, progress, run, say
 from tfod.files import sha256, write_whole
+from tfod.sample_animals import draw_animal
+from tfod.sample_scenes import draw_background
 from tfod.voc import Box, write_annotation
 
 SHAPES = [(1, 1), (1, 0.75), (0.75, 1), (1, 0.625)]  # width and height, as parts of --size

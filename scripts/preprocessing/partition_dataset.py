@@ -20,7 +20,10 @@ import shutil
 from fractions import Fraction
 from pathlib import Path
 
-from split_manifest import (
+from tfod.console import InputError, add_flag, make_parser, progress, run, say
+from tfod.files import fingerprint, is_current, mark_current, write_text, write_whole
+from tfod.images import list_images
+from tfod.split_manifest import (
     SIDES,
     add_sums,
     find_former_sides,
@@ -29,10 +32,7 @@ from split_manifest import (
     refuse_lost_files,
     verify,
 )
-from split_sets import REST, group_images, share_out
-from tfod.console import InputError, add_flag, make_parser, progress, run, say
-from tfod.files import fingerprint, is_current, mark_current, write_text, write_whole
-from tfod.images import list_images
+from tfod.split_sets import REST, group_images, share_out
 from tfod.voc import find_images_of, list_annotations, read_annotation
 
 

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags
 
-from annotation_readers import READERS, read_voc
-from annotation_writers import WRITERS
 from convert_annotations import LACKING
-from labelled_images import LabelledImage, list_images_below
+from tfod.annotation_readers import READERS, read_voc
+from tfod.annotation_writers import WRITERS
 from tfod.label_map import write_label_map
+from tfod.labelled_images import LabelledImage, list_images_below
 from tfod.voc import Box, read_annotation, write_annotation
 
 FORMATS = ("voc", "coco", "yolo", "csv")

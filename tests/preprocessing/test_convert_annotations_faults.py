@@ -8,11 +8,11 @@ from conversion_photos import CLASSES, SCRIPT, draw_photos
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from annotation_readers import READERS
-from annotation_writers import WRITERS
 from convert_annotations import read_classes
-from labelled_images import LabelledImage, list_images_below
+from tfod.annotation_readers import READERS
+from tfod.annotation_writers import WRITERS
 from tfod.console import InputError
+from tfod.labelled_images import LabelledImage, list_images_below
 from tfod.voc import Box, write_annotation
 
 

@@ -10,8 +10,10 @@ from conftest import load_script
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tfod import split_sets
+
 partition = load_script("preprocessing/partition_dataset.py")
-split_sets = load_script("preprocessing/split_sets.py")
+
 
 sizes = st.lists(st.integers(1, 4), min_size=2, max_size=30)
 ratios = st.fractions(0, 1, max_denominator=1000).filter(lambda ratio: 0 < ratio < 1)

@@ -17,10 +17,10 @@ import json
 import math
 from pathlib import PurePosixPath
 
-from labelled_images import CLASSES_FILE, COLUMNS, LabelledImage, read_text, walk_folders
 from tfod.console import InputError
 from tfod.dataset import check_photo, place_boxes
 from tfod.images import check_image, list_files, map_in_threads
+from tfod.labelled_images import CLASSES_FILE, COLUMNS, LabelledImage, read_text, walk_folders
 from tfod.voc import Annotation, Box, find_pairs, leads_out, list_annotations
 
 EDGES = "(xmin, ymin, xmax, ymax)"

@@ -5,9 +5,9 @@ import dataclasses
 import hashlib
 from pathlib import Path
 
-from dataset_files import SIDES, UNSPLIT
 from tfod.console import Fault, InputError
 from tfod.dataset import Photo, check_labels
+from tfod.dataset_files import SIDES, UNSPLIT
 from tfod.files import sha256
 from tfod.images import StoredImage, read_image, read_small
 from tfod.label_map import find_near_name

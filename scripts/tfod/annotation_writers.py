@@ -9,7 +9,7 @@ import io
 import json
 from pathlib import PurePosixPath
 
-from labelled_images import CLASSES_FILE, COLUMNS
+from tfod.labelled_images import CLASSES_FILE, COLUMNS
 from tfod.voc import format_annotation
 
 

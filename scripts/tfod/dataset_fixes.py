@@ -8,8 +8,8 @@ from pathlib import Path
 
 from lxml import etree
 
-from dataset_checks import find_unknown_classes, look_at
 from tfod.console import Fault, InputError, progress
+from tfod.dataset_checks import find_unknown_classes, look_at
 from tfod.files import is_untouched, mark_current, write_whole
 from tfod.label_map import find_near_name
 from tfod.tfrecord import encode_image

@@ -4,7 +4,7 @@ import math
 
 from PIL import Image, ImageDraw
 
-from sample_shapes import (
+from tfod.sample_shapes import (
     BLACK,
     BLUE,
     BRIGHT,

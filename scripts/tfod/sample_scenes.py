@@ -7,7 +7,7 @@ import math
 
 from PIL import Image
 
-from sample_shapes import BRIGHT, FURS, INK, fill, make_canvas, oval, smooth, stroke
+from tfod.sample_shapes import BRIGHT, FURS, INK, fill, make_canvas, oval, smooth, stroke
 
 
 def shade(colour, by):
