@@ -45,6 +45,9 @@ first ms: the first call; 1: milliseconds an image, one image a call on all core
 call; images/s: reading, decoding and detecting, {batch} at a time; peak MB: memory of the whole process."""
 
 
+MAKER = "benchmark"  # of the output, as its stamp says
+
+
 def parse_arguments():
     parser = make_parser(__doc__)
     parser.add_argument("--export", required=True, help="folder of the export")
@@ -207,6 +210,9 @@ def main():
     folder = Path(arguments.export)
     if not arguments.measure and not (folder / "saved_model" / "saved_model.pb").is_file():
         raise InputError(f"{folder}: holds no saved_model/; `make export` makes one")
+    made = [folder / "benchmark.json", folder / "benchmark.md"]
+    if not arguments.measure:
+        files.refuse_foreign(made[0], MAKER, "rename it", made)
     source = find_samples(arguments)
     if arguments.measure:
         print(json.dumps(measure(arguments.measure, source, arguments.batch, arguments.output)))
@@ -232,8 +238,10 @@ def main():
     notes = NOTES.format(score=arguments.score, batch=arguments.batch)
     data = f"{len(samples)} images of {', '.join(source.data)}"
     report = {"machine": machine, "data": data, "batch": arguments.batch, "score": arguments.score, "formats": rows}
-    files.write_text(folder / "benchmark.json", json.dumps(report, indent=2) + "\n")
-    files.write_text(folder / "benchmark.md", f"# Benchmark\n\n{data}; {machine}.\n\n{table}\n\n{notes}\n")
+    files.claim(made[0], MAKER, made)
+    files.write_text(made[0], json.dumps(report, indent=2) + "\n")
+    files.write_text(made[1], f"# Benchmark\n\n{data}; {machine}.\n\n{table}\n\n{notes}\n")
+    files.mark_current(made[0], None, MAKER, made)
     print(f"{table}\n\n{data}; {machine}.\n{notes}")
     say(f"wrote {folder}/benchmark.md and {folder}/benchmark.json")
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tfod.console import make_parser, run, say
 
+MAKER = "compare"  # of the output, as its stamp says
+
 
 def parse_arguments():
     parser = make_parser(__doc__)
@@ -47,7 +49,7 @@ def main():
     arguments = parse_arguments()
     from tfod import compared_models, comparison, comparison_page, report, report_facts
     from tfod.comparison_words import format_table
-    from tfod.files import fingerprint, is_current, mark_current, write_text, write_whole
+    from tfod.files import fingerprint, is_current, mark_current, refuse_foreign, write_text, write_whole
 
     models = compared_models.read_models(arguments.folders)
     for warning in compared_models.list_warnings(models):
@@ -56,10 +58,11 @@ def main():
     inputs += [path for one in models for path in compared_models.list_cost_files(one, arguments.exports)]
     numbers = {name: getattr(arguments, name) for name in ("resamples", "seed", "images")}
     state = fingerprint([*inputs, *sorted(report.TEMPLATES.iterdir())], **numbers)
-    if is_current(arguments.output, state):
+    if is_current(arguments.output, state, MAKER):
         say(f"{arguments.output} is up to date")
         print(format_table(json.loads((arguments.output / "compare.json").read_text(encoding="utf-8"))))
         return
+    refuse_foreign(arguments.output, MAKER, "name another folder with --output")
     say(f"drawing {len(models[0].evaluated.images)} images {arguments.resamples:,} times, seed {arguments.seed}")
     found = comparison.compare(models, arguments.resamples, arguments.seed)
     for one, facts in zip(found["models"], models, strict=True):
@@ -67,11 +70,11 @@ def main():
     page, faults = comparison_page.render(models, found, arguments.images)
     for fault in faults:
         say(f"warning: {fault}")
-    with write_whole(arguments.output) as fresh:
+    with write_whole(arguments.output, MAKER) as fresh:
         fresh.mkdir()
         write_text(fresh / "compare.json", json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         write_text(fresh / "index.html", page)
-    mark_current(arguments.output, state)
+    mark_current(arguments.output, state, MAKER)
     print(format_table(found))
     print(f"Wrote {arguments.output}/index.html; open it in a browser")
 

@@ -21,6 +21,7 @@ from tfod import files
 from tfod.checkpoints import EXCEPT_CLASS_HEAD, FINE_TUNE_TYPES, find_latest_checkpoint, list_checkpoints
 from tfod.console import InputError, make_parser, run, say
 
+MAKER = "configure_pipeline"  # of the output, as its stamp says
 PURPOSES = ("training", "evaluation")  # that a config is made for, by the names of tfod.config_checks
 
 
@@ -299,7 +300,7 @@ def main():
     base_config, config, num_classes, images, faults = make_config(arguments, base)
     output = Path(arguments.output)
     former = pipeline_config.read_config(output) if output.exists() and not arguments.force else None
-    edited = former is not None and former != config and not files.is_untouched(output)
+    edited = former is not None and former != config and not files.is_untouched(output, MAKER)
     trained = find_latest_checkpoint(output.parent)
     checked, images = (former, None) if edited else (config, images)
     found = config_checks.check_config(checked, output, *PURPOSES, images=images, resumes=trained is not None)
@@ -320,7 +321,7 @@ def main():
     if trained:
         say(f"{output}: changes, and its folder holds checkpoints: training goes on from them under the new config")
     pipeline_config.write_config(output, config)
-    files.mark_current(output, None)
+    files.mark_current(output, None, MAKER)
     print(f"Changed against {base}:")
     for line in config_fields.list_changes(base_config, config):
         print(f"  {line}")

@@ -9,11 +9,12 @@ makes them, are taken as they are. Where the folder holds more than --number, th
 from pathlib import Path
 
 from tfod.console import InputError, make_parser, progress, run, say
-from tfod.files import fingerprint, is_current, mark_current, write_whole
+from tfod.files import fingerprint, is_current, mark_current, refuse_foreign, write_whole
 from tfod.images import list_images, read_image
 from tfod.sheet import draw_sheet
 from tfod.voc import read_annotation
 
+MAKER = "contact_sheet"  # of the output, as its stamp says
 OUTPUT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -75,13 +76,14 @@ def main():
     annotations = [xml for xml in map(find_annotation, chosen) if xml]
     settings = {"columns": arguments.columns, "width": arguments.width, "title": arguments.title}
     state = fingerprint([*chosen, *annotations], **settings)
-    if is_current(output, state):
+    if is_current(output, state, MAKER):
         say(f"{output} is up to date ({len(chosen)} images)")
         return
+    refuse_foreign(output, MAKER, "name another file with -o")
     sheet = draw_sheet(read_all(chosen), arguments.columns, arguments.width, arguments.title)
-    with write_whole(output) as fresh:
+    with write_whole(output, MAKER) as fresh:
         sheet.save(fresh)
-    mark_current(output, state)
+    mark_current(output, state, MAKER)
     print(f"Wrote {output}: {len(chosen)} images, {sheet.width} x {sheet.height} pixels")
 
 

@@ -18,6 +18,8 @@ from tfod.console import InputError, make_parser, run, say
 
 PIXELS, SCORE = 0.5, 1e-3  # by how much the ONNX file may differ from the SavedModel
 
+MAKER = "convert_onnx"  # of the output, as its stamp says
+
 
 def parse_arguments():
     parser = make_parser(__doc__)
@@ -46,11 +48,12 @@ def main():
     config = pipeline_config.read_config(config_path)
     names = exporting.read_class_names(config, folder.parent)
     fingerprint = files.fingerprint([folder], opset=arguments.opset, names=sorted(names.items()))
-    if files.is_current(output, fingerprint):
+    if files.is_current(output, fingerprint, MAKER):
         say(f"{output} is up to date")
         return
+    files.refuse_foreign(output, MAKER, "name another file with --output")
     say(f"converting {folder} to {output}")
-    with files.write_whole(output) as fresh:
+    with files.write_whole(output, MAKER) as fresh:
         convert(folder, fresh, arguments.opset)
         write_labels(fresh, names)
         photos, source = exporting.find_sample_photos(config, arguments.samples, arguments.sample_images)
@@ -60,7 +63,7 @@ def main():
                 f"{output}: differs from {folder} on {source}: {agreement}; allowed are {PIXELS} pixels and {SCORE}, "
                 "so it was not kept; try another --opset"
             )
-    files.mark_current(output, fingerprint)
+    files.mark_current(output, fingerprint, MAKER)
     size = output.stat().st_size / 1e6
     print(f"{output}: {size:.2f} MB; compared with the SavedModel on {len(photos)} {source}: {agreement}")
 

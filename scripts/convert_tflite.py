@@ -18,6 +18,7 @@ from tfod import files
 from tfod.checkpoints import choose_checkpoint, list_checkpoint_files
 from tfod.console import InputError, make_parser, run, say
 
+MAKER = "convert_tflite"  # of the output, as its stamp says
 FORMATS = ["float32", "float16", "dynamic", "int8"]
 PIXELS, SCORE = 0.5, 1e-3  # by how much the float32 file may differ from the checkpoint
 
@@ -82,15 +83,17 @@ def main():
         for kind in arguments.formats
     }
     paths = {kind: folder / f"model_{kind}.tflite" for kind in arguments.formats}
-    todo = [kind for kind, path in paths.items() if not files.is_current(path, fingerprints[kind])]
+    todo = [kind for kind, path in paths.items() if not files.is_current(path, fingerprints[kind], MAKER)]
     for kind in set(paths) - set(todo):
         say(f"{paths[kind]} is up to date")
     if not todo:
         return
+    for kind in todo:
+        files.refuse_foreign(paths[kind], MAKER, "name another folder with --output_directory")
     tools = prepare_tools(config, checkpoint, arguments)
     for kind in todo:
         say(f"making {paths[kind]}" + (f", seed {arguments.seed}" if kind == "int8" else ""))
-        with files.write_whole(paths[kind]) as fresh:
+        with files.write_whole(paths[kind], MAKER) as fresh:
             fresh.write_bytes(convert(kind, config, tools, arguments))
             agreement, which = compare(kind, fresh, config, tools)
             if kind == "float32" and not agreement.holds(PIXELS, SCORE):
@@ -98,7 +101,7 @@ def main():
                     f"{paths[kind]}: differs from {checkpoint}: {agreement}; allowed are {PIXELS} pixels and {SCORE}, "
                     "so it was not kept; was the SavedModel exported from this checkpoint, with these thresholds?"
                 )
-        files.mark_current(paths[kind], fingerprints[kind])
+        files.mark_current(paths[kind], fingerprints[kind], MAKER)
         size = paths[kind].stat().st_size / 1e6
         print(
             f"{paths[kind]}: {size:.2f} MB; {which} on {len(tools['photos'])} {tools['source']}: {agreement}",

@@ -140,6 +140,8 @@ def main():
     folder = choose_output(arguments)
     from tfod import evaluation, metrics_files
 
+    if arguments.output:
+        metrics_files.refuse_other_files(folder)
     if arguments.kind:
         from object_detection.protos import eval_pb2
 

@@ -15,6 +15,8 @@ from tfod import files
 from tfod.checkpoints import choose_checkpoint, list_checkpoint_files
 from tfod.console import InputError, add_flag, make_parser, run, say
 
+MAKER = "export_tflite_graph_tf2"  # of the output, as its stamp says
+
 
 def parse_arguments():
     parser = make_parser(__doc__)
@@ -54,15 +56,16 @@ def main():
     fingerprint = files.fingerprint(
         list_checkpoint_files(checkpoint), config=config.SerializeToString(deterministic=True).hex(), **options
     )
-    if files.is_current(output, fingerprint):
+    if files.is_current(output, fingerprint, MAKER):
         say(f"{output} is up to date")
         return
     if output.exists() and not arguments.overwrite:
         raise InputError(f"{output}: is there and of another checkpoint; name another folder, or give --overwrite")
     say(f"exporting {checkpoint} for TFLite to {output}")
-    with files.write_whole(output) as fresh:
+    files.refuse_foreign(output, MAKER, "name another folder with --output_directory")
+    with files.write_whole(output, MAKER) as fresh:
         export(config, checkpoint, fresh, options, arguments)
-    files.mark_current(output, fingerprint)
+    files.mark_current(output, fingerprint, MAKER)
     suppression = f", {tflite.describe_suppression(regular)}" if config.model.WhichOneof("model") == "ssd" else ""
     print(f"Exported {checkpoint} for TFLite to {output}: {most} detections{suppression}")
 

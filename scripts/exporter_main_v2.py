@@ -18,6 +18,7 @@ from tfod import files
 from tfod.checkpoints import choose_checkpoint, list_checkpoint_files
 from tfod.console import InputError, add_flag, make_parser, run, say
 
+MAKER = "exporter_main_v2"  # of the output, as its stamp says
 INPUT_TYPES = [
     "image_tensor",
     "encoded_image_string_tensor",
@@ -130,14 +131,14 @@ def main():
         side_inputs=[arguments.side_input_shapes, arguments.side_input_types, arguments.side_input_names],
     )
     # beside saved_model/, and not beside the export: other formats and a benchmark are put into its folder later
-    if files.is_current(output / "saved_model", fingerprint) and (output / "README.md").exists():
+    if files.is_current(output / "saved_model", fingerprint, MAKER):
         say(f"{output} is up to date")
         return
     check_output(output, arguments)
     say(f"exporting {checkpoint} to {output}")
     with files.write_whole(output) as fresh:
         agreement = export(config, checkpoint, label_map, fresh, arguments)
-    files.mark_current(output / "saved_model", fingerprint)
+    files.mark_current(output / "saved_model", fingerprint, MAKER, sorted(output.iterdir()))
     print(f"Exported {checkpoint} to {output}/saved_model; {agreement}")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from tfod import files
 from tfod.console import InputError, make_parser, run, say
 
+MAKER = "inference_main_v2"  # of the output, as its stamp says
 SAVE_KINDS = ("images", "json", "csv", "coco", "voc", "crops", "video")
 
 
@@ -143,7 +144,7 @@ def main():
         say("every image has an XML file: there is nothing to label")
         return 0
     fingerprint = make_fingerprint(arguments, photos, videos)
-    if fingerprint and not odd and files.is_current(output, fingerprint):
+    if fingerprint and not odd and files.is_current(output, fingerprint, MAKER):
         kinds = ", ".join(arguments.save) if arguments.save else "annotated images"
         say(f"{output} is up to date: {kinds} of {len(photos)} photos and {len(videos)} videos")
         return 0
@@ -159,7 +160,7 @@ def main():
     if done.faults or odd:
         raise InputError(*odd, *done.faults)
     if fingerprint:
-        files.mark_current(output, fingerprint)
+        files.mark_current(output, fingerprint, MAKER)
     return 0
 
 

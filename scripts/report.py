@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tfod.console import make_parser, run, say
 
+MAKER = "report"  # of the output, as its stamp says
 PAGE = "report/index.html"
 
 
@@ -39,7 +40,7 @@ def parse_arguments():
 def main():
     arguments = parse_arguments()
     from tfod import report, report_data, report_facts
-    from tfod.files import fingerprint, is_current, mark_current, write_text
+    from tfod.files import fingerprint, is_current, mark_current, refuse_foreign, write_text
 
     output = arguments.output or arguments.model_dir / PAGE
     facts = report_facts.read_facts(arguments.model_dir)
@@ -48,14 +49,15 @@ def main():
     inputs = report_facts.list_inputs(arguments.model_dir, facts.evaluated, [*records, arguments.check, *writers])
     numbers = {name: getattr(arguments, name) for name in ("worst", "best", "crops")}
     state = fingerprint(inputs, versions=report_data.list_packages(), **numbers)
-    if is_current(output, state):
+    if is_current(output, state, MAKER):
         say(f"{output} is up to date: nothing has changed since it was written")
         return
+    refuse_foreign(output, MAKER, "name another file with --output")
     contents = report.collect(facts, arguments.check, **numbers)
     for fault in contents["unread"]:
         say(f"warning: {fault}")
-    write_text(output, report.render(contents))
-    mark_current(output, state)
+    write_text(output, report.render(contents), MAKER)
+    mark_current(output, state, MAKER)
     print(contents["summary"]["headline"], *contents["explanation"], sep="\n")
     size, pictures = output.stat().st_size / 1e6, len(contents["pictures"])
     print(f"Wrote {output}: {size:.1f} MB, {pictures} images; open it in a browser")

@@ -60,7 +60,7 @@ def test_a_second_run_does_nothing_until_something_changes(call, labelled_images
     assert make().returncode == 0
     assert make().stderr == f"{tmp_path / 'sheet.png'} is up to date (12 images)\n"
     assert "Wrote" in make("--title", "New").stdout
-    label_photo(labelled_images, "photo_1.jpg", number=7)
+    label_photo(labelled_images, "photo_1.jpg", number=40)
     assert "Wrote" in make("--title", "New").stdout
     assert "is up to date" in make("--title", "New").stderr
     (labelled_images / "photo_1.xml").unlink()

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -10,7 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from tfod.files import fingerprint, is_current, is_untouched, mark_current, sha256, write_text, write_whole
+from tfod.console import InputError
+from tfod.files import (
+    claim,
+    find_foreign,
+    fingerprint,
+    is_current,
+    is_untouched,
+    list_foreign,
+    list_made,
+    mark_current,
+    refuse_foreign,
+    sha256,
+    write_text,
+    write_whole,
+)
 
 PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
 
@@ -100,66 +115,170 @@ def test_sha256_is_that_of_the_bytes(tmp_path):
     assert sha256(tmp_path / "a") == hashlib.sha256(data).hexdigest()
 
 
-def test_a_fingerprint_changes_with_its_files_and_settings(tmp_path):
+def test_what_changes_what_an_output_is_made_from(tmp_path):
     write_folder(tmp_path / "in", a="1", b="2")
     (tmp_path / "in" / "deep").mkdir()
     (tmp_path / "one").write_text("1")
+    (tmp_path / "out").write_text("made")
     inputs = [tmp_path / "in", tmp_path / "one"]
-    seen = [fingerprint(inputs, ratio=0.1)]
-    assert fingerprint(inputs, ratio=0.1) == seen[0]
+    mark_current(tmp_path / "out", fingerprint(inputs, ratio=0.1), "us")
 
-    def note(*its_inputs, **settings):
-        seen.append(fingerprint(its_inputs or inputs, **(settings or {"ratio": 0.1})))
+    def stands(*its_inputs, maker="us", **settings):
+        made_from = fingerprint(its_inputs or inputs, **(settings or {"ratio": 0.1}))
+        return is_current(tmp_path / "out", made_from, maker)
 
-    note(ratio=0.2)
-    note(ratio=0.1, seed=1)
-    note(tmp_path / "in")
-    note(*reversed(inputs))
-    (tmp_path / "in" / "a").write_text("longer")
-    note()
-    os.utime(tmp_path / "in" / "a", ns=(1, 1))
-    note()
+    assert stands()
+    assert not stands(ratio=0.2)
+    assert not stands(ratio=0.1, seed=1)
+    assert not stands(maker="another")
+    assert not stands(tmp_path / "in")
+    assert not stands(*reversed(inputs))
     (tmp_path / "in" / "deep" / "c").touch()
-    note()
-    (tmp_path / "in" / "b").unlink()
-    note()
+    assert not stands()
+    (tmp_path / "in" / "deep" / "c").unlink()
+    assert stands()
+    (tmp_path / "in" / "b").rename(tmp_path / "in" / "d")
+    assert not stands()
+    (tmp_path / "in" / "d").rename(tmp_path / "in" / "b")
     (tmp_path / "one").unlink()
-    note()
-    assert len(set(seen)) == len(seen)
+    assert not stands()
+
+
+@pytest.mark.attack
+def test_bytes_tell_and_not_the_clock(tmp_path):
+    write_folder(tmp_path / "in", a="first", b="other")
+    (tmp_path / "out").write_text("made")
+    mark_current(tmp_path / "out", fingerprint([tmp_path / "in"]), "us")
+
+    def stands():
+        return is_current(tmp_path / "out", fingerprint([tmp_path / "in"]), "us")
+
+    a, b = tmp_path / "in" / "a", tmp_path / "in" / "b"
+    found = a.stat()
+    a.write_text("First")  # one byte, the same size
+    os.utime(a, ns=(found.st_atime_ns, found.st_mtime_ns))  # as a zip with constant times
+    assert not stands()
+    a.write_text("first")
+    assert stands()
+    for path in (a, b):
+        os.utime(path, ns=(1, 1))
+    assert stands()
+    for path, name in ((a, "c"), (b, "a"), (tmp_path / "in" / "c", "b")):  # their names are exchanged
+        path.rename(tmp_path / "in" / name)
+    assert not stands()
+
+
+@pytest.mark.attack
+def test_a_copied_workspace_is_the_same(tmp_path):
+    (tmp_path / "w" / "records").mkdir(parents=True)
+    write_folder(tmp_path / "w" / "in", a="1", b="2")
+    (tmp_path / "w" / "records" / "out").write_text("made")
+    mark_current(tmp_path / "w" / "records" / "out", fingerprint([tmp_path / "w" / "in"]), "us")
+    shutil.copytree(tmp_path / "w", tmp_path / "copy", copy_function=shutil.copyfile)  # as cp -r: all times are new
+    shutil.rmtree(tmp_path / "w")
+    assert is_current(tmp_path / "copy" / "records" / "out", fingerprint([tmp_path / "copy" / "in"]), "us")
+
+
+def test_an_input_that_changes_during_the_work_is_not_what_the_output_was_made_from(tmp_path):
+    (tmp_path / "in").write_text("1")
+    (tmp_path / "out").write_text("made of 1")
+    made_from = fingerprint([tmp_path / "in"])
+    (tmp_path / "in").write_text("2")
+    mark_current(tmp_path / "out", made_from, "us")
+    assert not is_current(tmp_path / "out", fingerprint([tmp_path / "in"]), "us")
 
 
 @pytest.mark.parametrize("folder", [False, True])
 def test_only_what_was_marked_and_is_unchanged_is_current(tmp_path, folder):
-    output = tmp_path / "out"
+    output, made_from = tmp_path / "out", fingerprint([])
     if folder:
         write_folder(output, a="1", b="2")
     else:
         output.write_text("1")
     inside = output / "a" if folder else output
-    assert not is_current(output, "x")
-    mark_current(output, "x")
-    assert is_current(output, "x")
-    assert not is_current(output, "y")
-    assert is_untouched(output)  # whatever it would be made from today
+    assert not is_current(output, made_from, "us")
+    mark_current(output, made_from, "us")
+    assert is_current(output, made_from, "us")
+    assert not is_current(output, fingerprint([], more=1), "us")
+    assert is_untouched(output, "us")  # whatever it would be made from today
+    assert not is_untouched(output, "another")
     os.utime(inside, ns=(1, 1))
-    assert not is_current(output, "x")
-    assert not is_untouched(output)
-    mark_current(output, "x")
-    inside.write_text("longer")
-    assert not is_current(output, "x")
-    mark_current(output, "x")
+    assert is_current(output, made_from, "us")  # the same bytes
+    inside.write_text("2")
+    assert not is_current(output, made_from, "us")
+    assert not is_untouched(output, "us")
+    mark_current(output, made_from, "us")
     inside.unlink()
-    assert not is_current(output, "x")
+    assert not is_current(output, made_from, "us")
 
 
-def test_a_stamp_that_somebody_edited_says_nothing(tmp_path):
+def test_all_outputs_of_a_stage_have_to_be_there(tmp_path):
+    names = [tmp_path / name for name in ("a", "b")]
+    for path in names:
+        path.write_text("1")
+    mark_current(names[0], fingerprint([]), "us", names)
+    assert is_current(names[0], fingerprint([]), "us")
+    names[1].unlink()
+    assert not is_current(names[0], fingerprint([]), "us")
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("text", ["", "[", "{}", '{"maker": "us"}', "[" * 100_000, "\xff\xfe", "folder", "pipe"])
+def test_a_damaged_stamp_says_nothing(tmp_path, text):
     (tmp_path / "out").write_text("1")
-    mark_current(tmp_path / "out", "x")
+    mark_current(tmp_path / "out", fingerprint([]), "us")
     (stamp,) = tmp_path.glob(".*")
-    for text in ("", "[", "{}"):
-        stamp.write_text(text)
-        assert not is_current(tmp_path / "out", "x")
-        assert not is_untouched(tmp_path / "out")
+    stamp.unlink()
+    if text == "folder":
+        stamp.mkdir()
+    elif text == "pipe":
+        os.mkfifo(stamp)
+    else:
+        stamp.write_bytes(text.encode("latin-1"))
+    assert not is_current(tmp_path / "out", fingerprint([]), "us")
+    assert not is_untouched(tmp_path / "out", "us")
+    assert list_foreign(tmp_path / "out", "us") == [tmp_path / "out"]
+
+
+@pytest.mark.attack
+def test_what_a_script_did_not_make_is_foreign(tmp_path):
+    output = tmp_path / "out"
+    assert list_foreign(output, "us") == []
+    write_folder(output, a="1", b="2")
+    assert list_foreign(output, "us") == [output / "a", output / "b"]
+    mark_current(output, None, "us")
+    assert list_foreign(output, "us") == []
+    assert list_foreign(output, "another") == [output / "a", output / "b"]
+    (output / "a").write_text("corrected by hand")
+    (output / "notes").write_text("mine")
+    (output / "Thumbs.db").touch()
+    assert list_foreign(output, "us") == [output / "a", output / "notes"]
+    with pytest.raises(InputError) as raised:
+        refuse_foreign(output, "us", "name another folder with -o")
+    said = "is not what this script left there, and would be lost; move it away, or name another folder with -o"
+    assert raised.value.faults == (f"{output}/a: {said}", f"{output}/notes: {said}")
+    mark_current(output / "notes", None, "another")  # a script of ours that has its stamp there
+    assert list_foreign(output, "us") == [output / "a"]
+    for number in range(6):
+        (output / f"mine{number}").touch()
+    assert find_foreign(output, "us", "...")[-1] == f"{output}: holds 2 more such files"
+    assert list_made(output, "us") == [output / "b"]
+    assert list_made(output, "another") == []
+
+
+@pytest.mark.attack
+def test_a_killed_run_leaves_what_the_next_one_may_replace(tmp_path):
+    with write_whole(tmp_path / "out", "us") as fresh:
+        write_folder(fresh, a="1")
+    assert list_foreign(tmp_path / "out", "us") == []  # and never came to mark_current
+    assert list_foreign(tmp_path / "out", "another") == [tmp_path / "out" / "a"]
+    assert not is_current(tmp_path / "out", fingerprint([]), "us")
+    claim(tmp_path / "set", "us", [tmp_path / "set-1", tmp_path / "set-2"])
+    (tmp_path / "set-2").touch()
+    assert list_foreign(tmp_path / "set", "us", [tmp_path / "set-1", tmp_path / "set-2"]) == []
+    assert list_foreign(tmp_path / "set", "us", [tmp_path / "set-3"]) == []
+    (tmp_path / "set-3").touch()
+    assert list_foreign(tmp_path / "set", "us", [tmp_path / "set-3"]) == [tmp_path / "set-3"]
 
 
 def test_what_a_killed_run_left_is_cleared_by_the_next_one_for_the_same_file_only(tmp_path):

@@ -293,4 +293,4 @@ def test_a_run_that_is_killed_before_any_rename_is_mended_by_the_next(call, tmp_
         assert call(SCRIPT, "-i", folder, *arguments).returncode == 0
         assert {name: data for name, (data, _) in list_tree(folder).items() if not name.startswith(".")} == wanted
         assert not list(folder.glob(".*.tmp"))
-    assert kill == 6 + 1 + 4  # three folders, each moved away and replaced; the note; the four stamps
+    assert kill == 6 + 1 + 1  # three folders, each moved away and replaced; the note; its stamp

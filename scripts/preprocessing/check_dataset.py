@@ -14,10 +14,11 @@ from pathlib import Path
 from tfod.console import Fault, InputError, make_parser, run, say, show_progress
 from tfod.dataset_files import SIDES, list_sides
 from tfod.dataset_report import make_report, print_report, print_summary, read_report, write_report
-from tfod.files import fingerprint, is_current, mark_current
+from tfod.files import fingerprint, is_current, mark_current, refuse_foreign
 from tfod.label_map import number_classes, read_label_map
 from tfod.parallel import count_cores, map_in_processes
 
+MAKER = "check_dataset"  # of the output, as its stamp says
 CHUNK = 16  # photos that a process looks at between two messages
 
 
@@ -171,6 +172,8 @@ def main():
     sides, more = list_sides(args.image_dir)
     jobs, still_more = list_jobs(sides, args.allow_unlabelled)
     faults += more + still_more
+    if args.json:
+        refuse_foreign(args.json, MAKER, "name another file with --json")
 
     files = [path for _, *paths in jobs for path in paths if path]
     state = fingerprint(
@@ -180,7 +183,7 @@ def main():
         allow_unlabelled=args.allow_unlabelled,
         faults=list(map(str, faults)),
     )
-    if args.json and not (args.fix or args.plots) and is_current(args.json, state):
+    if args.json and not (args.fix or args.plots) and is_current(args.json, state, MAKER):
         say(f"{args.json} is up to date: nothing has changed since this was found")
         report = read_report(args.json)
         if report["errors"] or args.all:
@@ -192,8 +195,8 @@ def main():
         more, counts = check_all(looks, names_to_ids, args, get_scale)
         report = make_report(looks, faults + more, counts)
         if args.json:
-            write_report(args.json, report)
-            mark_current(args.json, state)
+            write_report(args.json, report, MAKER)
+            mark_current(args.json, state, MAKER)
         print_report(report, args.json, args.all)
         if args.fix:
             from tfod.dataset_fixes import fix_photos

@@ -52,6 +52,13 @@ def find_boxes(paths):
     return places, faults
 
 
+def is_label_map(path):
+    try:
+        return bool(read_label_map(path))
+    except InputError:
+        return False
+
+
 def main():
     args = parse_arguments()
     paths = find_annotations(args.xml_dir)
@@ -62,6 +69,8 @@ def main():
         faults.extend(find_unknown_names(args.output_path, names_to_ids, places))
     if not places and not faults:
         faults.append(f"{args.xml_dir}: none of its {len(paths)} XML files has a box; label the images first")
+    if args.force and args.output_path.exists() and not is_label_map(args.output_path):
+        faults.append(f"{args.output_path}: is there and is not a label map; name another file with -o, or remove it")
     if faults:
         raise InputError(*faults)
 

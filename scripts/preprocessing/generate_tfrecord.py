@@ -12,13 +12,14 @@ from pathlib import Path
 
 from tfod.console import InputError, make_parser, run, say, show_progress
 from tfod.dataset import check_photo
-from tfod.files import fingerprint, is_current, mark_current, write_whole
+from tfod.files import claim, find_foreign, fingerprint, is_current, mark_current, write_whole
 from tfod.label_map import find_unknown_names, read_label_map
 from tfod.parallel import count_cores, map_in_processes
 from tfod.photo_pairs import match_files
 from tfod.shards import list_shards, name_records, replace_records, write_examples
 from tfod.tfrecord import encode_image, make_example
 
+MAKER = "generate_tfrecord"  # of the output, as its stamp says
 CHUNK = 32  # photos that a worker checks between two messages
 
 
@@ -122,7 +123,7 @@ def write_csv(path, paths, workers):
             for box in photo.boxes
         ]
 
-    with write_whole(path) as fresh, fresh.open("w", encoding="utf-8", newline="") as file:
+    with write_whole(path, MAKER) as fresh, fresh.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax"])
         for rows in map_photos(list_rows, paths, workers, "writing the CSV file"):
@@ -137,6 +138,7 @@ def write_records(output, paths, names_to_ids, args):
 
     with replace_records(output, args.num_shards) as fresh, show_progress("writing", len(paths)) as update:
         write_examples(fresh, len(paths), make, args.num_workers, update)
+        claim(output, MAKER, [*name_records(output, args.num_shards), output, *list_shards(output)])
 
 
 def main():
@@ -153,21 +155,24 @@ def main():
         faults.append(f"{output}: {args.num_shards} files are too many for {len(pairs)} images; lower --num_shards")
 
     settings = {name: getattr(args, name) for name in ("num_shards", "order", "seed", "allow_unlabelled")}
-    states = map_photos(lambda some: fingerprint(filter(None, sum(some, ()))), pairs, args.num_workers, "looking")
-    state = fingerprint([args.labels_path], photos=list(states), **settings)
+    inputs = [args.labels_path, *(path for pair in pairs for path in pair if path)]
+    state = fingerprint(inputs, **settings)
     there = [path for path in [output, *list_shards(output)] if path.exists()]
-    stands = there == records and is_current(records[-1], state + fingerprint(records))
-    if not faults and stands and (not csv_path or is_current(csv_path, state)):
+    stands = there == records and is_current(output, state, MAKER)
+    if not faults and stands and (not csv_path or is_current(csv_path, state, MAKER)):
         for path in filter(None, [output, csv_path]):
             say(f"{path} is up to date ({len(pairs)} images)")
         return
 
+    faults += find_foreign(output, MAKER, "name another file with -o", there)
+    if csv_path:
+        faults += find_foreign(csv_path, MAKER, "name another file with -c")
     names_to_ids, boxes, negatives = check_photos(pairs, args, faults)
     write_records(output, pairs if args.order == "sorted" else pairs.shuffle(args.seed), names_to_ids, args)
     if csv_path:
         write_csv(csv_path, pairs, args.num_workers)
-        mark_current(csv_path, state)
-    mark_current(records[-1], state + fingerprint(records))
+        mark_current(csv_path, state, MAKER)
+    mark_current(output, state, MAKER, records)
 
     classes = ", ".join(f"{name} {boxes[name]}" for name in names_to_ids)
     megabytes = sum(path.stat().st_size for path in records) / 1e6

@@ -15,13 +15,14 @@ from pathlib import Path
 
 from tfod.console import InputError, make_parser, run, say, show_progress
 from tfod.drawing import draw_detections
-from tfod.files import is_untouched, mark_current, write_whole
+from tfod.files import find_foreign, mark_current, write_whole
 from tfod.images import decode_image
 from tfod.label_map import read_label_map
 from tfod.parallel import count_cores, map_in_processes
 from tfod.shards import find_records_of
 from tfod.tfrecord import find_records, parse_example, read_record, read_records
 
+MAKER = "inspect_tfrecord"  # of the output, as its stamp says
 CHUNK = 16  # records that a worker checks between two messages
 EDGES = ("ymin", "xmin", "ymax", "xmax")
 REQUIRED = ("image/encoded", "image/format", "image/height", "image/width")
@@ -189,8 +190,8 @@ def main():
             sets[name] = find_records_of(name)
         except InputError as error:
             faults += error.faults
-    if args.output and args.output.exists() and not is_untouched(args.output):
-        faults.append(f"{args.output}: is there, and not as this script left it; name a new folder")
+    if args.output:
+        faults += find_foreign(args.output, MAKER, "name a new folder with -o")
     if faults:
         raise InputError(*faults)
     lines, images = [], 0
@@ -205,12 +206,12 @@ def main():
     if faults:
         raise InputError(*faults)
     if args.draw:
-        with write_whole(args.output) as fresh:
+        with write_whole(args.output, MAKER) as fresh:
             fresh.mkdir()
             for paths in sets.values():
                 draw_images(fresh, paths, args.draw)
             number = len(list(fresh.iterdir()))
-        mark_current(args.output, None)
+        mark_current(args.output, None, MAKER)
         print(f"Wrote {args.output}: {number} images with their boxes")
     say(f"{images} examples are sound, {time.monotonic() - started:.1f} s")
 

@@ -35,6 +35,8 @@ from tfod.split_manifest import (
 from tfod.split_sets import REST, group_images, share_out
 from tfod.voc import find_images_of, list_annotations, read_annotation
 
+MAKER = "partition_dataset"  # of the output, as its stamp says
+
 
 def parse_arguments():
     parser = make_parser(__doc__)
@@ -285,9 +287,8 @@ def main():
     if former_settings is not None and not args.fresh:
         check_settings(note, former_settings, settings)
     made = [*(output / side for side in sides), note]
-    inputs = [path.resolve() for path in [*images, *annotations]]
-    state = fingerprint(inputs, **settings, xml=args.xml, link=args.link)
-    current = all(is_current(path, state) for path in made)
+    state = fingerprint([*images, *annotations], **settings, xml=args.xml, link=args.link)
+    current = is_current(note, state, MAKER)
     up_to_date = f"{output}: {', '.join(f'{side}/' for side in sides[:-1])} and {sides[-1]}/ are up to date"
     if current and not args.fresh:
         say(up_to_date)
@@ -313,8 +314,7 @@ def main():
             say(f"{output / side}: removed, since this split has no --val")
     # Last, so that after a kill between two folders the former note still knows each photo's side, and a re-run mends.
     write_text(note, text)
-    for path in made:
-        mark_current(path, state)
+    mark_current(note, state, MAKER, made)
     say_missing_classes(files, classes)
     for side in sides:
         number = len(set(images).intersection(files[side]))

@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from tfod.chart_style import FAINT, INK, get_side_colour, make_figure, say_nothing, tidy
-from tfod.console import InputError, progress, say
+from tfod.console import progress, say
 from tfod.dataset_statistics import format_summary, measure
 from tfod.drawing import get_font
-from tfod.files import fingerprint, is_current, is_untouched, mark_current, write_whole
+from tfod.files import fingerprint, is_current, mark_current, refuse_foreign, write_whole
 from tfod.images import map_in_threads, read_image
 from tfod.sheet import draw_sheet
 from tfod.size_charts import draw_box_sizes
 
+MAKER = "check_dataset --plots"  # of the output, as its stamp says
 SAMPLES = 8  # photos on a class's page
 ROWS = 90  # classes in the bar chart, as many as COCO's label map has ids
 GROUPED_ROWS = 25  # with more than these, the sides' bars go end to end
@@ -194,17 +195,16 @@ def draw_charts(folder, sides, names_to_ids, config=None):
     said = {name: [[str(photo.path), *map(str, photo.boxes)] for photo in side] for name, side in sides.items()}
     settings = {"sides": said, "classes": names_to_ids, "config": str(config)}
     state = fingerprint([photo.path for photo in photos], **settings)
-    if is_current(folder, state):
+    if is_current(folder, state, MAKER):
         say(f"{folder} is up to date ({len(photos)} images)")
         return
-    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or is_untouched(folder))):
-        raise InputError(f"{folder}: holds files that are no charts of ours, or were changed; give a new folder")
+    refuse_foreign(folder, MAKER, "give a new folder with --plots")
     names = [name for name in statistics.names_to_ids if statistics.count(name)]
-    with write_whole(folder) as fresh:
+    with write_whole(folder, MAKER) as fresh:
         fresh.mkdir()
         for stem, figure in draw_figures(statistics).items():
             figure.savefig(fresh / f"{stem}.png")
         pages = map_in_threads(lambda name: _save_samples(fresh, statistics, name), progress(names, "drawing samples"))
         number = sum(pages)
-    mark_current(folder, state)
+    mark_current(folder, state, MAKER)
     print(f"Wrote {folder}: {4 + number} pictures")

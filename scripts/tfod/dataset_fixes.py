@@ -10,11 +10,12 @@ from lxml import etree
 
 from tfod.console import Fault, InputError, progress
 from tfod.dataset_checks import find_unknown_classes, look_at
-from tfod.files import is_untouched, mark_current, write_whole
+from tfod.files import mark_current, refuse_foreign, write_whole
 from tfod.label_map import find_near_name
 from tfod.tfrecord import encode_image
 from tfod.voc import Box, clip_box, leads_out, parse_annotation, parse_xml, turn_box
 
+MAKER = "check_dataset --fix"  # of the output, as its stamp says
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 SAME_SHAPE = 0.01  # relative; two sizes of which one is the other, made larger or smaller
 
@@ -43,11 +44,11 @@ def fix_photos(looks, faults, names_to_ids, folder, output):
     errors = [fault for fault in faults if fault.severity == "error"]
     left = [fault for fault in errors if fault.file not in fixed or fault.kind in both_sides]
     if fixes:
-        with write_whole(output) as fresh:
+        with write_whole(output, MAKER) as fresh:
             for fix in fixes:
                 place = fresh / fix.look.image.parent.relative_to(folder)
                 left += write_fix(fix, place, output / place.relative_to(fresh), names_to_ids)
-        mark_current(output, "")
+        mark_current(output, None, MAKER)
     for fix in fixes:
         for path, what in fix.changes:
             print(f"{path}: {what}")
@@ -61,8 +62,7 @@ def fix_photos(looks, faults, names_to_ids, folder, output):
 def check_output(folder, output):
     if output.resolve().is_relative_to(folder.resolve()) or folder.resolve().is_relative_to(output.resolve()):
         raise InputError(f"{output}: lies in {folder} or around it; give another folder for the corrected copies")
-    if output.exists() and not (output.is_dir() and (is_untouched(output) or not any(output.iterdir()))):
-        raise InputError(f"{output}: holds files that are not as --fix wrote them; give a new folder")
+    refuse_foreign(output, MAKER, "give a new folder with --fix")
 
 
 def make_fix(look, names_to_ids):

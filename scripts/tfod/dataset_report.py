@@ -75,8 +75,8 @@ def make_report(looks, faults, counts):
     }
 
 
-def write_report(path, report):
-    write_text(path, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+def write_report(path, report, maker):
+    write_text(path, json.dumps(report, indent=1, ensure_ascii=False) + "\n", maker)
 
 
 def read_report(path):

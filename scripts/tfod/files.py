@@ -1,6 +1,13 @@
-"""Ground module: files that appear whole or not at all, and work that is not done twice."""
+"""Ground module: files that appear whole or not at all, work that is not done twice, and what is not ours to replace.
 
+Beside each output stands a stamp, `.NAME.stamp`: which script made it, from which files, and which files it wrote, each
+with its size, times and sha256. A file is the same while its size and times are, or else its bytes: a copy of a
+workspace is up to date, and a changed byte is not, whatever the clock says.
+"""
+
+import concurrent.futures
 import contextlib
+import dataclasses
 import fcntl
 import glob
 import hashlib
@@ -11,18 +18,26 @@ import stat
 import tempfile
 from pathlib import Path
 
+from tfod.console import InputError
+
+FILE_MANAGERS = (".DS_Store", "Thumbs.db", "desktop.ini")  # what they leave in any folder that somebody looks into
+SHOWN = 5  # files that an error names before it counts the rest
+
 
 @contextlib.contextmanager
-def write_whole(path):
+def write_whole(path, maker=None):
     """Yields a temporary path beside `path`; after the block it takes the name `path`, after an error it is gone.
 
     The block writes either one file or one folder under the temporary path. A folder replaces a former one
-    whole. Missing parent folders are made.
+    whole. Missing parent folders are made. With a `maker`, the stamp says from then on whose it is, even if this run is
+    killed before `mark_current`.
     """
     path = Path(path)
     with make_room(path) as room:
         fresh = room / path.name
         yield fresh
+        if maker:
+            claim(path, maker)
         former = room / "former"
         if fresh.is_dir() and path.is_dir():
             path.rename(former)
@@ -84,9 +99,9 @@ def _lock(folder):
         os.close(handle)
 
 
-def write_text(path, text):
-    """Writes a text file whole, in UTF-8."""
-    with write_whole(path) as fresh:
+def write_text(path, text, maker=None):
+    """Writes a text file whole, in UTF-8. `maker` is as in `write_whole`."""
+    with write_whole(path, maker) as fresh:
         fresh.write_text(text, encoding="utf-8")
 
 
@@ -96,29 +111,142 @@ def sha256(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _list_state(path):
-    """`[relative name, size in bytes, mtime in ns]` of the file `path`, or of every file below the folder `path`."""
+# ---------------------------------------------------------------- stamps
+
+
+@dataclasses.dataclass(frozen=True)
+class Fingerprint:
+    """What an output is made from: a sum of the settings, and a dict path -> state of every input file."""
+
+    settings: str
+    inputs: dict
+
+
+@dataclasses.dataclass(frozen=True)
+class _Noted:
+    """A file as a stamp has it."""
+
+    size: int
+    modified: int  # ns
+    changed: int  # ns; nobody can set a ctime, as unpacking a zip sets an mtime
+    sha256: str
+
+    def is_same(self, path, state):
+        """Whether the file `path`, whose `_get_state` this is, still has the same bytes."""
+        if state is None or state[0] != self.size:
+            return False
+        return state == [self.size, self.modified, self.changed] or sha256(path) == self.sha256
+
+
+def _get_state(path):
+    """`[size in bytes, mtime in ns, ctime in ns]` of a file, or None where there is none."""
     try:
         found = os.stat(path)  # noqa: PTH116 - of a hundred thousand files, Path(path) takes longer than this call
     except OSError:
-        return []
-    if not stat.S_ISDIR(found.st_mode):
-        return [[".", found.st_size, found.st_mtime_ns]]
-    path = Path(path)
-    files = sorted(p for p in path.rglob("*") if p.is_file())
-    return [[str(p.relative_to(path)), p.stat().st_size, p.stat().st_mtime_ns] for p in files if p.exists()]
+        return None
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns] if stat.S_ISREG(found.st_mode) else None
+
+
+def _list_files(paths):
+    """The files `paths`, and those below the folders among them, sorted in each, as texts. A stamp is none of them."""
+    found = []
+    for path in paths:
+        if os.path.isdir(path):  # noqa: PTH112 - as above
+            below = sorted(Path(path).rglob("*"))
+            found.extend(str(one) for one in below if one.is_file() and not _is_stamp(one))
+        else:
+            found.append(os.fspath(path))
+    return found
 
 
 def fingerprint(inputs, **settings):
-    """A short text that changes when a file of `inputs` changes (size or time, as make does) or a setting does.
+    """The `Fingerprint` of the files in `inputs` (files or folders), of their order, and of `settings`, for json.
 
-    `inputs` are files or folders, of which one is held at a time; their own paths count too, and their order.
-    `settings` must be what json can write.
+    Take it before the work: what changes during the work is not what the output was made from.
     """
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for path in inputs:
-        digest.update(f"{os.fspath(path)!r} {_list_state(path)}\n".encode())
-    return digest.hexdigest()
+    text = json.dumps(settings, sort_keys=True)
+    states = {path: _get_state(path) for path in _list_files(inputs)}
+    return Fingerprint(hashlib.sha256(text.encode()).hexdigest(), states)
+
+
+def is_current(output, made_from, maker):
+    """True if `output` is untouched and was made from the same files and settings, a `Fingerprint`."""
+    stamp = _read_stamp(output)
+    if stamp.get("maker") != maker or stamp["settings"] != made_from.settings:
+        return False
+    states = {os.path.abspath(path): state for path, state in made_from.inputs.items()}  # noqa: PTH100 - see _read_stamp
+    return _are_same(stamp["inputs"], states) and is_untouched(output, maker)
+
+
+def is_untouched(output, maker):
+    """True if `maker` made `output`, a file or a folder, and all that it wrote stands as `mark_current` saw it."""
+    stamp = _read_stamp(output)
+    if stamp.get("maker") != maker or not stamp["outputs"] or not all(stamp["outputs"].values()):
+        return False
+    return _are_same(stamp["outputs"], {path: _get_state(path) for path in stamp["outputs"]})
+
+
+def mark_current(output, made_from, maker, outputs=None):
+    """Notes beside `output` who made it and from what, for `is_current`: `made_from` is the `Fingerprint`, or None.
+
+    `outputs` are the files and folders that were made with it, by default `output` alone.
+    """
+    inputs = made_from.inputs if made_from else {}
+    noted = _note(inputs)
+    for path, state in inputs.items():
+        if state and noted[path] and state[:2] != noted[path][:2]:  # it changed meanwhile: the stamp is of the former
+            noted[path] = [*state, ""]
+    settings = made_from.settings if made_from else ""
+    _write_stamp(output, maker, settings, noted, _note(_list_files(outputs or [output])))
+
+
+def claim(output, maker, outputs=None):
+    """Notes beside `output` that `maker` is about to write `outputs`, by default `output` alone: whatever is there
+    under these names from now on is its own, even if it is killed before `mark_current`."""
+    _write_stamp(output, maker, "", {}, dict.fromkeys(map(os.fspath, outputs or [output])))
+
+
+def list_made(output, maker):
+    """The files that `maker` made as the stamp beside `output` names them, and that stand as it left them."""
+    stamp = _read_stamp(output)
+    noted = stamp["outputs"] if stamp.get("maker") == maker else {}
+    return [Path(path) for path in _list_files(noted) if _is_made(path, noted, _get_state(path))]
+
+
+def list_foreign(output, maker, outputs=None):
+    """The files at `outputs` (files or folders; by default `output` alone) that `maker` did not make, or that were
+    changed since it did, as the stamp beside `output` tells.
+
+    In a folder, what another script of ours made and has its stamp there is not foreign.
+    """
+    outputs = [Path(path) for path in outputs or [output]]
+    stamp = _read_stamp(output)
+    noted = dict(stamp["outputs"]) if stamp.get("maker") == maker else {}
+    for path in (path for folder in outputs if folder.is_dir() for path in folder.rglob(".*.stamp")):
+        noted |= _read_stamp(path.with_name(path.name[1 : -len(".stamp")]))["outputs"]
+    files = [path for path in _list_files(outputs) if Path(path).name not in FILE_MANAGERS and os.path.lexists(path)]
+    made = _map(lambda path: _is_made(path, noted, _get_state(path)), files)
+    return [Path(path) for path, ours in zip(files, made, strict=True) if not ours]
+
+
+def find_foreign(output, maker, advice, outputs=None):
+    """Faults, texts: the files of `list_foreign`, which replacing them would lose.
+
+    `advice`: what to do, as "name another folder with -o".
+    """
+    foreign = list_foreign(output, maker, outputs)
+    said = "is not what this script left there, and would be lost; move it away, or"
+    faults = [f"{path}: {said} {advice}" for path in foreign[:SHOWN]]
+    if more := len(foreign) - len(faults):
+        faults.append(f"{output}: holds {more} more such files")
+    return faults
+
+
+def refuse_foreign(output, maker, advice, outputs=None):
+    """Raises InputError with the faults of `find_foreign`, if any."""
+    faults = find_foreign(output, maker, advice, outputs)
+    if faults:
+        raise InputError(*faults)
 
 
 def _stamp_path(output):
@@ -126,31 +254,66 @@ def _stamp_path(output):
     return output.parent / f".{output.name}.stamp"
 
 
+def _is_stamp(path):
+    return path.name.startswith(".") and path.name.endswith(".stamp")
+
+
 def _read_stamp(output):
+    """The stamp beside `output`, a dict: maker, settings, and dicts absolute path -> _Noted of inputs and outputs, with
+    None for an output that was claimed only. Without outputs where there is none that can be read."""
+    path = _stamp_path(output)
+    here = os.path.abspath(path.parent)  # noqa: PTH100 - resolve() would follow links
     try:
-        stamp = json.loads(_stamp_path(output).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # none was written, or somebody edited it: it says nothing
-        return {}
-    return stamp if isinstance(stamp, dict) else {}
+        stamp = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        read = {
+            kind: {
+                os.path.normpath(os.path.join(here, name)): state and _Noted(*state)  # noqa: PTH118
+                for name, state in stamp[kind].items()
+            }
+            for kind in ("inputs", "outputs")
+        }
+        return {"maker": stamp["maker"], "settings": stamp["settings"], **read}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return {"maker": None, "settings": None, "inputs": {}, "outputs": {}}  # none, damaged, edited, of before
 
 
-def is_untouched(output):
-    """True if `output`, a file or a folder, stands as `mark_current` saw it: nobody edited it since."""
-    return Path(output).exists() and _read_stamp(output).get("output") == _list_state(output)
-
-
-def is_current(output, inputs_fingerprint):
-    """True if `output` is untouched and was made from inputs of the same fingerprint."""
-    return _read_stamp(output).get("inputs") == inputs_fingerprint and is_untouched(output)
-
-
-def mark_current(output, inputs_fingerprint):
-    """Notes beside `output`, a file or a folder, what it was made from, for `is_current`."""
-    note = {"inputs": inputs_fingerprint, "output": _list_state(output)}
+def _write_stamp(output, maker, settings, inputs, outputs):
+    """`inputs` and `outputs` are dicts path -> what `_Noted` holds, or None. Their names are relative to the stamp, so
+    that a copied workspace brings its own."""
+    here = Path(output).parent
+    note = {"maker": maker, "settings": settings}
+    for kind, files in (("inputs", inputs), ("outputs", outputs)):
+        note[kind] = {os.path.relpath(path, here): state for path, state in files.items()}
     write_text(_stamp_path(output), json.dumps(note))
 
 
-def remove_output(output):
-    """Removes the file `output`, where it is there, and what `mark_current` noted of it."""
-    for path in (_stamp_path(output), Path(output)):
-        path.unlink(missing_ok=True)
+def _note(paths):
+    """A dict path -> what `_Noted` holds, or None where there is no such file."""
+
+    def look(path):
+        state = _get_state(path)
+        return state and [*state, sha256(path)]
+
+    return dict(zip(paths, _map(look, paths), strict=True))
+
+
+def _is_made(path, noted, state):
+    """Whether the dict `noted`, path -> _Noted or None, knows the file `path`, or claims it or a folder around it."""
+    path = Path(os.path.abspath(path))  # noqa: PTH100
+    if any(str(one) in noted and noted[str(one)] is None for one in (path, *path.parents)):
+        return True
+    return str(path) in noted and noted[str(path)].is_same(path, state)
+
+
+def _are_same(noted, states):
+    """Whether the files of `states`, a dict path -> `_get_state`, are those of `noted`, path -> _Noted (or None where
+    there was none), in its order and unchanged."""
+    return list(noted) == list(states) and all(
+        _map(lambda path: noted[path].is_same(path, states[path]) if noted[path] else states[path] is None, noted)
+    )
+
+
+def _map(function, items):
+    """`function` of each item, in threads: reading and summing large files waits for the disk, or leaves Python."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        return list(pool.map(function, items))

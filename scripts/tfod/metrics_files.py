@@ -8,7 +8,9 @@ from pathlib import Path
 from tfod import files
 from tfod.evaluated import DETECTIONS, GROUND_TRUTH, write_evaluated
 
+MAKER = "evaluate"  # of the output, as its stamp says
 METRICS, PER_CLASS = "metrics.json", "per_class.csv"
+NAMES = (GROUND_TRUTH, DETECTIONS, PER_CLASS, METRICS)
 # The rows of pycocotools' summary: title, IoU, area, detections an image, and upstream's name of the metric.
 COCO_ROWS = [
     ("Average Precision", "AP", "0.50:0.95", "all", 100, "DetectionBoxes_Precision/mAP"),
@@ -40,8 +42,13 @@ def read_metrics(path):
 
 def is_measured(folder, fingerprint):
     """Whether `folder` has the files of `keep_measured`, of an evaluation with this fingerprint."""
-    names = (GROUND_TRUTH, DETECTIONS, PER_CLASS, METRICS)
-    return all(files.is_current(Path(folder) / name, fingerprint) for name in names)
+    return files.is_current(Path(folder) / METRICS, fingerprint, MAKER)
+
+
+def refuse_other_files(folder):
+    """Raises InputError where `keep_measured` would write over a file in `folder` that it did not write."""
+    paths = [Path(folder) / name for name in NAMES]
+    files.refuse_foreign(paths[-1], MAKER, "name another folder with -o", paths)
 
 
 def keep_measured(folder, fingerprint, evaluated, report):
@@ -50,15 +57,15 @@ def keep_measured(folder, fingerprint, evaluated, report):
     They take their places one after the other, when all are written.
     """
     folder = Path(folder)
-    names = (GROUND_TRUTH, DETECTIONS, PER_CLASS, METRICS)
+    paths = [folder / name for name in NAMES]
     with files.make_room(folder / "evaluation") as room:
         write_evaluated(room, evaluated)
         files.write_text(room / PER_CLASS, format_csv(report["classes"]))
         write_metrics(room / METRICS, **report)
-        for name in names:
-            (room / name).replace(folder / name)
-    for name in names:
-        files.mark_current(folder / name, fingerprint)
+        files.claim(folder / METRICS, MAKER, paths)
+        for path in paths:
+            (room / path.name).replace(path)
+    files.mark_current(folder / METRICS, fingerprint, MAKER, paths)
 
 
 def format_csv(classes):

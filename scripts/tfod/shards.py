@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from tfod.console import InputError
-from tfod.files import make_room, remove_output
+from tfod.files import make_room
 from tfod.parallel import fork_workers, receive
 from tfod.tfrecord import frame_record
 
@@ -75,7 +75,7 @@ def replace_records(output, num_shards):
         yield fresh
         for path in [*list_shards(output), Path(output)]:
             if path != paths[0] or num_shards > 1:
-                remove_output(path)  # a single file gives way in one step
+                path.unlink(missing_ok=True)  # a single file gives way in one step
         for new, path in zip(fresh, paths, strict=True):
             new.replace(path)
 

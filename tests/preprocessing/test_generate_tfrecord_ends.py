@@ -34,11 +34,11 @@ def call_generate(workspace, *options):
     ("ending", "code", "said"), [("INT", 130, "interrupted\n"), ("TERM", 143, ""), ("KILL", -9, "")]
 )
 def test_an_interrupted_run_leaves_no_record_and_the_next_one_nothing_else(workspace, ending, code, said):
+    assert call_generate(workspace).returncode == 0
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6  # to be encoded anew, which takes a second
     label_photo(workspace / "images", "large.png", photo=draw_photo(size=(5000, 4000)), exif=exif)
-    before = b"the former records"
-    (workspace / "annotations" / "train.record").write_bytes(before)
+    before = (workspace / "annotations" / "train.record").read_bytes()
     command = [sys.executable, ROOT / "scripts" / SCRIPT, *TUTORIAL, "--check", "headers"]
     run = subprocess.Popen(command, cwd=workspace, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while not list((workspace / "annotations").glob(".train.record.*.tmp/train.record")):
@@ -51,7 +51,7 @@ def test_an_interrupted_run_leaves_no_record_and_the_next_one_nothing_else(works
         run.send_signal(number)
     assert (run.communicate(timeout=20)[1], run.returncode) == (said, code)
     assert (workspace / "annotations" / "train.record").read_bytes() == before
-    left = list((workspace / "annotations").glob(".*"))
+    left = list((workspace / "annotations").glob(".*.tmp"))
     assert len(left) == (ending == "KILL")
     deadline = time.monotonic() + 20
     while left and is_locked(left[0]) and time.monotonic() < deadline:  # workers end with what they are at

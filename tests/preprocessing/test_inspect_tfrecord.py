@@ -62,7 +62,8 @@ def test_the_drawn_image_shows_the_box(inspect, tmp_path):
     assert inspect("--draw", 5, "-o", "drawn")[0] == 0  # its own folder may be written anew
     (tmp_path / "drawn" / "mine.txt").touch()
     code, _, said = inspect("--draw", 5, "-o", "drawn")
-    assert (code, said) == (1, "error: drawn: is there, and not as this script left it; name a new folder\n")
+    what = "is not what this script left there, and would be lost; move it away, or name a new folder with -o"
+    assert (code, said) == (1, f"error: drawn/mine.txt: {what}\n")
     assert (tmp_path / "drawn" / "mine.txt").exists()
 
 
