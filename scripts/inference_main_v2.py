@@ -155,7 +155,7 @@ def main():
             done = inference.infer(arguments, photos, videos, output, room)
     except OSError as error:
         what = f"{error.filename or output}: {error.strerror or error}"
-        raise InputError(f"{what}; free some space, or check your rights there") from error
+        raise InputError(f"{what}; free some space, or check your permissions there") from error
     print(done.describe(arguments, output))
     if done.faults or odd:
         raise InputError(*odd, *done.faults)

@@ -32,7 +32,7 @@ def run_program(text, *arguments):
         (
             "open('/none/x')",
             1,
-            "error: /none/x: No such file or directory; check the name and your rights there\n",
+            "error: /none/x: No such file or directory; check the name and your permissions there\n",
         ),
     ],
 )
@@ -56,14 +56,16 @@ def test_an_interrupt_from_the_keyboard_ends_without_a_traceback():
     assert (process.returncode, stderr) == (130, b"interrupted\n")
 
 
-def test_a_reader_that_went_away_is_no_error():
-    text = BEGIN + "def main():\n    for i in range(10**6):\n        print(i)\nrun(main)"
+def test_a_reader_that_went_away_ends_nothing_and_is_not_served():
+    text = (
+        BEGIN + "def main():\n    for i in range(10**6):\n        print(i)\n    say('all done')\nrun(main)"
+    )
     with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.readline()
         process.stdout.close()
         stderr = process.stderr.read()
-        assert process.wait(timeout=60) == 0
-    assert stderr == b""
+        assert process.wait(timeout=60) == 1
+    assert stderr == b"all done\n"
 
 
 PARSER = """

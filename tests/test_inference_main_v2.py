@@ -217,7 +217,7 @@ def test_output_that_cannot_be_written_is_named(infer, labelled_images, tmp_path
     (tmp_path / "result").mkdir()
     (tmp_path / "result/a.jpg").mkdir()
     code, _, said = infer()
-    assert code == 1 and "error: " in said and "check your rights there" in said
+    assert code == 1 and "error: " in said and "check your permissions there" in said
 
 
 def test_labelled_photos_are_never_written_over(infer, labelled_images, tmp_path):

@@ -6,6 +6,11 @@ wrong: `InputError`, every fault in one go) or 2 (the call is wrong: argparse's 
 
 import argparse
 import contextlib
+import errno
+import io
+import os
+import re
+import select
 import signal
 import sys
 import time
@@ -17,6 +22,22 @@ from tfod.nvidia import explain_failure
 # tqdm would start a thread that looks after slow bars (miniters=1 does without it). Worker processes are forked, and
 # that is safe only where there are no threads; signals, too, would then come at any moment.
 tqdm.monitor_interval = 0
+
+
+ROOM = "make room there, or name another folder"
+ADVICE = {  # what to do where the system refuses
+    errno.EACCES: "check the name and your permissions there",
+    errno.ENOSPC: ROOM,
+    errno.EDQUOT: "your quota is used up; " + ROOM,
+    errno.EFBIG: "files there can't be that large; name another folder, or raise the limit (ulimit -f)",
+    errno.EROFS: "nothing can be written there; name another folder",
+    errno.EIO: "the disk or its connection fails; look at dmesg, and save what is on it",
+    errno.ELOOP: "links lead in a circle; remove one",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
+    errno.ENOMEM: "the memory is too small; close other programs",
+}
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 class Fault(str):
@@ -81,37 +102,140 @@ def add_flag(parser, name, default, text):
     parser.add_argument(f"--no{name}", dest=name, action="store_false", default=hidden, help=hidden)
 
 
+class _LastingStream(io.FileIO):
+    """Standard output or error, which may fail (its reader is gone, its disk is full) without an effect on the work.
+
+    `failure` is the OSError, after which nothing more is written.
+    """
+
+    failure = None
+
+    def write(self, data):
+        try:
+            while self.failure is None:
+                written = super().write(data)
+                if written is not None:
+                    return written
+                select.select([], [self], [])  # another program has set it to return instead of waiting
+        except OSError as error:
+            self.failure = error
+        return len(data)
+
+
+def _replace_streams():
+    """Puts `_LastingStream`s in the place of standard output and error: the one of standard output, or None where it is
+    nothing of the system's (as in a test). What their encoding lacks is written with escapes."""
+    for number in range(3):  # a closed one would be the next file that is opened, and written into
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+    lasting = {}
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        try:
+            if stream is not None and stream.fileno() != number:
+                continue
+        except (OSError, ValueError):
+            continue
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.flush()
+        lasting[name] = _LastingStream(number, "w", closefd=False)
+        encoding = stream.encoding if stream is not None else "utf-8"
+        buffered = io.BufferedWriter(lasting[name])
+        text = io.TextIOWrapper(buffered, encoding, "backslashreplace", line_buffering=number == 2 or buffered.isatty())
+        setattr(sys, name, text)
+    return lasting.get("stdout")
+
+
+class _Ending:
+    """The signal that asked for this process's end, if one did."""
+
+    number = None
+
+    def note(self, number, _):
+        self.number = number
+        raise KeyboardInterrupt
+
+    def end_from_within(self, unraisable):
+        """For what is raised where Python can't let it go on to the caller: as in a function that C calls."""
+        if self.number is None:
+            sys.__unraisablehook__(unraisable)
+        else:
+            os._exit(128 + self.number)
+
+
 def run(main):
-    """Calls `main()` and exits as the module's docstring says. A person's mistake never shows a traceback."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # clears away what is half done, as Ctrl-C does
+    """Calls `main()` and exits as the module's docstring says. A person's mistake never shows a traceback.
+
+    Ctrl-C and SIGTERM clear away what is half done, and end with 130 and 143. Output that fails ends nothing; where it
+    is standard output, what was to be told was not, and the exit code is 1.
+    """
+    output = _replace_streams()
+    ending = _Ending()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup, and a shell's background, ask for that
+            signal.signal(number, ending.note)
+    sys.unraisablehook = ending.end_from_within
     try:
-        sys.exit(main())
-    except InputError as error:
-        failure = explain_failure(error)
-        _exit_with([failure] if failure else error.faults)
+        code = _call(main, ending)
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    except (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        print(f"error: {error.filename}: {error.strerror}; check the name and your rights there", file=sys.stderr)
-        sys.exit(1)
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`): nothing is wrong with what we did.
-        sys.stderr.close()
-        sys.exit(0)
-    except Exception as error:
+        code = 128 + (ending.number or signal.SIGINT)
+    for number in (signal.SIGINT, signal.SIGTERM):  # all is done: from here on they end Python at once
+        if signal.getsignal(number) == ending.note:
+            signal.signal(number, signal.SIG_DFL)
+    if output and output.failure and code in (0, None):
+        if not isinstance(output.failure, BrokenPipeError):  # as `| head` does
+            said = f"{output.failure.strerror}; what was to be written there is lost"
+            print(f"error: standard output: {said}", file=sys.stderr)
+        code = 1
+    sys.exit(code)
+
+
+def _call(main, ending):
+    """The exit code of `main()`, after a message for what it raised."""
+    try:
+        return main()
+    except SystemExit as error:
+        return error.code
+    except BaseException as error:
+        if ending.number is not None or isinstance(error, KeyboardInterrupt):
+            # whatever it was turned into on its way, as by an import that was broken off
+            if ending.number != signal.SIGTERM:
+                print("interrupted", file=sys.stderr)
+            return 128 + (ending.number or signal.SIGINT)
         failure = explain_failure(error)
-        if failure is None:
-            raise
-        _exit_with([failure])
+        if failure:
+            return _report([failure])
+        if isinstance(error, InputError):
+            return _report(error.faults)
+        if isinstance(error, OSError):
+            return _report([describe_os_error(error)])
+        for number in DISK_ERRORS:
+            if os.strerror(number) in str(error):  # TensorFlow's errors have no errno, and say the same
+                text = re.sub(r"^\{\{.*?\}\} *", "", str(error)).strip().partition("\n")[0]
+                return _report([f"{text}; {ADVICE[number]}"])
+        raise
 
 
-def _exit_with(faults):
+def _report(faults):
     for fault in faults:
-        print(f"error: {fault}", file=sys.stderr)
+        print("error:", "\n".join(map(make_printable, str(fault).split("\n"))), file=sys.stderr)
     if len(faults) > 1:
         print(f"{len(faults)} errors", file=sys.stderr)
-    sys.exit(1)
+    return 1
+
+
+def describe_os_error(error):
+    """`FILE: what is wrong; what to do` of an OSError."""
+    what = error.strerror or str(error)
+    place = error.filename if error.filename is not None else "a file or connection"
+    if isinstance(place, bytes):
+        place = os.fsdecode(place)
+    return f"{place}: {what}; {ADVICE.get(error.errno, ADVICE[errno.EACCES])}"
 
 
 def say(text):

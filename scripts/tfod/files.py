@@ -18,7 +18,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from tfod.console import InputError
+from tfod.console import DISK_ERRORS, InputError
 
 FILE_MANAGERS = (".DS_Store", "Thumbs.db", "desktop.ini")  # what they leave in any folder that somebody looks into
 SHOWN = 5  # files that an error names before it counts the rest
@@ -63,12 +63,24 @@ def make_room(path):
             if (left / "former").exists() and not path.exists():  # killed between two renames
                 (left / "former").rename(path)
             shutil.rmtree(left, ignore_errors=True)
-    with contextlib.ExitStack() as lock:
+    with _name_output(path), contextlib.ExitStack() as lock:
         room = _make_locked_folder(path, lock)
         try:
             yield room
         finally:
             shutil.rmtree(room, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _name_output(path):
+    """Has an OSError of writing name the file `path`, and not the temporary one, or none at all."""
+    try:
+        yield
+    except OSError as error:
+        unnamed = error.filename is None and error.errno in DISK_ERRORS
+        if unnamed or f"{os.sep}.{path.name}." in os.fsdecode(error.filename or ""):
+            error.filename = str(path)
+        raise
 
 
 def _make_locked_folder(path, lock):

@@ -106,7 +106,7 @@ def _read_bytes(path):
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        what = f"can't be read ({error.strerror}); check your rights there"
+        what = f"can't be read ({error.strerror}); check your permissions there"
         raise InputError(Fault("file-not-read", path, what)) from None
 
 

@@ -98,7 +98,7 @@ def rehearse(write, folder):
         free = shutil.disk_usage(folder).free / 1e6 if folder.exists() else 0
         raise InputError(
             f"{folder}: a checkpoint can't be written there ({describe_failure(error)}), and {free:.0f} MB are"
-            " free; make room or mind your rights there, or give another --model_dir"
+            " free; make room or check your permissions there, or give another --model_dir"
         ) from error
     return size, shapes
 

@@ -108,7 +108,7 @@ def _find_oddity(path):
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        return f"{path}: {error.strerror}; check the name and your rights there"
+        return f"{path}: {error.strerror}; check the name and your permissions there"
     if stat.S_ISREG(mode):
         return None
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}

@@ -90,7 +90,7 @@ def parse_xml(path):
     try:
         root = etree.fromstring(Path(path).read_bytes(), parser)
     except OSError as error:
-        what = f"can't be read ({error.strerror}); check your rights there"
+        what = f"can't be read ({error.strerror}); check your permissions there"
         raise InputError(Fault("file-not-read", path, what)) from None
     except etree.XMLSyntaxError as error:
         what = f"is not XML ({' '.join(str(error.msg).split())}); label the image again"
