@@ -57,9 +57,7 @@ def test_an_interrupt_from_the_keyboard_ends_without_a_traceback():
 
 
 def test_a_reader_that_went_away_ends_nothing_and_is_not_served():
-    text = (
-        BEGIN + "def main():\n    for i in range(10**6):\n        print(i)\n    say('all done')\nrun(main)"
-    )
+    text = BEGIN + "def main():\n    for i in range(10**6):\n        print(i)\n    say('all done')\nrun(main)"
     with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.readline()
         process.stdout.close()

@@ -62,9 +62,7 @@ def test_rehearsal_leaves_nothing_and_names_what_is_there(tmp_path, checkpoint):
 
 def test_folder_that_cannot_be_written_is_named(tmp_path, checkpoint):
     (tmp_path / "m").write_text("a file")
-    with pytest.raises(
-        InputError, match=r"m: a checkpoint can.t be written there .*make room or check"
-    ):
+    with pytest.raises(InputError, match=r"m: a checkpoint can.t be written there .*make room or check"):
         saving.rehearse(checkpoint.write, tmp_path / "m")
 
 

@@ -78,8 +78,9 @@ def _name_output(path):
         yield
     except OSError as error:
         unnamed = error.filename is None and error.errno in DISK_ERRORS
-        if unnamed or f"{os.sep}.{path.name}." in os.fsdecode(error.filename or ""):
-            error.filename = str(path)
+        names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name]  # of a copy there are two
+        if unnamed or f"{os.sep}.{path.name}." in "".join(names[-1:]):
+            error.filename, error.filename2 = str(path), None
         raise
 
 
