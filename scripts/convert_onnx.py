@@ -9,12 +9,13 @@ The file has the SavedModel's input and outputs, and in its metadata the class n
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 from tfod import files
-from tfod.console import InputError, make_parser, run, say
+from tfod.console import InputError, find_disk_error, make_parser, run, say
 
 PIXELS, SCORE = 0.5, 1e-3  # by how much the ONNX file may differ from the SavedModel
 
@@ -75,6 +76,8 @@ def convert(folder, output, opset):
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
     if done.returncode or not output.is_file():
         lines = done.stderr.strip().splitlines() or ["no message"]
+        if number := find_disk_error(lines[-1]):
+            raise OSError(number, os.strerror(number), str(output))
         raise InputError(f"{folder}: tf2onnx can't convert it ({lines[-1]}); try another --opset")
 
 

@@ -11,6 +11,8 @@ from conftest import ROOT, label_photo, run_script
 from made_models import detect, make_photos, write_model
 from PIL import ExifTags, Image
 
+from tfod.voc import Box
+
 MODEL, EXPORT, LABELS = "models/my_model", "exported_models/my_model", "annotations/label_map.pbtxt"
 CONFIG, RECORD = f"{MODEL}/pipeline.config", "annotations/train.record"
 PAIRS = ["-x", "images", "-l", LABELS]
@@ -49,6 +51,12 @@ MODELS = {
         "images,json,csv,coco,voc,crops",
     ],
 }
+SLOW = {  # half a minute each: they see the two disks only
+    "onnx": ["convert_onnx.py", f"--saved_model_dir={EXPORT}/saved_model", "--output={out}/model.onnx"],
+    "tflite": ["convert_tflite.py", f"--saved_model_dir={EXPORT}/tflite/saved_model", "--formats", "float16"]
+    + [f"--pipeline_config_path={EXPORT}/pipeline.config", f"--trained_checkpoint_dir={EXPORT}/checkpoint"]
+    + ["--output_directory={out}/tflite"],
+}
 RACCOONS = ROOT.parent / "shared/raccoon/images"
 if RACCOONS.is_dir():
     DATA["fetch"] = ["preprocessing/fetch_raccoon.py", "--data", RACCOONS, "-o", "{out}/raccoon"]
@@ -58,7 +66,8 @@ CALLS = DATA | MODELS
 def lay_out(workspace):
     """Puts what the calls of DATA read into the folder `workspace`, and returns it."""
     for number in range(6):
-        label_photo(workspace / "images", f"{number}.jpg", number)
+        box = [Box(("dog", "猫")[number % 2], 8, 8, 40, 30)]
+        label_photo(workspace / "images", f"浣熊 {number}.jpg", number, box)
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     label_photo(workspace / "turned", "turned.jpg", exif=exif)
@@ -75,7 +84,7 @@ def lay_out(workspace):
 
 def get_words(name, out):
     """The script and arguments of the call `name`, with results in the folder `out`."""
-    return [str(word).replace("{out}", str(out)) for word in CALLS[name]]
+    return [str(word).replace("{out}", str(out)) for word in (CALLS | SLOW)[name]]
 
 
 def start(name, out, cwd, **options):

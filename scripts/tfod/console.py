@@ -214,10 +214,9 @@ def _call(main, ending):
             return _report(error.faults)
         if isinstance(error, OSError):
             return _report([describe_os_error(error)])
-        for number in DISK_ERRORS:
-            if os.strerror(number) in str(error):  # TensorFlow's errors have no errno, and say the same
-                text = re.sub(r"^\{\{.*?\}\} *", "", str(error)).strip().partition("\n")[0]
-                return _report([f"{text}; {ADVICE[number]}"])
+        if number := find_disk_error(str(error)):
+            text = re.sub(r"^\{\{.*?\}\} *", "", str(error)).strip().partition("\n")[0]
+            return _report([f"{text}; {ADVICE[number]}"])
         raise
 
 
@@ -227,6 +226,11 @@ def _report(faults):
     if len(faults) > 1:
         print(f"{len(faults)} errors", file=sys.stderr)
     return 1
+
+
+def find_disk_error(text):
+    """The one of DISK_ERRORS that `text` speaks of, or None: TensorFlow's errors and other programs have no errno."""
+    return next((number for number in DISK_ERRORS if os.strerror(number) in text), None)
 
 
 def describe_os_error(error):
