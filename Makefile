@@ -1,156 +1,184 @@
 # From labelled photos to a detector. `make` alone prints what there is to make, and the variables.
+#
+# A variable is given in the command, as in `make train STEPS=5000`, or for all commands of a shell as TFOD_STEPS in the
+# environment. A STEPS that is there for another program does not count.
 
 ## the Python that the environment is made with: 3.11, 3.12 or 3.13
-PYTHON ?= python3
+PYTHON = python3
 ## folder of the environment
-VENV ?= .venv
-# not ?=, since clusters have a CUDA of their own in the environment
+VENV = .venv
 ## 1: make install adds CUDA's libraries, for a computer with an NVIDIA card
 CUDA =
 ## folder of the labelling tool's own environment
-LABEL_VENV ?= .venv-label
+LABEL_VENV = .venv-label
 ## folder in WORKSPACE that make label opens; prelabel/voc has what make prelabel proposes
-LABEL_IMAGES ?= images
+LABEL_IMAGES = images
 ## folder of the data and models that a command works on
-WORKSPACE ?= workspace/training_demo
+WORKSPACE = workspace/training_demo
 ## name of the model, in WORKSPACE/models and WORKSPACE/exported_models
-MODEL ?= my_model
+MODEL = my_model
 ## zoo model to start from: a name, an address or a tarball; empty starts from BASE_CONFIG
-PRETRAINED ?= ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8
+PRETRAINED = ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8
 ## https address of a copy of the zoo, as MIRROR/20200711/NAME.tar.gz; empty is the zoo itself
-MIRROR ?=
+MIRROR =
 ## sha256 that the .tar.gz of PRETRAINED must have; empty takes what is known of it
-SHA256 ?=
+SHA256 =
 ## what make models lists: --family SSD, --max-ms 50, --min-map 25, --tflite, --sort map
-ZOO_FILTER ?=
+ZOO_FILTER =
 ## config to start from where PRETRAINED is empty
-BASE_CONFIG ?= scripts/configs/ssd_mobilenet_v2_fpnlite_320.config
+BASE_CONFIG = scripts/configs/ssd_mobilenet_v2_fpnlite_320.config
 ## checkpoint to start from with BASE_CONFIG, without its suffix; empty trains new weights
-FINE_TUNE_CHECKPOINT ?=
+FINE_TUNE_CHECKPOINT =
 ## what to take from it: except_class_head, detection, classification or full; see docs/models.md
-FINE_TUNE_CHECKPOINT_TYPE ?= except_class_head
+FINE_TUNE_CHECKPOINT_TYPE = except_class_head
 ## pixels that the model resizes photos to: 320, or 640x480; empty is the base config's
-INPUT_SIZE ?=
+INPUT_SIZE =
 ## how training photos are varied: light, default or strong; empty is as the base config has it
-AUGMENT ?=
+AUGMENT =
 ## backbone: it keeps the checkpoint's weights; none: all is trained
-FREEZE ?=
+FREEZE =
 ## decay of the weights' moving averages, as 0.999, which are then evaluated and exported; 0 has none
-EMA ?=
+EMA =
 ## what make eval measures: coco, pascal or open_images; empty is the base config's
-METRICS ?=
+METRICS =
 ## other fields of pipeline.config: train_config.gradient_clipping_by_norm=10 and so on, with spaces between
-SET ?=
+SET =
 ## share of the photos that the test side gets
-RATIO ?= 0.1
+RATIO = 0.1
 ## share of the photos for a third side, images/val; empty makes none
-VAL ?=
-# not ?=, since tcsh has a GROUP of its own in the environment
+VAL =
 ## regular expression: photos with the same match in the file name are one scene and stay on one side, as '^(.+)_\d+'
 GROUP =
 ## 0: make split does not share out each class
-STRATIFY ?= 1
+STRATIFY = 1
 ## 1: make split makes hard links instead of copies
-LINK ?=
+LINK =
 ## 1: make split draws all photos anew; else none changes sides, and new ones are shared out
-FRESH ?=
+FRESH =
 ## files that the training records are spread over, which as many readers read at the same time
-SHARDS ?= 1
+SHARDS = 1
 ## 0: make tfrecord does not run make check first
-CHECK ?= 1
+CHECK = 1
 ## 1: photos without an XML file are negatives, not errors
-ALLOW_UNLABELLED ?=
+ALLOW_UNLABELLED =
 ## seed of the split, of new weights and of the shuffling
-SEED ?= 42
+SEED = 42
 ## training steps
-STEPS ?= 2000
+STEPS = 2000
 ## images a step
-BATCH ?= 8
+BATCH = 8
 ## steps between two checkpoints
-CHECKPOINT_EVERY ?= 500
+CHECKPOINT_EVERY = 500
 ## steps between two evaluations while training; the best is kept in models/MODEL/best; 0 makes none
-EVAL_EVERY ?= 0
+EVAL_EVERY = 0
 ## evaluations without a better one after which training ends; 0 never ends it
-PATIENCE ?= 0
+PATIENCE = 0
 ## models that make compare puts side by side, as "a b c"; the first is what the others are compared with
-MODELS ?=
+MODELS =
 ## checkpoint to measure or export: latest, best or a number; empty measures the latest, and exports the best if there is one
-CHECKPOINT ?=
+CHECKPOINT =
 ## images a call of the export: a number, or dynamic for any; empty is 1
-EXPORT_BATCH ?=
+EXPORT_BATCH =
 ## draw detections of at least this score
-SCORE ?= 0.5
+SCORE = 0.5
 ## port of TensorBoard
-PORT ?= 6006
+PORT = 6006
 ## address that TensorBoard listens on; the container's is 0.0.0.0
-TENSORBOARD_HOST ?= 127.0.0.1
+TENSORBOARD_HOST = 127.0.0.1
 ## machines that train together, named in TF_CONFIG; see docs/gpu.md
-WORKERS ?= 1
+WORKERS = 1
 ## folder of the raccoon photos and their XML files; empty downloads them
-DATA ?=
-# not ?=, since WSL has a NAME of its own in the environment
+DATA =
 ## name of the workspace that make workspace makes
 NAME =
 ## 1: make bench-train also measures the time to mAP 0.50
-QUALITY ?=
+QUALITY =
 ## test files that make test runs, one after the other; empty runs all
-TESTS ?=
+TESTS =
 ## 1: make test-upstream runs the part that covers what this project calls
-FAST ?=
+FAST =
 ## 1: make test-families writes its results into docs/
-DOCS ?=
+DOCS =
 ## 1: make config writes over a pipeline.config that was edited by hand
-FORCE ?=
+FORCE =
+
+# ---------------------------------------------------------------- how values get into the commands below
+# A folder may be called `a$(b)` or "it's mine". So no value is written into a command: the recipes have the variables
+# in their environment, and name them as "$$STEPS" ($$ is make's way to write the shell's $).
+
+export
+define line_end
+
+
+endef
+# $(call refuse_line_end,TEXT,WHAT): what no recipe could take
+refuse_line_end = $(if $(findstring $(line_end),$(1)),$(error error: $(2): holds a line end; take a name without))
+# $(call set_text,NAME,SOURCE): NAME is the value of the variable SOURCE, in which make does not look for a $ either
+set_text = $(call refuse_line_end,$(value $(2)),$(1))$(eval override $(1) := $$(value $(2)))
+# what came with the command, then what the environment has as TFOD_NAME
+$(foreach name,$(.VARIABLES),$(if $(filter line override,$(lastword $(origin $(name)))),$(call set_text,$(name),$(name))))
+$(foreach name,$(patsubst TFOD_%,%,$(filter TFOD_%,$(.VARIABLES))),$(if $(filter file,$(origin $(name))),$(call set_text,$(name),TFOD_$(name))))
+$(call refuse_line_end,$(CURDIR),the folder of this Makefile)
+
+# $(call from_root,PATH): PATH itself where it begins with a /, else from the folder of this Makefile
+from_root = $(if $(filter x/%,$(firstword x$(1))),$(1),$(CURDIR)/$(1))
+# $(call default,NAME,VALUE): NAME=VALUE, for a make that is called below, unless NAME was given
+default = $(if $(filter override,$(origin $(1))),,$(1)=$(2))
+# $(call with_words,NAME) COMMAND: runs the command with the words of the variable NAME at its end; words may be quoted
+with_words = printf '%s' "$$$(1)" | xargs
+unexport line_end refuse_line_end set_text from_root default with_words
+# cd would look for a folder there first
+unexport CDPATH
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
-from_root = $(if $(filter /%,$(1)),$(1),$(CURDIR)/$(1))
-PY := "$(call from_root,$(VENV))/bin/python"
-SCRIPTS := $(CURDIR)/scripts
-IN_WORKSPACE = cd "$(WORKSPACE)" &&
+PY = $(call from_root,$(VENV))/bin/python
+SCRIPTS = $(CURDIR)/scripts
+WORKSPACE_FOLDER = $(call from_root,$(WORKSPACE))
+IN_WORKSPACE = cd "$$WORKSPACE_FOLDER" &&
 CONFIG = models/$(MODEL)/pipeline.config
 EXPORT = exported_models/$(MODEL)
 # a checkpoint that was named comes before the zoo's model
 ZOO_MODEL = $(if $(FINE_TUNE_CHECKPOINT),,$(PRETRAINED))
 # a tarball on this disk is named from the repository's root, like every other file
 ZOO_SOURCE = $(if $(findstring ://,$(ZOO_MODEL)),$(ZOO_MODEL),$(if $(filter %.gz,$(ZOO_MODEL)),$(call from_root,$(ZOO_MODEL)),$(ZOO_MODEL)))
-ZOO_FOLDER = pre_trained_models/$(notdir $(patsubst %.tar.gz,%,$(ZOO_MODEL)))
-BASE = $(if $(ZOO_MODEL),$(ZOO_FOLDER),$(call from_root,$(BASE_CONFIG)))
-# $(call given,NAME,DEFAULT): a variable's value if it was given on the command line or in the environment
-given = $(if $(filter command environment,$(firstword $(origin $(1)))),$($(1)),$(2))
+BASE = $(call from_root,$(BASE_CONFIG))
+FINE_TUNE_FROM = $(call from_root,$(FINE_TUNE_CHECKPOINT))
+DATA_FOLDER = $(call from_root,$(DATA))
+LABEL_VENV_FOLDER = $(call from_root,$(LABEL_VENV))
 
 .PHONY: help
 help:
 	@awk '/^## / {text = substr($$0, 4); next} \
-	  text && /^[A-Z_]+ \??=/ {name = $$1; sub(/^[A-Z_]+ \??= ?/, ""); variables = variables sprintf("  %-26s %s [%s]\n", name, text, $$0)} \
+	  text && /^[A-Z_0-9]+ =/ {name = $$1; sub(/^[A-Z_0-9]+ = ?/, ""); variables = variables sprintf("  %-26s %s [%s]\n", name, text, $$0)} \
 	  text && /^[a-z_-]+:/ {sub(/:.*/, ""); targets = targets sprintf("  make %-21s %s\n", $$0, text)} \
 	  {text = ""} \
-	  END {printf "%s\nVariables, with their defaults; change one as in: make train STEPS=5000\n%s", targets, variables}' Makefile
+	  END {printf "%s\nVariables, with their defaults; change one as in: make train STEPS=5000, or for a whole shell: export TFOD_STEPS=5000\n%s", targets, variables}' Makefile
 
 # ---------------------------------------------------------------- environment
 
 .PHONY: ready install doctor lock
 ready:
-	@scripts/install.sh "$(PYTHON)" "$(VENV)" "$(CUDA)"
+	@scripts/install.sh "$$PYTHON" "$$VENV" "$$CUDA"
 
 ## make the environment; does nothing where it stands
 install: ready
-	@echo "$(VENV) holds what requirements.txt names"
-	@if [ -e "$(VENV)/requirements-cuda.txt" ]; then echo "and CUDA's libraries, which requirements-cuda.txt names"; \
+	@printf '%s\n' "$$VENV holds what requirements.txt names"
+	@if [ -e "$$VENV/requirements-cuda.txt" ]; then echo "and CUDA's libraries, which requirements-cuda.txt names"; \
 	  elif [ -e /dev/nvidiactl ] || [ -e /dev/dxg ]; then \
 	  echo "for an NVIDIA card: make install CUDA=1 adds CUDA's libraries, 2.8 GB to download, 4.3 GB on the disk"; fi
 
 ## look whether the environment can train and evaluate
 doctor: ready
-	@$(PY) scripts/doctor.py
+	@"$$PY" scripts/doctor.py
 
 ## make requirements.txt, requirements-cuda.txt and requirements-label.txt again from the .in files (needs uv)
 lock:
 	@command -v uv >/dev/null || { echo "error: uv: is not installed; python3 -m pip install uv" >&2; exit 1; }
 	for name in requirements requirements-cuda requirements-label; do \
 	  uv pip compile $$name.in -o $$name.txt --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --custom-compile-command "make lock" $(UV_FLAGS) || exit; done
+	  --no-emit-index-url --custom-compile-command "make lock" || exit; done
 
 # ---------------------------------------------------------------- photos to detector
 
@@ -158,215 +186,220 @@ lock:
 .PHONY: workspace workspace-there label split label_map check stats tfrecord inspect models pretrained config check-config train eval report compare export infer prelabel tensorboard
 ## make the folders of a new workspace, workspace/NAME
 workspace:
-	@test -n "$(NAME)" || { echo "error: NAME is empty; make workspace NAME=my_photos" >&2; exit 2; }
-	@cd "$(CURDIR)" && for folder in annotations exported_models images/train images/test models pre_trained_models; do \
-	  mkdir -p "workspace/$(NAME)/$$folder"; done; \
+	@case "$$NAME" in \
+	  "") echo "error: NAME is empty; make workspace NAME=my_photos" >&2; exit 2 ;; \
+	  . | .. | *[\'\"\`\$$\\/]*) printf '%s\n' "error: NAME=$$NAME: is not a new folder's name; one without / \\ \$$ and quotes" >&2; exit 2 ;; esac
+	@for folder in annotations exported_models images/train images/test models pre_trained_models; do \
+	  mkdir -p "workspace/$$NAME/$$folder" || exit; done; \
 	  for script in model_main_tf2 exporter_main_v2 inference_main_v2; do \
-	  ln -sf "../../scripts/$$script.py" "workspace/$(NAME)/$$script.py"; done
-	@echo "workspace/$(NAME) is there; put photos and XML files into workspace/$(NAME)/images, then:"
-	@echo "  make split tfrecord train eval export infer WORKSPACE=workspace/$(NAME)"
+	  [ -e "workspace/$$NAME/$$script.py" ] || ln -s "../../scripts/$$script.py" "workspace/$$NAME/$$script.py" || exit; done
+	@printf '%s\n' "workspace/$$NAME is there; put photos and XML files into workspace/$$NAME/images, then:" \
+	  "  make split tfrecord train eval export infer WORKSPACE='workspace/$$NAME'"
 
 workspace-there: ready
-	@test -d "$(WORKSPACE)" || { echo "error: $(WORKSPACE): is not there; make workspace NAME=... makes one" >&2; exit 1; }
+	@fail() { printf 'error: %s\n' "$$*" >&2; exit 1; }; \
+	  test -n "$$WORKSPACE" || fail "WORKSPACE is empty; name the workspace's folder"; \
+	  test -d "$$WORKSPACE_FOLDER" || fail "$$WORKSPACE: is not there; make workspace NAME=... makes one"; \
+	  case "/$$MODEL/" in //) fail "MODEL is empty; name a model" ;; \
+	  *//* | */./* | */../*) fail "MODEL=$$MODEL: is not a model's name; it becomes a folder in models/ and exported_models/" ;; esac
 
 ## open the labelling tool on LABEL_IMAGES, with the classes predefined
 label: workspace-there
-	@scripts/install_label.sh $(PY) "$(LABEL_VENV)"
-	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/label.py" -i "$(LABEL_IMAGES)" -l annotations/label_map.pbtxt --venv "$(call from_root,$(LABEL_VENV))"
+	@scripts/install_label.sh "$$PY" "$$LABEL_VENV"
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/label.py" --image_dir="$$LABEL_IMAGES" -l annotations/label_map.pbtxt --venv "$$LABEL_VENV_FOLDER"
 
 ## copy images/ into images/train and images/test (and images/val)
 split: workspace-there
-	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/preprocessing/partition_dataset.py" -x -i images -r $(RATIO) --seed $(SEED) \
-	  $(if $(VAL),--val $(VAL)) $(if $(value GROUP),--group='$(value GROUP)') --stratify=$(or $(STRATIFY),0) $(if $(LINK),--link) \
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/preprocessing/partition_dataset.py" -x -i images -r "$$RATIO" --seed "$$SEED" \
+	  $(if $(VAL),--val "$$VAL") $(if $(GROUP),--group="$$GROUP") --stratify="$${STRATIFY:-0}" $(if $(LINK),--link) \
 	  $(if $(FRESH),--fresh)
 
 ## number the classes of the XML files: annotations/label_map.pbtxt
 label_map: workspace-there
-	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/preprocessing/generate_label_map.py" -x images -o annotations/label_map.pbtxt
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/preprocessing/generate_label_map.py" -x images -o annotations/label_map.pbtxt
 
 ## find every fault of photos, boxes, class names and split: annotations/check.json
 check: workspace-there
-	@$(IN_WORKSPACE) config="$(CONFIG)"; [ -f "$$config" ] || config="$(call from_root,$(BASE_CONFIG))"; \
+	@$(IN_WORKSPACE) config=$$CONFIG; [ -f "$$config" ] || config=$$BASE; \
 	  labels=annotations/label_map.pbtxt; [ -f "$$labels" ] || labels=; \
-	  $(PY) "$(SCRIPTS)/preprocessing/check_dataset.py" -i images $${labels:+-l "$$labels"} --config "$$config" \
+	  "$$PY" "$$SCRIPTS/preprocessing/check_dataset.py" -i images $${labels:+-l "$$labels"} --config "$$config" \
 	  --json annotations/check.json $(if $(ALLOW_UNLABELLED),--allow_unlabelled)
 
 ## draw charts of the photos and boxes: stats/; sizes are those at the model's input
 stats: workspace-there
-	@$(IN_WORKSPACE) config="$(CONFIG)"; [ -f "$$config" ] || config="$(call from_root,$(BASE_CONFIG))"; \
+	@$(IN_WORKSPACE) config=$$CONFIG; [ -f "$$config" ] || config=$$BASE; \
 	  labels=annotations/label_map.pbtxt; [ -f "$$labels" ] || labels=; \
-	  $(PY) "$(SCRIPTS)/preprocessing/check_dataset.py" -i images $${labels:+-l "$$labels"} --config "$$config" --plots stats
-	@echo "the charts: $(WORKSPACE)/stats"
+	  "$$PY" "$$SCRIPTS/preprocessing/check_dataset.py" -i images $${labels:+-l "$$labels"} --config "$$config" --plots stats
+	@printf '%s\n' "the charts: $$WORKSPACE/stats"
 
 ## pack photos and boxes: annotations/train.record and annotations/test.record (and val.record)
 tfrecord: $(if $(filter 0,$(CHECK)),,check) label_map
-	@$(IN_WORKSPACE) for side in train test $$(test ! -d images/val || echo val); do $(PY) "$(SCRIPTS)/preprocessing/generate_tfrecord.py" \
+	@$(IN_WORKSPACE) shards=$$SHARDS; for side in train test $$(test ! -d images/val || echo val); do "$$PY" "$$SCRIPTS/preprocessing/generate_tfrecord.py" \
 	  -x images/$$side -l annotations/label_map.pbtxt -o annotations/$$side.record \
-	  --check $(if $(filter 0,$(CHECK)),full,headers) $$(test $$side != train || echo --num_shards $(SHARDS)) $(if $(ALLOW_UNLABELLED),--allow_unlabelled) || exit; done
+	  --check $(if $(filter 0,$(CHECK)),full,headers) --num_shards "$$shards" $(if $(ALLOW_UNLABELLED),--allow_unlabelled) || exit; shards=1; done
 
 ## read the records back: check every example, count boxes, draw the first 12 of each side: annotations/inspected
 inspect: workspace-there
-	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/preprocessing/inspect_tfrecord.py" -l annotations/label_map.pbtxt \
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/preprocessing/inspect_tfrecord.py" -l annotations/label_map.pbtxt \
 	  --draw 12 -o annotations/inspected annotations/train.record annotations/test.record \
 	  $$(test ! -d images/val || echo annotations/val.record)
 
 ## list the zoo's models for PRETRAINED, with their speed and mAP, and the three to try first; ZOO_FILTER="--tflite"
 models: ready
-	@$(PY) "$(SCRIPTS)/list_models.py" $(ZOO_FILTER)
+	@$(call with_words,ZOO_FILTER) "$$PY" "$$SCRIPTS/list_models.py"
 
 ## download the model PRETRAINED into pre_trained_models/
 pretrained: workspace-there
-	@$(if $(ZOO_MODEL),$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/download_model.py" "$(ZOO_SOURCE)" -o pre_trained_models$(if $(MIRROR), --mirror "$(MIRROR)")$(if $(SHA256), --sha256 "$(SHA256)"),:)
+	@$(if $(ZOO_MODEL),$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/download_model.py" -o pre_trained_models $(if $(MIRROR),--mirror="$$MIRROR") $(if $(SHA256),--sha256="$$SHA256") -- "$$ZOO_SOURCE",:)
 
 ## make models/MODEL/pipeline.config
 config: tfrecord pretrained
-	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/configure_pipeline.py" --base "$(BASE)" -o "$(CONFIG)" --num_steps $(STEPS) \
-	  --batch_size $(BATCH) $(if $(FORCE),--force) $(if $(FINE_TUNE_CHECKPOINT),--fine_tune_checkpoint \
-	  "$(call from_root,$(FINE_TUNE_CHECKPOINT))") --fine_tune_checkpoint_type $(FINE_TUNE_CHECKPOINT_TYPE) \
-	  $(if $(INPUT_SIZE),--input_size $(INPUT_SIZE)) $(if $(AUGMENT),--augment $(AUGMENT)) $(if $(FREEZE),--freeze $(FREEZE)) \
-	  $(if $(EMA),--ema $(EMA)) $(if $(METRICS),--metrics $(METRICS)) $(foreach word,$(SET),--set "$(word)")
+	@$(IN_WORKSPACE) $(if $(ZOO_MODEL),BASE="pre_trained_models/$$(basename -- "$$ZOO_MODEL" .tar.gz)";) \
+	  $(call with_words,SET) "$$PY" "$$SCRIPTS/configure_pipeline.py" --base "$$BASE" -o "$$CONFIG" --num_steps "$$STEPS" \
+	  --batch_size "$$BATCH" $(if $(FORCE),--force) $(if $(FINE_TUNE_CHECKPOINT),--fine_tune_checkpoint \
+	  "$$FINE_TUNE_FROM") --fine_tune_checkpoint_type "$$FINE_TUNE_CHECKPOINT_TYPE" \
+	  $(if $(INPUT_SIZE),--input_size "$$INPUT_SIZE") $(if $(AUGMENT),--augment "$$AUGMENT") $(if $(FREEZE),--freeze "$$FREEZE") \
+	  $(if $(EMA),--ema "$$EMA") $(if $(METRICS),--metrics "$$METRICS") $(if $(SET),--set)
 
 ## list all that is wrong with models/MODEL/pipeline.config
 check-config: workspace-there
-	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/configure_pipeline.py" --check "$(CONFIG)"
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/configure_pipeline.py" --check "$$CONFIG"
 
 ## train the model to STEPS steps, going on where it stopped
 train: config
-	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/model_main_tf2.py" --model_dir="models/$(MODEL)" --pipeline_config_path="$(CONFIG)" \
-	  --seed=$(SEED) --checkpoint_every_n=$(CHECKPOINT_EVERY) --eval_every_n=$(EVAL_EVERY) --patience=$(PATIENCE) \
-  --num_workers=$(WORKERS)
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/model_main_tf2.py" --model_dir="models/$$MODEL" --pipeline_config_path="$$CONFIG" --seed="$$SEED" \
+	  --checkpoint_every_n="$$CHECKPOINT_EVERY" --eval_every_n="$$EVAL_EVERY" --patience="$$PATIENCE" --num_workers="$$WORKERS"
 
 ## measure a checkpoint, CHECKPOINT or the newest, on the test photos: models/MODEL/metrics.json
 eval: workspace-there
-	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/evaluate.py" --model "models/$(MODEL)" --pipeline_config_path "$(CONFIG)" \
-	  $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/evaluate.py" --model "models/$$MODEL" --pipeline_config_path "$$CONFIG" \
+	  $(if $(CHECKPOINT),--checkpoint "$$CHECKPOINT")
 
 ## write a page about the model: is it good, what costs most, which photos to look at: models/MODEL/report/index.html
 report: eval
-	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/report.py" --model_dir "models/$(MODEL)"
-	@echo "open $(WORKSPACE)/models/$(MODEL)/report/index.html in a browser"
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/report.py" --model_dir "models/$$MODEL"
+	@printf '%s\n' "open $$WORKSPACE/models/$$MODEL/report/index.html in a browser"
 
 ## put MODELS="a b c" side by side: is one better, or can the test photos not tell: compare/index.html
 compare: workspace-there
-	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/compare.py" --seed $(SEED) -- $(foreach name,$(MODELS),"$(name)")
+	@$(IN_WORKSPACE) $(call with_words,MODELS) "$$PY" "$$SCRIPTS/compare.py" --seed "$$SEED" --
 
 ## export the best checkpoint where there is one, else the newest: exported_models/MODEL
 export: workspace-there
-	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/exporter_main_v2.py" --input_type image_tensor --pipeline_config_path "$(CONFIG)" \
-	  --trained_checkpoint_dir "models/$(MODEL)" --output_directory "$(EXPORT)" --overwrite \
-	  $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT)) $(if $(EXPORT_BATCH),--batch_size $(EXPORT_BATCH))
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/exporter_main_v2.py" --input_type image_tensor --pipeline_config_path "$$CONFIG" \
+	  --trained_checkpoint_dir "models/$$MODEL" --output_directory "$$EXPORT" --overwrite \
+	  $(if $(CHECKPOINT),--checkpoint "$$CHECKPOINT") $(if $(EXPORT_BATCH),--batch_size "$$EXPORT_BATCH")
 
 export-there: workspace-there
-	@test -d "$(WORKSPACE)/$(EXPORT)/saved_model" || { echo "error: $(WORKSPACE)/$(EXPORT): is no export; make export makes it" >&2; exit 1; }
+	@test -d "$$WORKSPACE_FOLDER/$$EXPORT/saved_model" || { printf '%s\n' "error: $$WORKSPACE/$$EXPORT: is not an export; make export makes it" >&2; exit 1; }
 
 # what is made of an export is made of its own checkpoint and config
-FROM_EXPORT = --pipeline_config_path "$(EXPORT)/pipeline.config" --trained_checkpoint_dir "$(EXPORT)/checkpoint" \
-  --output_directory "$(EXPORT)/tflite"
+FROM_EXPORT = --pipeline_config_path "$$EXPORT/pipeline.config" --trained_checkpoint_dir "$$EXPORT/checkpoint" \
+  --output_directory "$$EXPORT/tflite"
 
 ## make TFLite files of the export, float32, float16, dynamic and int8: exported_models/MODEL/tflite
 tflite: export-there
-	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/export_tflite_graph_tf2.py" $(FROM_EXPORT) --overwrite
-	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/convert_tflite.py" --saved_model_dir "$(EXPORT)/tflite/saved_model" $(FROM_EXPORT) \
-	  --seed $(SEED)
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/export_tflite_graph_tf2.py" $(FROM_EXPORT) --overwrite
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/convert_tflite.py" --saved_model_dir "$$EXPORT/tflite/saved_model" $(FROM_EXPORT) \
+	  --seed "$$SEED"
 
 ## make an ONNX file of the export: exported_models/MODEL/model.onnx
 onnx: export-there
-	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/convert_onnx.py" --saved_model_dir "$(EXPORT)/saved_model" --output "$(EXPORT)/model.onnx"
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/convert_onnx.py" --saved_model_dir "$$EXPORT/saved_model" --output "$$EXPORT/model.onnx"
 
 ## measure every format of the export side by side on the test photos: exported_models/MODEL/benchmark.md
 benchmark: export-there
-	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/benchmark.py" --export "$(EXPORT)" --batch $(BATCH)
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/benchmark.py" --export "$$EXPORT" --batch "$$BATCH"
 
 ## draw detections on the test photos: inference_result/
 infer: workspace-there
-	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/inference_main_v2.py" -m "exported_models/$(MODEL)/saved_model" \
-	  -l annotations/label_map.pbtxt -i images/test -o inference_result/ --score $(SCORE)
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/inference_main_v2.py" -m "exported_models/$$MODEL/saved_model" \
+	  -l annotations/label_map.pbtxt -i images/test -o inference_result/ --score "$$SCORE"
 
 ## propose boxes for the photos without an XML file, for a person to correct: prelabel/voc
 prelabel: workspace-there
-	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/inference_main_v2.py" -m "exported_models/$(MODEL)/saved_model" \
-	  -l annotations/label_map.pbtxt -i images -o prelabel --save voc --unlabelled --score $(SCORE)
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/inference_main_v2.py" -m "exported_models/$$MODEL/saved_model" \
+	  -l annotations/label_map.pbtxt -i images -o prelabel --save voc --unlabelled --score "$$SCORE"
 
 ## show the curves of all models on http://127.0.0.1:PORT; Ctrl-C ends it
 tensorboard: workspace-there
-	@$(IN_WORKSPACE) $(PY) "$(SCRIPTS)/start_tensorboard.py" --logdir models --host "$(TENSORBOARD_HOST)" --port "$(PORT)"
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/start_tensorboard.py" --logdir models --host "$$TENSORBOARD_HOST" --port "$$PORT"
 
 # ---------------------------------------------------------------- whole stories
 
 VERBS = split tfrecord train eval export infer
-DEMO = workspace/demo
 
 .PHONY: demo raccoon
 ## first success in minutes: draw 300 pictures of cats and dogs, train on them, show what the detector finds
 demo: ready
-	@$(PY) scripts/preprocessing/make_sample_dataset.py -o $(DEMO)/images
-	@$(MAKE) $(VERBS) WORKSPACE=$(DEMO) PRETRAINED= FINE_TUNE_CHECKPOINT= BASE_CONFIG=scripts/configs/demo.config \
-	  STEPS=$(call given,STEPS,700) BATCH=$(call given,BATCH,16) EMA=$(call given,EMA,0.99)
-	@$(PY) scripts/contact_sheet.py -i $(DEMO)/inference_result -o $(DEMO)/demo_result.png
-	@$(MAKE) eval WORKSPACE=$(DEMO)
-	@echo "the test photos with what was found: $(DEMO)/inference_result, in one picture: $(DEMO)/demo_result.png"
+	@"$$PY" scripts/preprocessing/make_sample_dataset.py -o workspace/demo/images
+	@$(MAKE) $(VERBS) WORKSPACE=workspace/demo PRETRAINED= FINE_TUNE_CHECKPOINT= BASE_CONFIG=scripts/configs/demo.config \
+	  $(call default,STEPS,700) $(call default,BATCH,16) $(call default,EMA,0.99)
+	@"$$PY" scripts/contact_sheet.py -i workspace/demo/inference_result -o workspace/demo/demo_result.png
+	@$(MAKE) eval WORKSPACE=workspace/demo
+	@echo "the test photos with what was found: workspace/demo/inference_result, in one picture: workspace/demo/demo_result.png"
 
 ## the tutorial's own case: 200 photos of raccoons, in workspace/raccoon
 raccoon: ready
-	@$(PY) scripts/preprocessing/fetch_raccoon.py -o workspace/raccoon/images $(if $(DATA),--data "$(DATA)")
-	@$(MAKE) $(VERBS) WORKSPACE=workspace/raccoon STEPS=$(call given,STEPS,600)
+	@"$$PY" scripts/preprocessing/fetch_raccoon.py -o workspace/raccoon/images $(if $(DATA),--data="$$DATA")
+	@$(MAKE) $(VERBS) WORKSPACE=workspace/raccoon $(call default,STEPS,600)
 
 # ---------------------------------------------------------------- tests
 
 .PHONY: test test-long test-upstream test-families test-zoo bench-families bench-data bench-infer bench-train bench-eval lint format
 ## run the project's tests, two files at a time
 test: ready lint
-	@$(PY) -m pytest -m "not long" $(or $(TESTS),-n 2 --dist loadfile --no-loadscope-reorder)
+	@TESTS=$${TESTS:--n 2 --dist loadfile --no-loadscope-reorder}; $(call with_words,TESTS) "$$PY" -m pytest -m "not long"
 
 ## run the tests that take minutes each, as well: a training that is killed 20 times
 test-long: ready
-	@$(PY) -m pytest -m long $(TESTS)
+	@$(call with_words,TESTS) "$$PY" -m pytest -m long
 
 ## run the OD API's own tests on this TensorFlow; FAST=1 runs those that cover what this project calls
 test-upstream: ready
-	@$(PY) scripts/test_upstream.py $(if $(FAST),--fast)
+	@"$$PY" scripts/test_upstream.py $(if $(FAST),--fast)
 
 ## take a small model of each family through every command; DOCS=1: write the table in docs/models.md from that
 test-families: ready
-	@$(PY) scripts/test_families.py $(if $(DOCS),--results docs/models.json)
-	@$(if $(DOCS),$(PY) scripts/write_models_page.py,:)
+	@"$$PY" scripts/test_families.py $(if $(DOCS),--results docs/models.json)
+	@$(if $(DOCS),"$$PY" scripts/write_models_page.py,:)
 
 ## train two steps from each of the zoo's models in ../shared/zoo (real shapes, weights by chance) on the photos in DATA
 test-zoo: ready
-	@test -n "$(DATA)" || { echo "error: DATA is empty; make test-zoo DATA=folder of photos and XML files" >&2; exit 2; }
-	@$(PY) tests/zoo_models.py ../shared/zoo --data "$(DATA)"
+	@test -n "$$DATA" || { echo "error: DATA is empty; make test-zoo DATA=folder of photos and XML files" >&2; exit 2; }
+	@"$$PY" tests/zoo_models.py ../shared/zoo --data="$$DATA"
 
 ## measure a training step of each family at its own input size, for the table in docs/models.md
 bench-families: ready
-	@$(PY) scripts/test_families.py --time --results docs/models.json
-	@$(PY) scripts/write_models_page.py
+	@"$$PY" scripts/test_families.py --time --results docs/models.json
+	@"$$PY" scripts/write_models_page.py
 
 ## measure the writing and checking of 16,000 photos, made of those in DATA, beside the tutorial's way: 10 minutes
 bench-data: ready
-	@test -n "$(DATA)" || { echo "error: DATA is empty; make bench-data DATA=folder of the raccoon photos" >&2; exit 2; }
-	@$(PY) tests/bench/bench_data.py "$(DATA)"
+	@test -n "$$DATA" || { echo "error: DATA is empty; make bench-data DATA=folder of the raccoon photos" >&2; exit 2; }
+	@"$$PY" tests/bench/bench_data.py -- "$$DATA"
 
 ## measure inference beside the tutorial's way, on photos of the workspace, 1,000 and more made of them
 bench-infer: workspace-there
-	@$(IN_WORKSPACE) $(PY) "$(CURDIR)/tests/bench/bench_infer.py" -m "$(EXPORT)/saved_model" -l annotations/label_map.pbtxt \
-	  -i images --tflite "$(EXPORT)/tflite/model_float32.tflite"
+	@$(IN_WORKSPACE) "$$PY" "$$CURDIR/tests/bench/bench_infer.py" -m "$$EXPORT/saved_model" -l annotations/label_map.pbtxt \
+	  -i images --tflite "$$EXPORT/tflite/model_float32.tflite"
 
 ## measure training beside upstream's own loop, with the model MODEL's config: 15 minutes; QUALITY=1: 40 more
 bench-train: workspace-there
-	@$(PY) tests/bench/bench_train.py -w "$(WORKSPACE)" --config "$(CONFIG)" $(if $(QUALITY),--measure step start input quality)
+	@"$$PY" tests/bench/bench_train.py -w "$$WORKSPACE_FOLDER" --config "$$CONFIG" $(if $(QUALITY),--measure step start input quality)
 
 ## measure evaluation beside upstream's own, with the model MODEL on its workspace's photos or those in DATA: 15 minutes
 bench-eval: workspace-there
-	@$(PY) tests/bench/bench_eval.py -w "$(WORKSPACE)" -m "models/$(MODEL)" $(if $(DATA),--photos "$(call from_root,$(DATA))")
-	@$(PY) tests/bench/bench_eval_metrics.py
+	@"$$PY" tests/bench/bench_eval.py -w "$$WORKSPACE_FOLDER" -m "models/$$MODEL" $(if $(DATA),--photos "$$DATA_FOLDER")
+	@"$$PY" tests/bench/bench_eval_metrics.py
 
 ## check the style of the code
 lint: ready
-	@$(PY) -m ruff check --quiet . && $(PY) -m ruff format --quiet --check .
+	@"$$PY" -m ruff check --quiet . && "$$PY" -m ruff format --quiet --check .
 
 ## format the code
 format: ready
-	@$(PY) -m ruff check --fix . && $(PY) -m ruff format .
+	@"$$PY" -m ruff check --fix . && "$$PY" -m ruff format .
 
 # ---------------------------------------------------------------- containers
 
@@ -410,11 +443,11 @@ clean-records:
 
 ## remove models/MODEL: its checkpoints, curves and metrics
 clean-model: model-named
-	$(call remove,"$(WORKSPACE)/models/$(MODEL)")
+	$(call remove,"$(WORKSPACE)/models/$$MODEL")
 
 ## remove exported_models/MODEL, inference_result, stats and compare
 clean-results: model-named
-	$(call remove,"$(WORKSPACE)/exported_models/$(MODEL)" "$(WORKSPACE)"/inference_result "$(WORKSPACE)"/stats "$(WORKSPACE)"/compare)
+	$(call remove,"$(WORKSPACE)/exported_models/$$MODEL" "$(WORKSPACE)"/inference_result "$(WORKSPACE)"/stats "$(WORKSPACE)"/compare)
 
 ## remove workspace/demo
 clean-demo:
@@ -422,6 +455,4 @@ clean-demo:
 
 ## remove the environments
 clean-venv:
-	@for folder in "$(VENV)" "$(LABEL_VENV)"; do if [ -n "$$(ls -A "$$folder" 2>/dev/null)" ] && [ ! -e "$$folder/pyvenv.cfg" ]; then \
-	  echo "error: $$folder: is not an environment, so it is not removed" >&2; exit 1; fi; done
-	$(call remove,"$(VENV)" "$(LABEL_VENV)")
+	@scripts/clean_venv.sh "$$VENV" "$$LABEL_VENV"

@@ -70,10 +70,11 @@ def parse_arguments():
     )
     parser.add_argument(
         "--set",
-        action="append",
+        action="extend",
+        nargs="+",
         default=[],
         metavar="PATH=VALUE",
-        help="any other field, as train_config.gradient_clipping_by_norm=10; may be given several times",
+        help="any other fields, as train_config.gradient_clipping_by_norm=10; may be given several times",
     )
     parser.add_argument("--force", action="store_true", help="write it even over one that was edited by hand")
     arguments = parser.parse_args()

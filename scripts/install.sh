@@ -5,15 +5,14 @@
 # A lock's copy in VENV is written last: where it is the same as the lock, all that it names is installed.
 set -eu
 python=$1 venv=$2 cuda=${3:-}
-cd "$(dirname "$0")/.."
-
-fail() { echo "error: $*" >&2; exit 1; }
+CDPATH='' cd "$(dirname "$0")/.."
+. scripts/environments.sh
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
 
 add_cuda() {
     [ "$cuda" = 1 ] || [ -e "$venv/requirements-cuda.txt" ] || return 0
     ! cmp -s requirements-cuda.txt "$venv/requirements-cuda.txt" || return 0
-    echo "installing CUDA's libraries into $venv: 2.8 GB to download, 4.3 GB on the disk"
+    printf '%s\n' "installing CUDA's libraries into $venv: 2.8 GB to download, 4.3 GB on the disk"
     pip install --no-deps --require-hashes -r requirements-cuda.txt
     # TensorFlow 2.21 looks for libcusolver in the other libraries' folders only, not in its own
     packages=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
@@ -22,11 +21,14 @@ add_cuda() {
     echo "installed; make doctor says whether TensorFlow uses the card"
 }
 
+[ -n "$python" ] || fail "PYTHON is empty; name a Python, as PYTHON=python3"
+[ -n "$venv" ] || fail "VENV is empty; name the environment's folder, as VENV=.venv"
+case $venv in -*) venv=./$venv ;; esac
 case $cuda in
 "" | 0 | 1) ;;
 *) fail "CUDA=$cuda: is not 1; CUDA=1 installs CUDA's libraries, and without it they are left out" ;;
 esac
-command -v "$python" >/dev/null || fail "$python: is not installed; apt install python3 python3-venv, or name one with PYTHON="
+command -v -- "$python" >/dev/null || fail "$python: is not installed; apt install python3 python3-venv, or name one with PYTHON="
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 if cmp -s requirements.txt "$venv/requirements.txt" && "$venv/bin/python" -c "import tfod" 2>/dev/null; then
     there=$("$venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -43,13 +45,10 @@ esac
 [ "$(uname -sm)" = "Linux x86_64" ] || fail "$(uname -sm): the lock is for Linux x86_64; use such a machine, WSL 2 or a container"
 "$python" -c "import ensurepip, venv" 2>/dev/null || fail "$python: has no venv module; apt install python$version-venv"
 
-if [ -n "$(ls -A "$venv" 2>/dev/null)" ] && [ ! -e "$venv/pyvenv.cfg" ] && [ ! -e "$venv/bin/python" ]; then
-    fail "$venv: holds files and is not an environment, so it is not emptied; name another folder with VENV="
-fi
+refuse_foreign "$venv" VENV
 [ ! -e "$venv/requirements-cuda.txt" ] || cuda=1
-echo "installing into $venv with Python $version: 0.8 GB to download, 2.9 GB on the disk"
-rm -f "$venv/requirements.txt"
-"$python" -m venv --clear "$venv"
+printf '%s\n' "installing into $venv with Python $version: 0.8 GB to download, 2.9 GB on the disk"
+make_environment "$python" "$venv"
 [ "$cuda" != 1 ] || : >"$venv/requirements-cuda.txt" # so they are wanted, also if this is broken off and run again
 # The OD API is published as source: what builds it comes first, from the same lock, so that pip fetches nothing else.
 sed -n '/^setuptools==/,/[^\\]$/p; /^wheel==/,/[^\\]$/p' requirements.txt >"$venv/build.txt"

@@ -19,7 +19,7 @@ home=$(cd "$(dirname "$0")/.." && pwd)
 case "$*" in
 *version_info*) echo 3.12 ;;
 *sysconfig*) echo "$home/site" ;;
-"-m venv"*) rm -rf "$4"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python" ;;
+"-m venv"*) mkdir -p "$3/bin"; cp "$0" "$3/bin/python" ;;
 "-m pip"*requirements-cuda.txt)
     echo cuda >>"$CALLS"
     mkdir -p "$home/site/nvidia/cusparse/lib"
@@ -32,10 +32,11 @@ esac
 
 @pytest.fixture
 def install(tmp_path):
-    """`install(cuda="", code=0, **environment)` calls install.sh: (what pip was to install, standard output)."""
+    """`install(cuda, code, venv, python, **environment)` calls install.sh: (what pip was to install, what was said)."""
     clone, calls = tmp_path / "clone", tmp_path / "calls"
     (clone / "scripts").mkdir(parents=True)
-    shutil.copy(ROOT / "scripts/install.sh", clone / "scripts")
+    for name in ("install.sh", "environments.sh"):
+        shutil.copy(ROOT / "scripts" / name, clone / "scripts")
     for name in ("requirements.txt", "requirements-cuda.txt"):
         (clone / name).write_text(f"{name} of today\n")
     python = tmp_path / "bin/python3.12"
@@ -43,10 +44,10 @@ def install(tmp_path):
     python.write_text(PYTHON)
     python.chmod(0o755)
 
-    def install(cuda="", code=0, **environment):
+    def install(cuda="", code=0, venv=clone / ".venv", python=python, **environment):
         calls.write_text("")
-        words = ["sh", clone / "scripts/install.sh", python, clone / ".venv", cuda]
-        environment = {"PATH": "/usr/bin:/bin", "CALLS": str(calls), **environment}
+        words = ["sh", clone / "scripts/install.sh", python, venv, cuda]
+        environment = {"PATH": "/usr/bin:/bin", "CALLS": str(calls), "CDPATH": "/", **environment}
         done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stderr
         return calls.read_text().split(), done.stdout + done.stderr
@@ -55,17 +56,64 @@ def install(tmp_path):
     return install
 
 
-def test_a_folder_that_is_not_an_environment_is_not_emptied(install):
+@pytest.mark.attack
+def test_only_an_environment_of_ours_is_emptied(install):
     folder = install.clone / ".venv"
     folder.mkdir()
     install()  # an empty one is taken
+    (folder / "left.txt").touch()
+    (folder / "requirements.txt").unlink()
+    install()
+    assert not (folder / "left.txt").exists()
+    (folder / ".tfod").unlink()  # as those of before the mark are
+    (folder / "pyvenv.cfg").touch()
+    (folder / "requirements.txt").unlink()
+    install()
+
     shutil.rmtree(folder)
-    folder.mkdir()
-    (folder / "thesis.txt").touch()
+    (folder / "bin").mkdir(parents=True)  # an environment of another project
+    for name in ("pyvenv.cfg", "bin/python", "requirements.txt", "thesis.txt"):
+        (folder / name).touch()
+    before = sorted(folder.rglob("*"))
     called, said = install(code=1)
     assert called == []
-    assert f"error: {folder}: holds files and is not an environment, so it is not emptied; name another" in said
-    assert (folder / "thesis.txt").exists()
+    assert said.startswith(f"error: {folder}: holds files and is not an environment that make has made, so it stays")
+    assert sorted(folder.rglob("*")) == before
+    (folder / "build.txt").touch()
+    (folder / "Makefile").touch()  # a clone in which somebody made one
+    assert install(code=1)[0] == []
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize(
+    ("venv", "said"),
+    [
+        ("", "error: VENV is empty; name the environment's folder, as VENV=.venv"),
+        (".", "error: .: holds files and is not an environment that make has made"),
+        ("..", "error: ..: holds files and is not"),
+        ("/", "error: /: holds files and is not"),
+        ("scripts", "error: scripts: holds files and is not"),
+        ("requirements.txt", "error: requirements.txt: is not a folder; name another with VENV="),
+        ("nowhere", "error: nowhere: is not a folder"),
+        ("a:b", "error: a:b: Python makes no environment in a folder with a colon in its path; name another folder"),
+    ],
+)
+def test_a_venv_that_is_something_else_is_refused(install, venv, said):
+    (install.clone / "nowhere").symlink_to("nothing there")
+    before = sorted(install.clone.rglob("*"))
+    called, output = install(code=1, venv=venv)
+    assert called == []
+    assert output.splitlines()[-1].startswith(said)
+    assert sorted(install.clone.rglob("*")) == before
+
+
+@pytest.mark.attack
+def test_an_environment_with_a_dash_is_made_and_an_odd_python_is_named(install):
+    install(venv="-venv $(touch canary)")
+    assert (install.clone / "-venv $(touch canary)/requirements.txt").exists()
+    for python, what in (("", "PYTHON is empty"), ("-x", "-x: is not installed"), ("$(touch canary)", "is not inst")):
+        assert what in install(code=1, python=python)[1]
+    assert not (install.clone / "canary").exists()
 
 
 def test_cuda_is_added_once_and_stays(install):

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from recorded_make import record_make
 
 from list_models import FIRST, choose_models
 from tfod.zoo import MODELS
@@ -80,14 +81,14 @@ def test_a_wrong_call_ends_with_2(wrong):
     assert (done.returncode, done.stdout) == (2, "")
 
 
-def test_make_passes_its_variables_on():
-    make = ["make", "-C", SCRIPT.parents[1], f"VENV={sys.prefix}", "-n"]
-    run = {"capture_output": True, "text": True, "check": True}
-    said = subprocess.run([*make, "models", "ZOO_FILTER=--tflite --max-ms 20"], **run).stdout
-    assert 'scripts/list_models.py" --tflite --max-ms 20\n' in said
+def test_make_passes_its_variables_on(tmp_path):
+    def make(*words):
+        return [call[2:] for call in record_make(tmp_path, *words, f"WORKSPACE={tmp_path}")]
+
+    assert make("models", "ZOO_FILTER=--tflite --max-ms 20") == [["--tflite", "--max-ms", "20"]]
+    assert make("models", 'ZOO_FILTER=--family "Faster R-CNN"') == [["--family", "Faster R-CNN"]]
     variables = ["MIRROR=https://mirror/zoo", "PRETRAINED=efficientdet_d0_coco17_tpu-32", "FINE_TUNE_CHECKPOINT="]
-    said = subprocess.run([*make, "pretrained", *variables], **run).stdout
-    wanted = '"efficientdet_d0_coco17_tpu-32" -o pre_trained_models --mirror "https://mirror/zoo"\n'
-    assert f'scripts/download_model.py" {wanted}' in said
-    said = subprocess.run([*make, "pretrained", "MIRROR=", *variables[1:]], **run).stdout
-    assert "--mirror" not in said
+    wanted = ["-o", "pre_trained_models", "--mirror=https://mirror/zoo", "--", "efficientdet_d0_coco17_tpu-32"]
+    assert make("pretrained", *variables) == [wanted]
+    wanted.remove("--mirror=https://mirror/zoo")
+    assert make("pretrained", "MIRROR=", *variables[1:]) == [wanted]

@@ -1,0 +1,54 @@
+"""make with a Python that only notes its calls: what the commands of the Makefile get, without what they do."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PYTHON = """#!/bin/sh
+[ "$1" = -c ] || printf '%s\\0' "$PWD" "$@" "end of call" >>"${0%/*}/calls"
+"""
+
+
+def record_make(room, *words, clone=ROOT, env=None, code=0):
+    """Runs make in `clone` with an environment in the folder `room`: a list of calls, each [folder, *arguments].
+
+    The environment variables are this process's with those of `env`. Standard error is checked against `code` only.
+    """
+    calls, said = try_make(room, *words, clone=clone, env=env, code=code)
+    return calls
+
+
+def try_make(room, *words, clone=ROOT, env=None, code=0):
+    """`record_make` with what was said on standard error: (calls, text). `room` holds the environment `room/venv`."""
+    venv = make_environment(room)
+    command = ["make", f"VENV={venv}", *words]
+    done = subprocess.run(
+        command, cwd=clone, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, f"{words} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    calls = venv / "bin/calls"
+    text = calls.read_text() if calls.exists() else ""
+    calls.unlink(missing_ok=True)
+    return [call.split("\0")[:-1] for call in text.split("end of call\0")[:-1]], done.stderr
+
+
+def make_environment(room):
+    """A folder that the install scripts take for a complete environment, of both kinds."""
+    venv = room / "venv"
+    if not venv.exists():
+        (venv / "bin").mkdir(parents=True)
+        for name in ("requirements.txt", "requirements-label.txt"):
+            shutil.copy(ROOT / name, venv)
+        (venv / "bin/python").write_text(PYTHON)
+        (venv / "bin/python").chmod(0o755)
+    return venv
+
+
+def make_clone(folder):
+    """A folder with what make reads, as links."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("Makefile", "scripts", "tests", "requirements.txt", "requirements-label.txt"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
