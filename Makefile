@@ -422,36 +422,28 @@ docker-check:
 
 # ---------------------------------------------------------------- cleaning
 
-# $(call remove,FILES): says what it removes, or that there is nothing; FILES is a shell pattern in WORKSPACE
-define remove
-	@cd "$(CURDIR)" && found=; for path in $(1); do if [ -e "$$path" ]; then found=1; echo "removing $$path"; rm -rf "$$path"; fi; done; \
-	  [ -n "$$found" ] || echo "nothing to remove: $(1)"
-endef
+# What others made stays: photos that are in a split alone, notes beside a model, an edited pipeline.config. They are named.
 
-.PHONY: model-named clean-split clean-records clean-model clean-results clean-demo clean-venv
-model-named:
-	@test -n "$(MODEL)" || { echo "error: MODEL is empty, and all models are not removed at once; name one" >&2; exit 2; }
-
+.PHONY: clean-split clean-records clean-model clean-results clean-demo clean-venv
 ## remove images/train, images/test, images/val and what names them; the photos in images/ stay
-clean-split:
-	$(call remove,"$(WORKSPACE)"/images/train "$(WORKSPACE)"/images/test "$(WORKSPACE)"/images/val "$(WORKSPACE)"/images/split.json)
+clean-split: workspace-there
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/preprocessing/partition_dataset.py" -i images --remove
 
 ## remove the records, the label map and what was found out about them; the rest of annotations/ stays
-clean-records:
-	$(call remove,"$(WORKSPACE)"/annotations/*.record "$(WORKSPACE)"/annotations/*.record-* "$(WORKSPACE)"/annotations/label_map.pbtxt \
-	  "$(WORKSPACE)"/annotations/check.json "$(WORKSPACE)"/annotations/inspected)
+clean-records: workspace-there
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/clean.py" annotations
 
 ## remove models/MODEL: its checkpoints, curves and metrics
-clean-model: model-named
-	$(call remove,"$(WORKSPACE)/models/$$MODEL")
+clean-model: workspace-there
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/clean.py" "models/$$MODEL"
 
 ## remove exported_models/MODEL, inference_result, stats and compare
-clean-results: model-named
-	$(call remove,"$(WORKSPACE)/exported_models/$$MODEL" "$(WORKSPACE)"/inference_result "$(WORKSPACE)"/stats "$(WORKSPACE)"/compare)
+clean-results: workspace-there
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/clean.py" "$$EXPORT" inference_result stats compare
 
 ## remove workspace/demo
-clean-demo:
-	$(call remove,$(DEMO))
+clean-demo: ready
+	@"$$PY" scripts/clean.py workspace/demo
 
 ## remove the environments
 clean-venv:

@@ -257,7 +257,7 @@ def test_tensorboard_serves_the_curves_on_this_machine_only(place):
 def test_make_alone_explains_every_target_and_variable():
     output, _ = run_make()
     makefile = (ROOT / "Makefile").read_text()
-    helpers = {"help", "ready", "workspace-there", "export-there", "model-named"}
+    helpers = {"help", "ready", "workspace-there", "export-there"}
     targets = set(re.findall(r"^([a-z_-]+):", makefile, re.MULTILINE)) - helpers
     variables = set(re.findall(r"^## .*\n([A-Z_0-9]+) =", makefile, re.MULTILINE))
     assert targets == set(re.findall(r"^  make ([a-z_-]+) +\S", output, re.MULTILINE))
@@ -289,6 +289,7 @@ def test_splits_variables_reach_the_script_as_they_are_typed(tmp_path):
     run_make("split", f"WORKSPACE={tmp_path}", "FRESH=1", "VAL=0.1")
     output, _ = run_make("clean-split", f"WORKSPACE={tmp_path}")
     assert output.count("removing") == 4
+    assert run_make("clean-split", f"WORKSPACE={tmp_path}")[0].count("nothing to remove") == 1
     assert sorted(path.name for path in images.glob("[!.]*")) == sorted(f"walk {n // 4} {n}.jpg" for n in range(20))
 
 
@@ -309,42 +310,28 @@ def test_workspace_is_made_with_the_tutorials_scripts(tmp_path):
     assert "error: NAME is empty" in said
 
 
-def test_cleaning_says_what_it_removes(tmp_path):
-    model = tmp_path / "models/my_model"
-    model.mkdir(parents=True)
-    output, _ = run_make("clean-model", f"WORKSPACE={tmp_path}")
-    assert f"removing {model}" in output
-    assert not model.exists()
-    output, _ = run_make("clean-model", f"WORKSPACE={tmp_path}")
-    assert "nothing to remove" in output
-
-
-def test_cleaning_takes_only_what_make_has_made(tmp_path):
-    model, annotations = tmp_path / "models/other", tmp_path / "annotations"
-    for folder in (model, annotations / "inspected"):
-        folder.mkdir(parents=True)
-    for name in ("train.record", "test.record-00000-of-00002", "label_map.pbtxt", "check.json", "my notes.txt"):
-        (annotations / name).touch()
-    for target in ("clean-model", "clean-results"):
-        _, said = run_make(target, f"WORKSPACE={tmp_path}", "MODEL=", code=2)
-        assert "error: MODEL is empty, and all models are not removed at once; name one" in said
-    assert model.is_dir()
-    output, _ = run_make("clean-records", f"WORKSPACE={tmp_path}")
-    assert output.count("removing") == 5
-    assert [path.name for path in annotations.iterdir()] == ["my notes.txt"]
-    for name in ("VENV", "LABEL_VENV"):
-        words = ["make", "-C", str(ROOT), "clean-venv", "VENV=/nowhere", "LABEL_VENV=/nowhere", f"{name}={annotations}"]
-        _, said = run_command(words, code=2)
-        assert f"error: {annotations}: is not an environment, so it is not removed" in said
+@pytest.mark.attack
+def test_cleaning_takes_only_environments_of_ours(tmp_path):
+    mine, label = tmp_path / "mine", tmp_path / "label"
+    (mine / "bin").mkdir(parents=True)
+    for name in ("pyvenv.cfg", "bin/python", "requirements.txt", "my notes.txt"):
+        (mine / name).touch()
+    label.mkdir()
+    (label / ".tfod").touch()
+    for name, other in (("VENV", "LABEL_VENV"), ("LABEL_VENV", "VENV")):
+        _, said = run_command(["make", "-C", ROOT, "clean-venv", f"{name}={mine}", f"{other}={label}"], code=2)
+        assert f"error: {mine}: holds files and is not an environment that make has made, so it stays as it is" in said
+        _, said = run_command(["make", "-C", ROOT, "clean-venv", f"{name}=", f"{other}={label}"], code=2)
+        assert f"error: {name} is empty" in said
     done = subprocess.run(
-        ["sh", ROOT / "scripts/install_label.sh", sys.executable, annotations],
-        capture_output=True,
-        text=True,
-        check=False,
+        ["sh", ROOT / "scripts/install_label.sh", sys.executable, mine], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert f"error: {annotations}: holds files and is not an environment, so it is not emptied" in done.stderr
-    assert (annotations / "my notes.txt").exists()
+    assert f"error: {mine}: holds files and is not an environment that make has made" in done.stderr
+    assert (mine / "my notes.txt").exists()
+    output, _ = run_command(["make", "-C", ROOT, "clean-venv", f"VENV={tmp_path / 'none'}", f"LABEL_VENV={label}"])
+    assert output.splitlines()[1:3] == [f"nothing to remove: {tmp_path / 'none'}", f"removing {label}"]
+    assert not label.exists()
 
 
 def test_python_without_tensorflow_wheels_is_refused_in_one_line(tmp_path):

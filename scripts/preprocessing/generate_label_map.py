@@ -9,9 +9,11 @@ import collections
 from pathlib import Path
 
 from tfod.console import InputError, make_parser, run, say
-from tfod.files import sha256
+from tfod.files import mark_current, sha256
 from tfod.label_map import find_unknown_names, number_classes, read_label_map, write_label_map
 from tfod.voc import read_annotation
+
+MAKER = "generate_label_map"  # of the output, as its stamp says
 
 
 def parse_arguments():
@@ -77,6 +79,7 @@ def main():
     if new:
         names_to_ids = number_classes(places)
         write_label_map(args.output_path, names_to_ids)
+        mark_current(args.output_path, None, MAKER)
     else:
         say(f"{args.output_path} is up to date (--force writes it anew)")
     for name, number in names_to_ids.items():

@@ -65,6 +65,7 @@ def parse_arguments():
         action="store_true",
         help="draw all images anew, whatever OUTPUT/split.json says; then train anew, too",
     )
+    todo.add_argument("--remove", action="store_true", help="remove the split, if images/ holds all that is in it")
     todo.add_argument("--verify", action="store_true", help="only look whether the split is as OUTPUT/split.json says")
     args = parser.parse_args()
     if args.val and args.ratio + args.val >= 1:
@@ -261,6 +262,21 @@ def put_files(files, output, link):
                 ) from None
 
 
+def remove_split(folder, output, former):
+    """Removes the sides' folders in `output` and split.json. Raises InputError where `folder` lacks what is in them."""
+    sums = add_sums([*list_images(folder), *list_annotations(folder)])
+    refuse_lost_files(folder, output, SIDES, former, sums)
+    note = output / "split.json"
+    there = [path for path in (*(output / side for side in SIDES), note) if path.exists()]
+    for path in there:
+        print(f"removing {path}")
+        path.unlink() if path == note else shutil.rmtree(path)
+    for path in (note, *(output / side for side in SIDES)):  # stamps of the sides are of before
+        path.with_name(f".{path.name}.stamp").unlink(missing_ok=True)
+    if not there:
+        print(f"nothing to remove: there is no split in {output}")
+
+
 def main():
     args = parse_arguments()
     output = (args.outputDir or args.imageDir).resolve()
@@ -270,7 +286,10 @@ def main():
         print(f"verified: {', '.join(f'{number} {side}' for side, number in numbers.items())}")
         return
 
-    former_settings, former = read_former(note, args.fresh)
+    former_settings, former = read_former(note, args.fresh or args.remove)
+    if args.remove:
+        remove_split(args.imageDir, output, former)
+        return
     ratios = {"test": args.ratio} | ({"val": args.val} if args.val else {})
     sides = [side for side in SIDES if side in (REST, *ratios)]
     stale = [side for side in former if side not in sides]  # a former val/
