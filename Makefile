@@ -346,7 +346,7 @@ raccoon: ready
 
 # ---------------------------------------------------------------- tests
 
-.PHONY: test test-long test-upstream test-families test-zoo bench-families bench-data bench-infer bench-train bench-eval lint format
+.PHONY: test test-long test-attack test-upstream test-families test-zoo bench-families bench-data bench-infer bench-train bench-eval lint format
 ## run the project's tests, two files at a time
 test: ready lint
 	@TESTS=$${TESTS:--n 2 --dist loadfile --no-loadscope-reorder}; $(call with_words,TESTS) "$$PY" -m pytest -m "not long"
@@ -354,6 +354,10 @@ test: ready lint
 ## run the tests that take minutes each, as well: a training that is killed 20 times
 test-long: ready
 	@$(call with_words,TESTS) "$$PY" -m pytest -m long
+
+## run the attacks that docs/reliability.md lists, in short and in long: kills, full disks, damaged files, odd names
+test-attack: ready
+	@TESTS=$${TESTS:--n 2 --dist loadfile --no-loadscope-reorder}; $(call with_words,TESTS) "$$PY" -m pytest -m attack
 
 ## run the OD API's own tests on this TensorFlow; FAST=1 runs those that cover what this project calls
 test-upstream: ready

@@ -29,7 +29,7 @@ needs_screen = pytest.mark.skipif(
 @pytest.fixture(scope="session")
 def tool():
     """The environment of the labelling tool, made as `make label` makes it."""
-    venv = ROOT / os.environ.get("LABEL_VENV", ".venv-label")
+    venv = ROOT / os.environ.get("TFOD_LABEL_VENV", ".venv-label")
     subprocess.run([ROOT / "scripts" / "install_label.sh", sys.executable, venv], check=True)
     return venv
 

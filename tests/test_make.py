@@ -330,7 +330,7 @@ def test_cleaning_takes_only_environments_of_ours(tmp_path):
     assert f"error: {mine}: holds files and is not an environment that make has made" in done.stderr
     assert (mine / "my notes.txt").exists()
     output, _ = run_command(["make", "-C", ROOT, "clean-venv", f"VENV={tmp_path / 'none'}", f"LABEL_VENV={label}"])
-    assert output.splitlines()[1:3] == [f"nothing to remove: {tmp_path / 'none'}", f"removing {label}"]
+    assert f"nothing to remove: {tmp_path / 'none'}\nremoving {label}\n" in output
     assert not label.exists()
 
 
