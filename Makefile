@@ -1,7 +1,7 @@
 # From labelled photos to a detector. `make` alone prints what there is to make, and the variables.
 #
 # A variable is given in the command, as in `make train STEPS=5000`, or for all commands of a shell as TFOD_STEPS in the
-# environment. A STEPS that is there for another program does not count.
+# environment. A STEPS that is there for another program does not count, nor does a VENV.
 
 ## the Python that the environment is made with: 3.11, 3.12 or 3.13
 PYTHON = python3

@@ -9,7 +9,7 @@
 # All it makes is in one folder of its own, which is gone afterwards. CHECK_TOOLS=FOLDER names an environment that
 # holds docker/requirements-check.txt already.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH='' cd "$(dirname "$0")/.."
 fail() { echo "error: $*" >&2; exit 1; }
 step() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
 

@@ -3,7 +3,7 @@
 # check.sh to fail and to name the fault.
 #     docker/check_breaks.sh        docker/check.sh calls it, too
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH='' cd "$(dirname "$0")/.."
 room=$(mktemp -d /var/tmp/tfod-breaks.XXXXXX)
 trap 'rm -rf "$room"' EXIT
 

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Which folders are environments that make has made, for those who empty or remove them: install.sh, install_label.sh
 # and clean_venv.sh read this file. Any other folder may hold somebody's work: an environment of another project, too,
 # or a project with an environment made in its own folder.
