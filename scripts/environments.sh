@@ -24,7 +24,9 @@ refuse_foreign() {
 # make_environment PYTHON FOLDER: makes it new there, without what it held.
 make_environment() {
     case $(cd "$(dirname "$2")" 2>/dev/null && pwd)/$2 in
-    *:*) fail "$2: Python makes no environment in a folder with a colon in its path; name another folder" ;;
+    *[:\$\{\}]*) # venv takes no colon, and setuptools reads the others as names of variables
+        fail "$2: no packages can be installed in a folder with : \$ { or } in its path; name another folder"
+        ;;
     esac
     mkdir -p "$2"
     : >"$2/.tfod" # first of all and never removed: broken off here, it is known the next time
