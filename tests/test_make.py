@@ -323,11 +323,10 @@ def test_cleaning_takes_only_environments_of_ours(tmp_path):
         assert f"error: {mine}: holds files and is not an environment that make has made, so it stays as it is" in said
         _, said = run_command(["make", "-C", ROOT, "clean-venv", f"{name}=", f"{other}={label}"], code=2)
         assert f"error: {name} is empty" in said
-    done = subprocess.run(
-        ["sh", ROOT / "scripts/install_label.sh", sys.executable, mine], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert f"error: {mine}: holds files and is not an environment that make has made" in done.stderr
+    install = ["sh", ROOT / "scripts/install_label.sh", sys.executable]
+    _, said = run_command([*install, mine], code=1)
+    assert f"error: {mine}: holds files and is not an environment that make has made" in said
+    assert "error: LABEL_VENV is empty; name the environment's folder" in run_command([*install, ""], code=1)[1]
     assert (mine / "my notes.txt").exists()
     output, _ = run_command(["make", "-C", ROOT, "clean-venv", f"VENV={tmp_path / 'none'}", f"LABEL_VENV={label}"])
     assert f"nothing to remove: {tmp_path / 'none'}\nremoving {label}\n" in output

@@ -256,6 +256,12 @@ def test_an_empty_variable_and_a_model_elsewhere_are_refused(tmp_path, workspace
     assert said in text
 
 
+def test_what_is_made_of_an_export_wants_one(tmp_path):
+    calls, said = try_make(tmp_path, "onnx", f"WORKSPACE={tmp_path}", code=2)
+    assert calls == []
+    assert f"error: {tmp_path}/exported_models/my_model: is not an export; make export makes it" in said
+
+
 @pytest.mark.attack
 @pytest.mark.parametrize("name", ["a b", "-n", "猫", "*", "a;touch canary", "#", "--help", "%"])
 def test_a_workspace_of_an_odd_name_is_made_and_its_command_can_be_pasted(tmp_path, name):
