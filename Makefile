@@ -447,6 +447,7 @@ clean-results: workspace-there
 
 ## remove workspace/demo
 clean-demo: ready
+	@test ! -d workspace/demo/images || "$$PY" scripts/preprocessing/partition_dataset.py -i workspace/demo/images --remove
 	@"$$PY" scripts/clean.py workspace/demo
 
 ## remove the environments

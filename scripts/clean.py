@@ -4,7 +4,8 @@
     python clean.py models/my_model
 
 What anybody else put there, or changed since, stays and is named: notes beside a model, a pipeline.config that was
-edited, records from elsewhere. Run it in the workspace.
+edited, records from elsewhere; copies of photos, too, since the originals may be gone (`partition_dataset.py --remove`
+removes a split). Run it in the workspace.
 """
 
 import json
@@ -21,6 +22,7 @@ TRAINED = re.compile(
     r"|\.training\.lock"
 )
 OF_BEST = ("metrics.json", "pipeline.config")  # beside the checkpoint in a model's best/
+COPIERS = ("partition_dataset", "check_dataset --fix")  # what they made may be the only copy of photos and labels
 KEEPERS = (".gitkeep", ".gitignore")  # hold an empty folder in git, and stay without a word
 
 
@@ -61,7 +63,7 @@ def list_ours(place):
     there = list_files(place)
     notes = [path for path in there if path.name in (".sample.json", "trained_on.json")]
     sums = {path: checksum for note in notes for path, checksum in read_sums(note).items()}
-    made = list_made_at(place)
+    made = list_made_at(place, COPIERS)
     ours = [
         path
         for path in there

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, draw_photo, label_photo, run_script
+from recorded_make import make_clone
 
 from clean import clean
 from tfod.files import claim, mark_current, sha256
@@ -125,6 +126,27 @@ def test_a_folder_of_results_goes_with_its_stamp(tmp_path, capsys):
     (result / "mine.jpg").unlink()
     clean_there(capsys, result)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.attack
+def test_the_only_copies_of_photos_in_the_demos_split_are_not_cleaned(tmp_path):
+    clone = make_clone(tmp_path / "clone")
+    images = clone / "workspace/demo/images"
+    run_script("preprocessing/make_sample_dataset.py", "-o", images, "--number", 4, "--size", 160, cwd=tmp_path)
+    mine = label_photo(images, "mine.jpg")
+    run_script("preprocessing/partition_dataset.py", "-x", "-i", images, "-r", "0.5", cwd=tmp_path)
+    mine.unlink()
+    command = ["make", "clean-demo", f"VENV={sys.prefix}"]
+    done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    copies = list(images.rglob("mine.jpg"))
+    assert f"error: {copies[0]}: is not in workspace/demo/images any more, and would be lost" in done.stderr
+    shutil.copytree(clone / "workspace/demo", tmp_path / "other")
+    clean(tmp_path / "other")
+    assert list((tmp_path / "other").rglob("mine.jpg"))
+    shutil.move(copies[0], mine)
+    done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=True)
+    assert list_left(clone / "workspace/demo") == ["images/mine.jpg", "images/mine.xml"]
 
 
 def test_drawn_pictures_are_ours_until_they_are_changed(tmp_path, capsys):

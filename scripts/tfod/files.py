@@ -226,14 +226,16 @@ def list_made(output, maker):
     return [Path(path) for path in _list_files(noted) if _is_made(path, noted, _get_state(path))]
 
 
-def list_made_at(place):
+def list_made_at(place, without=()):
     """The files at `place`, a file or a folder, that stand as one of our scripts left them, by the stamps beside it and
-    in it, and these stamps: a set of absolute paths."""
+    in it, and these stamps: a set of absolute paths. Stamps of the makers in `without` don't count."""
     place = Path(os.path.abspath(place))  # noqa: PTH100 - resolve() would follow links
     found = set()
     for path in [_stamp_path(place), *(place.rglob(".*.stamp") if place.is_dir() else ())]:
         output = path.with_name(path.name[1 : -len(".stamp")])
-        found |= {path, *list_made(output, _read_stamp(output)["maker"])}
+        maker = _read_stamp(output)["maker"]
+        if maker not in without:
+            found |= {path, *list_made(output, maker)}
     return {path for path in found if path.is_relative_to(place)}
 
 
