@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lxml import etree
 from PIL import Image
 
-from tfod.console import Fault, InputError
+from tfod.console import Fault, InputError, find_hidden
 from tfod.dataset import check_photo
 from tfod.images import check_image, read_image, read_small
 from tfod.label_map import find_near_name, read_label_map
@@ -93,7 +93,7 @@ def expect_named(faults, *paths):
         assert isinstance(fault, Fault), fault
         assert fault.file in map(str, paths)
         assert fault.startswith(f"{fault.file}: ") and "; " in fault, fault
-        assert fault.isprintable(), ascii(fault)  # one line, and nothing that a terminal obeys
+        assert not find_hidden(fault), ascii(fault)  # one line, and nothing that a terminal obeys
 
 
 class Stopwatch:

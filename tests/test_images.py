@@ -65,7 +65,7 @@ def test_a_missing_folder_is_named(tmp_path):
 def test_names_that_are_not_utf8_are_named(tmp_path):
     for name in (b"\xc3\xa8.jpg", b"\xe8.jpg"):
         (tmp_path / os.fsdecode(name)).touch()
-    with pytest.raises(InputError, match=r"udce8.*rename the file") as caught:
+    with pytest.raises(InputError, match=r"udce8.*is not in UTF-8; rename it") as caught:
         list_images(tmp_path)
     assert len(caught.value.faults) == 1
 

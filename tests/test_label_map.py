@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfod.console import InputError
+from tfod.console import InputError, find_hidden
 from tfod.label_map import find_near_name, find_unknown_names, read_label_map, write_label_map
 
-names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1)
+names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1).filter(lambda name: not find_hidden(name))
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def test_the_tutorials_syntax(path):
     assert path.read_text() == "item {\n    id: 1\n    name: 'cat'\n}\n\nitem {\n    id: 2\n    name: 'dog'\n}\n"
 
 
-@given(st.dictionaries(names, st.integers(1, 2**31 - 1)).filter(bool))
+@given(st.dictionaries(names, st.integers(1, 10_000)).filter(bool))
 def test_what_is_written_is_read_in_its_order(path, names_to_ids):
     names_to_ids = {name: number for number, name in {number: name for name, number in names_to_ids.items()}.items()}
     write_label_map(path, names_to_ids)
@@ -76,6 +76,45 @@ def test_every_fault_is_told_with_its_line(path):
     )
 
 
+@pytest.mark.attack
+@pytest.mark.parametrize(
+    ("number", "fault"),
+    [
+        ("2000000000", "line 2: 'dog' has the id 2000000000, and the model gets an output for each id up to it; number"),
+        ("10003", "line 2: 'dog' has the id 10003, and the model gets an output for each id up to it; number the 2 cla"),
+        ("-1", "line 2: 'dog' has the id -1; ids begin at 1, since 0 is the background"),
+        ("0", "line 2: 'dog' has the id 0; ids begin at 1, since 0 is the background"),
+        ("1.5", "Couldn't parse integer: 1.5; an item looks like"),
+        ("2147483648", "Value out of range: 2147483648; an item looks like"),
+    ],
+)
+def test_an_id_that_no_model_can_have(path, number, fault):
+    path.write_text(f"item {{ id: 1 name: 'cat' }}\nitem {{ id: {number} name: 'dog' }}")
+    with pytest.raises(InputError) as caught:
+        read_label_map(path)
+    (said,) = caught.value.faults
+    assert said.startswith(f"{path}: line 2: ") and fault in said
+
+
+def test_ids_with_gaps_are_valid(path):
+    path.write_text("item { id: 90 name: 'toothbrush' } item { id: 10002 name: 'dog' }")
+    assert read_label_map(path) == {"toothbrush": 90, "dog": 10002}
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("name", [r"cat\ndog", r"\033[31mcat", "tac\u202e", "\u200fcat", "ca\u200bt", r"\302\205"])
+def test_a_name_that_cannot_be_seen_whole_is_refused(path, name):
+    path.write_text(f"item {{ id: 1 name: '{name}' }}", encoding="utf-8")
+    with pytest.raises(InputError, match="line 1: the name '.*' holds a character that can't be seen; type it again"):
+        read_label_map(path)
+
+
+def test_names_of_every_script_are_valid(path):
+    names = ["قطة", "خانه‌ها", "חתול", "猫", "红 灯", "क्‍ष", "👨‍👩‍👧", "❤️", "été", "e\u0301te\u0301", "a\u00a0b"]
+    write_label_map(path, {name: number for number, name in enumerate(names, 1)})
+    assert list(read_label_map(path)) == names
+
+
 def test_a_list_of_items_has_no_lines_to_tell(path):
     text = "item [ { name: 'cat' id: 1 }, { name: 'cat' id: 2 } ]"
     expect_faults(path, text, "the name 'cat' is there twice; remove one of the items")
@@ -110,6 +149,10 @@ def test_empty_missing_and_wrongly_encoded_files_are_named(path, tmp_path):
     expect_faults(path, "", "has no item; make it anew with generate_label_map.py --force")
     path.write_bytes("item { id: 1 name: '浣熊' }".encode("gbk"))
     with pytest.raises(InputError, match="is not in UTF-8; save it in that encoding"):
+        read_label_map(path)
+    with path.open("wb") as file:
+        file.truncate(10_000_001)
+    with pytest.raises(InputError, match="has 10 MB, more than the 10 MB that such a file can need; replace it with"):
         read_label_map(path)
     with pytest.raises(InputError, match=r"none.pbtxt: there is no such label map; make one with"):
         read_label_map(tmp_path / "none.pbtxt")

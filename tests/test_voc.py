@@ -25,8 +25,8 @@ from tfod.voc import (
     write_annotation,
 )
 
-# What XML can hold, without the white space around a name that reading takes off
-names = st.text(st.characters(exclude_categories=("Cs", "Cc", "Cn", "Zs", "Zl", "Zp")), min_size=1, max_size=20)
+# What XML can hold and a person can see, without the white space around a name that reading takes off
+names = st.text(st.characters(exclude_categories=("Cs", "Cc", "Cf", "Cn", "Zs", "Zl", "Zp")), min_size=1, max_size=20)
 edges = st.floats(0, 10000, allow_subnormal=False)
 
 

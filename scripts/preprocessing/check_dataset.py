@@ -145,7 +145,7 @@ def is_made_of(names_to_ids, report_path):
     """Whether a label map has just the classes of the report that is there: it was made since, and changes nothing."""
     try:
         return names_to_ids == number_classes(read_report(report_path)["classes"])
-    except (OSError, ValueError, KeyError, TypeError):  # there is no report, or somebody edited it
+    except (InputError, ValueError, KeyError, TypeError):  # there is no report, or somebody edited it
         return False
 
 

@@ -12,14 +12,14 @@ and OpenCV than TensorFlow's environment here has, and 180 MB more.
 
 import collections
 import filecmp
-import unicodedata
 from pathlib import Path, PurePosixPath
 
 from tfod.annotation_readers import READERS
 from tfod.annotation_writers import WRITERS
-from tfod.console import InputError, make_parser, run, say
+from tfod.console import InputError, find_hidden, make_parser, run, say
 from tfod.files import make_room
-from tfod.labelled_images import CLASSES_FILE, list_images_below, read_text
+from tfod.labelled_images import CLASSES_FILE, list_images_below
+from tfod.reading import read_text
 
 FOLDERS = ("voc", "yolo")  # the formats of which each image has a file of its own
 NOTES = 5  # lines of one kind that are said
@@ -128,15 +128,17 @@ def order_classes(reading, names_to_ids, path):
             what = f"lacks the class {name!r} of {len(places[name])} boxes, first in {places[name][0]}; add it"
             reading.faults.append(f"{path}: {what}, or correct the boxes")
     for name in names_to_ids:
-        if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") or letter in "\ufffe\uffff" for letter in name):
-            reading.faults.append(f"{path}: the class {name!r} has letters that no file can hold; rename it")
+        if find_hidden(name):
+            reading.faults.append(f"{path}: the class {name!r} holds a character that can't be seen; rename it")
     return names_to_ids
 
 
-def find_shared_names(images, suffix):
-    """A fault for each two images whose files of the target format would be one."""
+def find_name_faults(images, suffix):
+    """A fault for each two images whose files of the target format would be one, and for names that XML can't hold."""
     owners, faults = {}, []
     for image in images:
+        if suffix == ".xml" and find_hidden(image.name):
+            faults.append(f"{image.name}: the name holds a character that can't be seen; rename the image")
         name = str(PurePosixPath(image.name).with_suffix(suffix))
         if name in owners:
             faults.append(f"{image.name}: its {suffix} file would be that of {owners[name]}, too; rename one of them")
@@ -198,7 +200,7 @@ def main():
     reading.images.sort(key=lambda image: image.name)
     names_to_ids = order_classes(reading, names_to_ids, labels_path or args.annotations)
     if args.target in FOLDERS:
-        reading.faults += find_shared_names(reading.images, {"voc": ".xml", "yolo": ".txt"}[args.target])
+        reading.faults += find_name_faults(reading.images, {"voc": ".xml", "yolo": ".txt"}[args.target])
     if not reading.images and not reading.faults:
         reading.faults.append(f"{args.annotations}: says nothing of any image in {args.image_dir}; give the right ones")
     if reading.faults:

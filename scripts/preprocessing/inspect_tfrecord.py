@@ -13,7 +13,7 @@ import math
 import time
 from pathlib import Path
 
-from tfod.console import InputError, make_parser, run, say, show_progress
+from tfod.console import InputError, make_parser, make_printable, run, say, show_progress
 from tfod.drawing import draw_detections
 from tfod.files import find_foreign, mark_current, write_whole
 from tfod.images import decode_image
@@ -172,7 +172,7 @@ def format_totals(name, paths, totals, classes, names_to_ids):
     names = [*names_to_ids, *sorted(set(classes) - set(names_to_ids))]
     return (
         f"{name}: {totals['images']} images ({totals['negatives']} negatives), {classes.total()} boxes"
-        f" ({', '.join(f'{each} {classes[each]}' for each in names)}; {totals['difficult']} difficult),"
+        f" ({', '.join(f'{make_printable(each)} {classes[each]}' for each in names)}; {totals['difficult']} difficult),"
         f" {totals['bytes'] / 1e6:.1f} MB in {len(paths)} file{'s' * (len(paths) != 1)}"
     )
 

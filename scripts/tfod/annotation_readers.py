@@ -17,10 +17,11 @@ import json
 import math
 from pathlib import PurePosixPath
 
-from tfod.console import InputError
+from tfod.console import InputError, find_hidden
 from tfod.dataset import check_photo, place_boxes
 from tfod.images import check_image, list_files, map_in_threads
-from tfod.labelled_images import CLASSES_FILE, COLUMNS, LabelledImage, read_text, walk_folders
+from tfod.labelled_images import CLASSES_FILE, COLUMNS, LabelledImage, walk_folders
+from tfod.reading import parse_json, read_bytes, read_text
 from tfod.voc import Annotation, Box, find_pairs, leads_out, list_annotations
 
 EDGES = "(xmin, ymin, xmax, ymax)"
@@ -186,6 +187,8 @@ def _read_coco_boxes(source, nodes, of_id, categories, labels, reading):
         elif node.get("segmentation"):
             outlines += 1
         pose = str(said.get("pose") or "Unspecified")
+        if find_hidden(pose):
+            reading.faults.append(f"{place} has the pose {pose!r}, with a character that can't be seen; correct it")
         box = _make_box(place, reading.faults, label, _create_from_coco, node.get("bbox"), **flags, pose=pose)
         if box and label and name in labels:
             labels[name][1].append(box)
@@ -197,11 +200,13 @@ def _read_coco_boxes(source, nodes, of_id, categories, labels, reading):
 
 def _load_coco(source):
     try:
-        content = json.loads(read_text(source))
+        content = parse_json(read_bytes(source))
     except json.JSONDecodeError as error:
         what = f"is no JSON (line {error.lineno}, column {error.colno}: {error.msg})"
         raise InputError(f"{source}: {what}; export it again") from None
-    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists in lists
+    except UnicodeDecodeError:
+        raise InputError(f"{source}: is not in UTF-8; save it in that encoding") from None
+    except ValueError:  # a number of thousands of digits, or lists in lists in lists
         raise InputError(f"{source}: is no COCO file, no program writes it like this; export it again") from None
     faults = []
     for table in ("images", "annotations", "categories"):

@@ -14,6 +14,7 @@ import select
 import signal
 import sys
 import time
+import unicodedata
 
 from tqdm import tqdm
 
@@ -57,12 +58,28 @@ class Fault(str):
         return self.kind, self.file, self.what, self.severity
 
 
-def make_printable(text):
-    """`text` with an escape for what is no visible character: line ends, and what a terminal would obey."""
+_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's categories of controls, formats, surrogates and line ends
+_JOINERS = "\u200c\u200d"  # formats that words need: Persian and Hindi ones, and emoji made of several
+
+
+def find_hidden(text):
+    """The characters of `text` that nobody sees: line ends, what a terminal would obey, marks that turn the direction
+    of writing, and what no file may hold."""
+    if text.isascii() and text.isprintable():
+        return []
+    return [
+        c
+        for c in text
+        if (unicodedata.category(c) in _HIDDEN and c not in _JOINERS) or c in "\ufffe\uffff"
+    ]
+
+
+def make_printable(text, kept=""):
+    """`text` with an escape for each character that `find_hidden` finds, but for those in `kept`."""
     text = str(text)
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    for hidden in set(find_hidden(text)).difference(kept):
+        text = text.replace(hidden, hidden.encode("unicode_escape").decode())
+    return text
 
 
 class InputError(Exception):
@@ -222,7 +239,7 @@ def _call(main, ending):
 
 def _report(faults):
     for fault in faults:
-        print("error:", "\n".join(map(make_printable, str(fault).split("\n"))), file=sys.stderr)
+        print("error:", make_printable(fault, kept="\n"), file=sys.stderr)
     if len(faults) > 1:
         print(f"{len(faults)} errors", file=sys.stderr)
     return 1
@@ -244,7 +261,7 @@ def describe_os_error(error):
 
 def say(text):
     """One line for the person who watches, on standard error."""
-    tqdm.write(str(text), file=sys.stderr)
+    tqdm.write(make_printable(text, kept="\n"), file=sys.stderr)
 
 
 @contextlib.contextmanager

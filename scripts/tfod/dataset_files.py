@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 from tfod.console import Fault, InputError
-from tfod.images import IMAGE_SUFFIXES
+from tfod.images import IMAGE_SUFFIXES, find_name_fault, map_in_threads
+from tfod.reading import is_file
 from tfod.voc import find_images_of, pair
 
 SIDES = ("train", "val", "test")
@@ -33,17 +34,20 @@ def list_sides(folder):
     faults, sides, copies = [], [], {}
     for name in SIDES:
         files = _scan(folder / name, faults)
-        copies |= {path.name: (name, state) for path, state in files.items()}
+        copies |= {path.name: (path, state) for path, state in files.items()}
         if files:
             sides.append(_match(name, files, faults))
     raw = _scan(folder, faults)
-    fresh = {path for path, state in raw.items() if path.name not in copies or copies[path.name][1] != state}
+    there = {path: (state, *copies[path.name]) for path, state in raw.items() if path.name in copies}
+    same = map_in_threads(lambda path: _is_copy(path, *there[path]), there)
+    fresh = set(raw).difference(path for path, is_copy in zip(there, same, strict=True) if is_copy)
     if not sides:
         sides.append(_match(UNSPLIT, raw, faults))
     elif fresh:
         for path in sorted(fresh):
-            side, _ = copies.get(path.name, (None, None))
-            what = f"is not what {side}/{path.name} is any more" if side else "is not in the split"
+            what = "is not in the split"
+            if path in there:
+                what = f"is not what {there[path][1].parent.name}/{path.name} is any more"
             faults.append(Fault("not-in-split", path, f"{what}; make split", "warning"))
         sides.append(_match(UNSPLIT, raw, faults, fresh))
     if not any(side.pairs or side.bare for side in sides) and not faults:
@@ -60,19 +64,30 @@ def _scan(folder, faults):
         for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.name.startswith(".") or not entry.name.lower().endswith((*IMAGE_SUFFIXES, ".xml")):
                 continue
-            try:
-                entry.name.encode()
-            except UnicodeEncodeError:  # as unpacking an old archive leaves them; neither XML nor JSON can name them
-                path = f"{folder}/{ascii(entry.name)}"
-                faults.append(Fault("name-not-utf8", path, "the name is not in UTF-8; rename the file"))
+            if fault := find_name_fault(folder, entry.name):
+                faults.append(fault)
                 continue
-            if entry.is_file():
+            if is_file(entry.path):
                 state = entry.stat()
                 found[folder / entry.name] = state.st_size, state.st_mtime_ns
             else:
                 what = "is a folder, a pipe or a broken link, not a file; it is left out: move it away, or mend it"
                 faults.append(Fault("not-a-file", folder / entry.name, what, "warning"))
     return found
+
+
+def _is_copy(path, state, copy, its_state):
+    """Whether a file of images/ and the one of its name on a side hold the same; states are those of `_scan`.
+
+    A photo of the same size and time is taken for the same; where a copy, an archive or git changed the times, the
+    bytes tell. Those of XML files tell always: an archive may give all files one time, and XML files are corrected.
+    """
+    if state == its_state and path.suffix.lower() != ".xml":
+        return True
+    try:
+        return state[0] == its_state[0] and path.read_bytes() == copy.read_bytes()
+    except OSError:  # what can't be read gets its own fault when it is looked at
+        return state == its_state
 
 
 def _match(name, files, faults, wanted=None):

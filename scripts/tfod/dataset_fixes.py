@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lxml import etree
 
-from tfod.console import Fault, InputError, progress
+from tfod.console import Fault, InputError, make_printable, progress
 from tfod.dataset_checks import find_unknown_classes, look_at
 from tfod.files import mark_current, refuse_foreign, write_whole
 from tfod.label_map import find_near_name
@@ -51,7 +51,7 @@ def fix_photos(looks, faults, names_to_ids, folder, output):
         mark_current(output, None, MAKER)
     for fix in fixes:
         for path, what in fix.changes:
-            print(f"{path}: {what}")
+            print(f"{make_printable(path)}: {make_printable(what)}")
     for fault in left:
         print(f"left as it is: {fault}")
     changes = sum(len(fix.changes) for fix in fixes)

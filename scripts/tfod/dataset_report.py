@@ -2,10 +2,10 @@
 
 import collections
 import json
-from pathlib import Path
 
 from tfod.console import Fault, make_printable
 from tfod.files import write_text
+from tfod.reading import parse_json, read_text
 
 SHOWN = 5  # files of one kind, unless all are asked for
 KINDS = {
@@ -25,6 +25,7 @@ KINDS = {
     "size-differs": "<size> that is not the image's",
     "size-not-number": "<size> that is no number",
     "box-no-name": "boxes without a class",
+    "class-hidden": "class names with characters that can't be seen",
     "box-no-bndbox": "objects without a box",
     "box-not-number": "coordinates that are no numbers",
     "box-flag": "flags other than 0 and 1",
@@ -80,7 +81,7 @@ def write_report(path, report, maker):
 
 
 def read_report(path):
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    return parse_json(read_text(path))
 
 
 def print_report(report, json_path=None, show_all=False):

@@ -11,12 +11,14 @@ import dataclasses
 import io
 import os
 import re
+import sys
 import warnings
 from pathlib import Path
 
 from PIL import ExifTags, Image, ImageOps
 
 from tfod.console import Fault, InputError
+from tfod.reading import read_bytes
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")  # in any case
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")  # no others: Pillow hands some to outside programs
@@ -68,21 +70,37 @@ def list_names(folder, suffixes):
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder; give the one that holds the {suffixes[0]} files")
+    found, faults = [], []
     with os.scandir(folder) as entries:
-        found = sorted(
-            entry.name
-            for entry in entries
-            if entry.name.lower().endswith(suffixes) and not entry.name.startswith(".") and entry.is_file()
-        )
-    faults = []
-    for name in found:
-        try:
-            name.encode()
-        except UnicodeEncodeError:  # as unpacking an old archive leaves them; neither XML nor JSON can name them
-            faults.append(f"{folder}/{ascii(name)}: the name is not in UTF-8; rename the file")
+        for entry in entries:
+            if not entry.name.lower().endswith(suffixes) or entry.name.startswith("."):
+                continue
+            try:
+                if entry.is_file():
+                    found.append(entry.name)
+            except OSError as error:  # a link that leads round in a circle, or to where one may not look
+                what = f"can't be read ({error.strerror}); mend the link, or take it away"
+                faults.append(Fault("file-not-read", entry.path, what))
+    found.sort()
+    faults += [fault for name in found if (fault := find_name_fault(folder, name))]
     if faults:
-        raise InputError(*faults)
+        raise InputError(*sorted(faults))
     return found
+
+
+def find_name_fault(folder, name):
+    """A Fault if the `name` of what is in `folder` is not in UTF-8, as unpacking an old archive may leave it: neither
+    XML nor JSON can hold it. None for all others."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        what = "the name is not in UTF-8; rename it"
+        encoding = sys.getfilesystemencoding()
+        with contextlib.suppress(UnicodeDecodeError):
+            os.fsencode(name).decode()
+            what = f"this session's encoding, {encoding}, can't name it; export LC_ALL=C.UTF-8 and run this again"
+        return Fault("name-not-utf8", f"{folder}/{ascii(name)}", what)
+    return None
 
 
 def read_image(path):
@@ -90,7 +108,7 @@ def read_image(path):
 
     Raises InputError if the file can't be decoded.
     """
-    return _decode(path, _read_bytes(path))[0]
+    return _decode(path, read_bytes(path))[0]
 
 
 def read_small(path, least):
@@ -99,15 +117,7 @@ def read_small(path, least):
     Every byte goes through the decoder, so whatever `read_image` finds is found; but no colours, and a half, a quarter
     or an eighth of the width and height are worked out, as long as they are `least` (width, height) or more.
     """
-    return _decode(path, _read_bytes(path), least)
-
-
-def _read_bytes(path):
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        what = f"can't be read ({error.strerror}); check your permissions there"
-        raise InputError(Fault("file-not-read", path, what)) from None
+    return _decode(path, read_bytes(path), least)
 
 
 def decode_image(name, data):
@@ -123,7 +133,7 @@ def check_image(path, decode=True):
     if not decode:
         with _name_faults(path), Image.open(path, formats=_FORMATS) as image:
             return _describe(path, image)
-    _, stored = _decode(path, _read_bytes(path), least=(1, 1))
+    _, stored = _decode(path, read_bytes(path), least=(1, 1))
     return stored
 
 

@@ -4,8 +4,12 @@ import difflib
 import re
 from pathlib import Path
 
-from tfod.console import Fault, InputError
+from tfod.console import Fault, InputError, find_hidden
 from tfod.files import write_text
+from tfod.reading import read_text
+
+MOST_BYTES = 10**7  # of the file: 100,000 classes
+MOST_GAPS = 10_000  # ids without a class; COCO's 80 classes leave out 10 of 90
 
 
 def read_label_map(path):
@@ -20,13 +24,11 @@ def read_label_map(path):
     from object_detection.protos import string_int_label_map_pb2
 
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise InputError(Fault("label-map", path, "there is no such label map; make one with generate_label_map.py"))
+    text = read_text(path, MOST_BYTES, kind="label-map")
     try:
-        text = path.read_bytes().decode("utf-8-sig")
         items = text_format.Parse(text, string_int_label_map_pb2.StringIntLabelMap()).item
-    except UnicodeDecodeError:
-        raise InputError(Fault("label-map", path, "is not in UTF-8; save it in that encoding")) from None
     except text_format.ParseError as error:
         place = f"line {error.GetLine()}: " if error.GetLine() else ""
         what = re.sub(r"^\d+:\d+ : ", "", str(error))
@@ -36,18 +38,24 @@ def read_label_map(path):
         what = "has no item; make it anew with generate_label_map.py --force"
         raise InputError(Fault("label-map", path, what))
 
-    names_to_ids, faults = {}, []
+    names_to_ids, ids, faults = {}, set(), []
     for item, line in zip(items, _find_lines(text, len(items)), strict=True):
         name = item.display_name or item.name
         if not name:
             faults.append(f"{line}the item has no name; give it one")
+        elif find_hidden(name):
+            faults.append(f"{line}the name {name!r} holds a character that can't be seen; type it again")
         elif name in names_to_ids:
             faults.append(f"{line}the name {name!r} is there twice; remove one of the items")
         if item.id < 1:
             faults.append(f"{line}{name!r} has the id {item.id}; ids begin at 1, since 0 is the background")
-        elif item.id in names_to_ids.values():
+        elif item.id > len(items) + MOST_GAPS:
+            what = f"{name!r} has the id {item.id}, and the model gets an output for each id up to it"
+            faults.append(f"{line}{what}; number the {len(items)} classes from 1 up")
+        elif item.id in ids:
             faults.append(f"{line}the id {item.id} is there twice; give every class its own")
         names_to_ids.setdefault(name, item.id)
+        ids.add(item.id)
     if faults:
         raise InputError(*(Fault("label-map", path, what) for what in faults))
     return names_to_ids

@@ -1,10 +1,11 @@
 """Images and their boxes, whatever the format that says so: what the annotations' readers and writers share."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 from tfod.console import InputError
-from tfod.images import list_images
+from tfod.images import find_name_fault, list_images
 
 COLUMNS = ("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax")
 CLASSES_FILE = "classes.txt"  # as labelImg names it beside YOLO's files
@@ -28,19 +29,17 @@ def list_images_below(folder):
     return {path.relative_to(folder).as_posix(): path for below in walk_folders(folder) for path in list_images(below)}
 
 
-def walk_folders(folder):
-    """Yields `folder` and all folders below it, sorted; hidden ones are left out."""
+def walk_folders(folder, above=()):
+    """Yields `folder` and all folders below it, sorted; hidden ones are left out.
+
+    Raises InputError at a link that leads back to a folder that it lies in: nobody gets to the end of those.
+    """
+    real = os.path.realpath(folder)
+    if real in above:
+        raise InputError(f"{folder}: is a link back to {real}, in which it lies; take it away")
     yield folder
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not path.name.startswith("."):
-            yield from walk_folders(path)
-
-
-def read_text(path):
-    """The text of a file. Raises InputError if it is not there, or not in UTF-8."""
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is not in UTF-8; save it in that encoding") from None
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; give the file that holds the annotations") from None
+            if fault := find_name_fault(folder, path.name):
+                raise InputError(fault)
+            yield from walk_folders(path, (*above, real))

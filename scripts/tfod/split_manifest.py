@@ -8,10 +8,12 @@ lists of names instead, without sums; they are read, too.
 
 import collections
 import json
+import os
 
 from tfod.console import InputError
 from tfod.files import sha256
 from tfod.images import list_images, map_in_threads
+from tfod.reading import parse_json, read_bytes
 from tfod.voc import find_images_of, list_annotations
 
 SIDES = ("train", "test", "val")
@@ -23,11 +25,12 @@ def read_manifest(path):
 
     Raises InputError if it is no such file.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         return None, {}
     damaged = InputError(f"{path}: is no note of a split, or is damaged; restore it, or draw anew with --fresh")
+    content = read_bytes(path)
     try:
-        note = json.loads(path.read_text(encoding="utf-8"))
+        note = parse_json(content)
         sides = {side: note.pop(side) for side in SIDES if side in note}
     except (ValueError, AttributeError, TypeError):
         raise damaged from None

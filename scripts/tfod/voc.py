@@ -10,10 +10,12 @@ from pathlib import Path
 
 from lxml import etree
 
-from tfod.console import Fault, InputError
+from tfod.console import Fault, InputError, find_hidden
 from tfod.files import write_whole
 from tfod.images import list_files
+from tfod.reading import read_bytes
 
+MOST_BYTES = 32 * 10**6  # of an XML file: 100,000 boxes as labelImg writes them, which take ten times that in memory
 OVERHANG = 1.0  # pixels; labelling tools round a box at the border out of the image by up to this
 
 
@@ -37,8 +39,8 @@ class Box:
 @dataclasses.dataclass(frozen=True)
 class Annotation:
     """What an XML file says: `filename` of the image ("" if not said), its width and height in pixels (0 if not
-    said, as some tools leave them), and a tuple of `Box`; then the `names` of all its boxes, of faulty ones too, and
-    the text of <path>."""
+    said, as some tools leave them), and a tuple of `Box`; then the `names` of all its boxes that have one, of faulty
+    ones too, and the text of <path>."""
 
     path: Path
     filename: str
@@ -76,7 +78,8 @@ def parse_annotation(path):
     width, height = _read_size(children.get("size"), faults, path)
     objects = [_get_children(element) | {"": element} for element in root if element.tag == "object"]
     boxes = [box for its_children in objects if (box := _read_box(its_children, faults, path))]
-    names = tuple(name for its_children in objects if (name := _read_text(its_children, "name")))
+    names = (_read_text(its_children, "name") for its_children in objects)
+    names = tuple(name for name in names if name and not find_hidden(name))
     return Annotation(path, filename, width, height, tuple(boxes), names, _read_text(children, "path")), faults
 
 
@@ -88,10 +91,7 @@ def parse_xml(path):
     # A new parser for every file: lxml's are not for several threads at a time.
     parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False)
     try:
-        root = etree.fromstring(Path(path).read_bytes(), parser)
-    except OSError as error:
-        what = f"can't be read ({error.strerror}); check your permissions there"
-        raise InputError(Fault("file-not-read", path, what)) from None
+        root = etree.fromstring(read_bytes(path, MOST_BYTES), parser)
     except etree.XMLSyntaxError as error:
         what = f"is not XML ({' '.join(str(error.msg).split())}); label the image again"
         raise InputError(Fault("xml-not-xml", path, what)) from None
@@ -160,6 +160,8 @@ def _read_box(children, faults, path):
     name = _read_text(children, "name")
     if not name:
         note("box-no-name", "the box has no <name>; give it its class")
+    elif find_hidden(name):
+        note("class-hidden", f"the class {name!r} holds a character that can't be seen; type its name again")
     flags = []
     for flag in ("difficult", "truncated"):
         text = _read_text(children, flag).lower()

@@ -64,6 +64,9 @@ def make_faulty_workspace(room):
     put_wrong("entity").with_suffix(".xml").write_text(
         "<!DOCTYPE annotation [<!ENTITY e SYSTEM 'file:///etc/hostname'>]><annotation><filename>&e;</filename></annotation>"
     )
+    put_wrong("hidden", ("<name>cat<", "<name>tac\u202e<"))
+    put_wrong("deep").with_suffix(".xml").write_text("<annotation>" + "<object>" * 100_000)
+    os.truncate(put_wrong("huge").with_suffix(".xml"), 33_000_000)
     put_wrong("box-missing", ("<xmin>10</xmin>", ""))
     put_wrong("box-text", ("<xmin>10<", "<xmin>ten<"))
     put_wrong("box-nan", ("<ymin>10<", "<ymin>NaN<"))
@@ -110,6 +113,7 @@ def make_faulty_workspace(room):
     (train / "folder.jpg").mkdir()
     os.mkfifo(train / "pipe.png")
     (train / "link.jpg").symlink_to("nowhere.jpg")
+    (train / "loop.jpg").symlink_to("loop.jpg")
     draw_photo().save(train / os.fsdecode(b"\xe8.jpg"))
 
     put_photo(train, "both.png", 900)

@@ -44,6 +44,14 @@ ERRORS = [
     ("box-no-area", "train/box-flat.xml", "(10, 10, 10, 50)", "has no area; draw it again"),
     ("box-swapped", "train/box-swapped.xml", "(10, 10, 5, 50)", "has its corners swapped; draw it again"),
     ("box-no-name", "train/box-nameless.xml", "the box has no <name>", "give it its class"),
+    (
+        "class-hidden",
+        "train/hidden.xml",
+        r"the class 'tac\u202e' holds a character that can't be seen",
+        "type its name again",
+    ),
+    ("xml-not-xml", "train/deep.xml", "is not XML (Excessive depth in document: 256", "label the image again"),
+    ("file-not-read", "train/huge.xml", "has 33 MB, more than the 32 MB", "replace it with the right file"),
     ("box-no-bndbox", "train/box-none.xml", "'cat' has no <bndbox>", "draw its box in labelImg"),
     ("box-outside", "train/box-outside.xml", "reaches out of the image of 96 x 64 pixels", "draw it again"),
     ("box-flag", "train/flag.xml", "<difficult> is 'often'", "it must be 0 or 1"),
@@ -72,7 +80,7 @@ ERRORS = [
         "rename or remove all but one",
     ),
     ("image-with-two-xml", "train/two-xml-again.xml", "two-xml.jpg has another XML file", "keep one of them"),
-    ("name-not-utf8", r"train/'\udce8.jpg'", "the name is not in UTF-8", "rename the file"),
+    ("name-not-utf8", r"train/'\udce8.jpg'", "the name is not in UTF-8", "rename it"),
     ("photo-on-two-sides", "test/both too.png", "is the same photo as train/both.png", "remove one of them"),
 ]
 WARNINGS = [
@@ -92,6 +100,7 @@ WARNINGS = [
     ("not-a-file", "train/folder.jpg", "is a folder, a pipe or a broken link", "move it away"),
     ("not-a-file", "train/pipe.png", "is a folder, a pipe or a broken link", "move it away"),
     ("not-a-file", "train/link.jpg", "is a folder, a pipe or a broken link", "mend it"),
+    ("not-a-file", "train/loop.jpg", "is a folder, a pipe or a broken link", "mend it"),
     ("not-in-split", "new.jpg", "is not in the split", "make split"),
     ("not-in-split", "sound-1.jpg", "is not what train/sound-1.jpg is any more", "make split"),
     ("class-few-boxes", "", "has 1 box", "label 10 or more"),

@@ -97,7 +97,7 @@ def test_faults_of_yolo(call, images, tmp_path):
 def test_faults_of_coco(call, images, tmp_path):
     source = tmp_path / "c.json"
     arguments = ("--from", "coco", "--to", "voc", "-a", source, "-i", images, "-o", tmp_path / "out")
-    check_faults(call, arguments, f"{source}: No such file or directory; give the file")
+    check_faults(call, arguments, f"{source}: can't be read (No such file or directory); check the name")
     for text, said in [
         ('{"images": [', f"{source}: is no JSON (line 1, column 13: "),
         ("[" * 100_000, f"{source}: is no COCO file, no program writes it like this"),
@@ -271,7 +271,7 @@ def test_a_class_that_no_file_can_hold(call, images, tmp_path):
     content["images"] = [{"id": 1, "file_name": "a photo.jpg"}]
     (tmp_path / "c.json").write_text(json.dumps(content))
     arguments = ("--from", "coco", "--to", "yolo", "-a", tmp_path / "c.json", "-i", images, "-o", tmp_path / "out")
-    check_faults(call, arguments, r"the class 'a\nb' has letters", r"the class '\ud800' has letters")
+    check_faults(call, arguments, r"the class 'a\nb' holds a char", r"the class '\ud800' holds a char")
 
 
 def test_other_files_are_not_written_over_without_force(call, labelled_images, tmp_path):
