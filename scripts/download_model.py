@@ -17,8 +17,9 @@ from urllib.parse import unquote, urlsplit
 
 from tfod.archives import MOST_BYTES, check_member, open_tarball
 from tfod.console import InputError, make_parser, run, say
-from tfod.download import describe_disk_error, fetch
+from tfod.download import describe_disk_error, fetch, take_turn
 from tfod.files import sha256, write_text, write_whole
+from tfod.reading import read_bytes
 from tfod.zoo import HOME, MODELS, get_address
 
 ENDING = ".tar.gz"
@@ -108,7 +109,7 @@ def read_sums(path):
     if not path.exists():
         return {}
     sums = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(read_bytes(path).decode(errors="replace").splitlines(), start=1):
         match = re.fullmatch(r"([0-9a-f]{64}) [ *](.+)", line)
         if not match:
             raise InputError(f"{path}:{number}: is not `SHA256  NAME`, as sha256sum writes it; mend or delete the line")
@@ -203,39 +204,52 @@ def download(name, address, folder, arguments):
         install(fetched, address, folder / name)
     finally:
         fetched.unlink(missing_ok=True)
-    sums = read_sums(sums_path) | {file_name: digest}
-    write_text(sums_path, "".join(f"{sums[key]}  {key}\n" for key in sorted(sums)))
+    with take_turn(sums_path):
+        sums = read_sums(sums_path) | {file_name: digest}
+        write_text(sums_path, "".join(f"{sums[key]}  {key}\n" for key in sorted(sums)))
     return digest
+
+
+def get(name, address, tarball, arguments):
+    """Makes the folder NAME of what is at `address`, or in the file `tarball`; the sha256 of that."""
+    if not tarball:
+        return download(name, address, arguments.output, arguments)
+    file_name = name + ENDING
+    try:
+        if not arguments.sha256:
+            check_size(tarball, file_name)
+        digest = sha256(tarball)
+    except OSError as error:
+        raise InputError(f"{tarball}: can't be read ({error.strerror}); check its permissions") from error
+    check_sums(digest, file_name, arguments.output / "SHA256SUMS", arguments.sha256)
+    install(tarball, str(tarball), arguments.output / name)
+    return digest
+
+
+def check_installed(target, file_name, arguments):
+    """Raises InputError if the folder `target` is not a model, or of another file than the one asked for."""
+    if faults := find_faults(target):
+        raise InputError(f"{target}: has no {', no '.join(faults)}; move it away or delete it, and run this again")
+    sums_path = arguments.output / "SHA256SUMS"
+    if arguments.sha256 and file_name in read_sums(sums_path):
+        check_sums(read_sums(sums_path)[file_name], file_name, sums_path, arguments.sha256)
+    elif arguments.sha256:
+        say(f"warning: {target}: the sha256 of the file it came from was not noted; delete it to check it")
 
 
 def main():
     arguments = parse_arguments()
     name, address, tarball = find_source(arguments.model, arguments.mirror)
-    target = arguments.output / name
-    sums_path = arguments.output / "SHA256SUMS"
-    file_name = name + ENDING
-    if target.exists():
-        if faults := find_faults(target):
-            raise InputError(f"{target}: has no {', no '.join(faults)}; move it away or delete it, and run this again")
-        if arguments.sha256 and file_name in read_sums(sums_path):
-            check_sums(read_sums(sums_path)[file_name], file_name, sums_path, arguments.sha256)
-        elif arguments.sha256:
-            say(f"warning: {target}: the sha256 of the file it came from was not noted; delete it to check it")
-        say(f"{target} is there already")
-        return
-    if tarball:
-        try:
-            if not arguments.sha256:
-                check_size(tarball, file_name)
-            digest = sha256(tarball)
-        except OSError as error:
-            raise InputError(f"{tarball}: can't be read ({error.strerror}); check its rights") from error
-        check_sums(digest, file_name, sums_path, arguments.sha256)
-        install(tarball, str(tarball), target)
-    else:
-        digest = download(name, address, arguments.output, arguments)
-    print(f"sha256 {digest}  {file_name}")
-    print(f"Wrote {target}")
+    target, file_name = arguments.output / name, name + ENDING
+    if not target.exists():
+        with take_turn(target):
+            if not target.exists():  # which another run may have brought meanwhile
+                digest = get(name, address, tarball, arguments)
+                print(f"sha256 {digest}  {file_name}")
+                print(f"Wrote {target}")
+                return
+    check_installed(target, file_name, arguments)
+    say(f"{target} is there already")
 
 
 if __name__ == "__main__":

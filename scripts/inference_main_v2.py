@@ -12,7 +12,7 @@ import itertools
 from pathlib import Path
 
 from tfod import files
-from tfod.console import InputError, make_parser, run, say
+from tfod.console import InputError, find_hidden, make_parser, run, say
 
 MAKER = "inference_main_v2"  # of the output, as its stamp says
 SAVE_KINDS = ("images", "json", "csv", "coco", "voc", "crops", "video")
@@ -105,6 +105,8 @@ def find_input(arguments):
         for _, same in itertools.groupby(sorted(photo.name for photo in photos), lambda name: name.with_suffix("")):
             first, *others = same
             faults += [f"{first}: would have the same XML file as {other}; rename one" for other in others]
+        what = "holds a character that can't be seen, in its name, which XML can't have; rename it"
+        faults += [f"{photo.path}: {what}" for photo in photos if find_hidden(photo.name.name)]
     if faults:
         raise InputError(*faults)
     return photos, videos, odd

@@ -59,6 +59,8 @@ def test_hostile_files_are_named_and_the_sound_ones_done(infer, tmp_path):
     (folder / "empty.jpg").touch()
     (folder / "x.jpg").mkdir()
     (folder / "gone.jpg").symlink_to("nowhere.jpg")
+    (folder / "loop.jpg").symlink_to("loop.jpg")
+    draw_photo().save(folder / os.fsdecode(b"\xe8.jpg"))
     os.mkfifo(folder / "pipe.jpg")
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(os.path.relpath(folder / "door.jpg"))
@@ -70,13 +72,15 @@ def test_hostile_files_are_named_and_the_sound_ones_done(infer, tmp_path):
         "images/cut.jpg": "",
         "images/drawing.jpg": "is not an image",
         "images/empty.jpg": "",
-        "images/x.jpg": "is a folder, not an image; take it away",
+        "images/x.jpg": "is a folder, not a file; replace it with a file, or take it away",
         "images/gone.jpg": "No such file",
-        "images/pipe.jpg": "is a pipe, not an image",
-        "images/door.jpg": "is a socket, not an image",
+        "images/loop.jpg": "Too many levels of symbolic links",
+        r"images/'\udce8.jpg'": "the name is not in UTF-8; rename it",
+        "images/pipe.jpg": "is a pipe, not a file",
+        "images/door.jpg": "is a socket, not a file",
     }
     check_each_is_named(said, messages)
-    assert "8 errors" in said
+    assert "10 errors" in said
     code, _, said = infer("-i", "images/pipe.jpg")
     assert code == 1 and "images/pipe.jpg: is a pipe" in said
 

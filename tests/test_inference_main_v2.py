@@ -103,6 +103,14 @@ def test_totals_name_the_classes_and_where_the_time_went(infer, labelled_images)
     assert "s to load the model, then " in output and " images/s; of that time: read " in output
 
 
+@pytest.mark.attack
+def test_a_class_that_a_spreadsheet_would_run_stands_after_an_apostrophe(infer, labelled_images, tmp_path):
+    write_label_map(tmp_path / "map.pbtxt", {"=cat": 1, "-dog": 2})
+    assert infer("--save", "csv", "--score", 0.3)[0] == 0
+    with (tmp_path / "result/detections.csv").open(encoding="utf-8", newline="") as stream:
+        assert {row["class"] for row in csv.DictReader(stream)} == {"'=cat", "'-dog"}
+
+
 def test_every_kind_of_file_holds_the_same_boxes(infer, labelled_images, tmp_path):
     code, _, said = infer("--save", "images,json,csv,coco,voc,crops", "--score", 0.3)
     assert code == 0, said

@@ -80,8 +80,14 @@ def test_every_fault_is_told_with_its_line(path):
 @pytest.mark.parametrize(
     ("number", "fault"),
     [
-        ("2000000000", "line 2: 'dog' has the id 2000000000, and the model gets an output for each id up to it; number"),
-        ("10003", "line 2: 'dog' has the id 10003, and the model gets an output for each id up to it; number the 2 cla"),
+        (
+            "2000000000",
+            "line 2: 'dog' has the id 2000000000, and the model gets an output for each id up to it; number",
+        ),
+        (
+            "10003",
+            "line 2: 'dog' has the id 10003, and the model gets an output for each id up to it; number the 2 cla",
+        ),
         ("-1", "line 2: 'dog' has the id -1; ids begin at 1, since 0 is the background"),
         ("0", "line 2: 'dog' has the id 0; ids begin at 1, since 0 is the background"),
         ("1.5", "Couldn't parse integer: 1.5; an item looks like"),

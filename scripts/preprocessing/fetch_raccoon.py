@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tfod.archives import open_tarball
 from tfod.console import InputError, make_parser, run, say
-from tfod.download import describe_disk_error, fetch
+from tfod.download import describe_disk_error, fetch, take_turn
 from tfod.files import write_whole
 
 COMMIT = "93938849301895fb73909842ba04af9b602f677a"
@@ -77,28 +77,43 @@ def unpack_files(tarball, output, wanted, url, digest):
             fresh.write_bytes(found[name])
 
 
-def main():
-    arguments = parse_arguments()
-    output = arguments.output
-    wanted = sorted(name for name in NAMES if not (output / name).exists())
+def get_files(wanted, output, arguments):
+    """Brings the wanted files from where the arguments say."""
     if not wanted:
-        say(f"{output} is up to date ({len(NAMES) // 2} photos)")
         return
     if len(wanted) < len(NAMES):
         say(f"{output} holds {len(NAMES) - len(wanted)} of the {len(NAMES)} files already: these are left as they are")
     try:
         if arguments.data:
             copy_files(arguments.data, output, wanted)
-        else:
-            tarball = output / ".raccoon.tar.gz"
-            advice = "or give --data with a folder that holds the photos and XML files side by side"
-            try:
-                fetch(arguments.url, tarball, advice=f"check your network, {advice}")
-                unpack_files(tarball, output, wanted, arguments.url, arguments.sha256)
-            finally:
-                tarball.unlink(missing_ok=True)
+            return
+        tarball = output / ".raccoon.tar.gz"
+        advice = "or give --data with a folder that holds the photos and XML files side by side"
+        try:
+            fetch(arguments.url, tarball, advice=f"check your network, {advice}")
+            unpack_files(tarball, output, wanted, arguments.url, arguments.sha256)
+        finally:
+            tarball.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(describe_disk_error(output, error)) from error
+
+
+def list_wanted(output):
+    """The names of the files that `output` lacks, sorted."""
+    return sorted(name for name in NAMES if not (output / name).exists())
+
+
+def main():
+    arguments = parse_arguments()
+    output = arguments.output
+    wanted = list_wanted(output)
+    if wanted:
+        with take_turn(output):
+            wanted = list_wanted(output)  # of which another run may have brought some meanwhile
+            get_files(wanted, output, arguments)
+    if not wanted:
+        say(f"{output} is up to date ({len(NAMES) // 2} photos)")
+        return
     print(f"Wrote {len(wanted)} files into {output}: {len(NAMES) // 2} photos and their XML files are there")
 
 

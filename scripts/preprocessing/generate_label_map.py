@@ -8,9 +8,11 @@ The ids run from 1 in alphabetical order. A label map that is there already is k
 import collections
 from pathlib import Path
 
-from tfod.console import InputError, make_parser, run, say
+from tfod.console import Fault, InputError, make_parser, run, say
 from tfod.files import mark_current, sha256
+from tfod.images import find_name_fault
 from tfod.label_map import find_unknown_names, number_classes, read_label_map, write_label_map
+from tfod.reading import find_oddity
 from tfod.voc import read_annotation
 
 MAKER = "generate_label_map"  # of the output, as its stamp says
@@ -32,11 +34,19 @@ def find_annotations(folder):
     """The XML files below `folder`, sorted; of copies, as images/train/ holds them of images/, only the first."""
     if not folder.is_dir():
         raise InputError(f"{folder}: is not a folder; give the one that holds the XML files with -x")
-    found = {}
+    found, faults = {}, []
     for path in sorted(folder.rglob("*"), key=lambda path: (len(path.parts), path)):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() == ".xml" and not hidden and path.is_file():
+        if path.suffix.lower() != ".xml" or hidden or path.is_dir():
+            continue
+        if odd := find_oddity(path):
+            faults.append(Fault("not-a-file", path, odd))
+        elif fault := find_name_fault(path.parent, path.name):
+            faults.append(fault)
+        else:
             found.setdefault((path.name, sha256(path)), path)
+    if faults:
+        raise InputError(*faults)
     if not found:
         raise InputError(f"{folder}: there are no XML files in it; label the images in labelImg first")
     return list(found.values())

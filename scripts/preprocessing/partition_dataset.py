@@ -279,7 +279,7 @@ def remove_split(folder, output, former):
 
 def main():
     args = parse_arguments()
-    output = (args.outputDir or args.imageDir).resolve()
+    output = Path(os.path.realpath(args.outputDir or args.imageDir))  # resolve() raises at a link that leads to itself
     note = output / "split.json"
     if args.verify:
         numbers = verify(args.imageDir, output, args.xml)
@@ -294,7 +294,7 @@ def main():
     sides = [side for side in SIDES if side in (REST, *ratios)]
     stale = [side for side in former if side not in sides]  # a former val/
     for side in (*sides, *stale):
-        if args.imageDir.resolve().is_relative_to(output / side):
+        if Path(os.path.realpath(args.imageDir)).is_relative_to(output / side):
             raise InputError(f"{args.imageDir}: lies in the output folder {side}/; give the folder of all images")
     images = list_images(args.imageDir)
     if not images:

@@ -67,11 +67,7 @@ def find_hidden(text):
     of writing, and what no file may hold."""
     if text.isascii() and text.isprintable():
         return []
-    return [
-        c
-        for c in text
-        if (unicodedata.category(c) in _HIDDEN and c not in _JOINERS) or c in "\ufffe\uffff"
-    ]
+    return [c for c in text if (unicodedata.category(c) in _HIDDEN and c not in _JOINERS) or c in "\ufffe\uffff"]
 
 
 def make_printable(text, kept=""):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tfod.console import Fault, InputError
 from tfod.images import IMAGE_SUFFIXES, find_name_fault, map_in_threads
-from tfod.reading import is_file
+from tfod.reading import find_oddity, is_file
 from tfod.voc import find_images_of, pair
 
 SIDES = ("train", "val", "test")
@@ -70,9 +70,11 @@ def _scan(folder, faults):
             if is_file(entry.path):
                 state = entry.stat()
                 found[folder / entry.name] = state.st_size, state.st_mtime_ns
-            else:
-                what = "is a folder, a pipe or a broken link, not a file; it is left out: move it away, or mend it"
+            elif os.path.isdir(entry.path):  # noqa: PTH112 - Path(path) takes longer
+                what = "is a folder, and is left out; nothing to do if that is meant"
                 faults.append(Fault("not-a-file", folder / entry.name, what, "warning"))
+            else:
+                faults.append(Fault("not-a-file", folder / entry.name, find_oddity(entry.path)))
     return found
 
 

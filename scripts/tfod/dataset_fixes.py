@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import os
 import shutil
 from pathlib import Path
 
@@ -60,7 +61,8 @@ def fix_photos(looks, faults, names_to_ids, folder, output):
 
 
 def check_output(folder, output):
-    if output.resolve().is_relative_to(folder.resolve()) or folder.resolve().is_relative_to(output.resolve()):
+    inner, outer = Path(os.path.realpath(output)), Path(os.path.realpath(folder))
+    if inner.is_relative_to(outer) or outer.is_relative_to(inner):
         raise InputError(f"{output}: lies in {folder} or around it; give another folder for the corrected copies")
     refuse_foreign(output, MAKER, "give a new folder with --fix")
 

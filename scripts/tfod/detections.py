@@ -15,6 +15,7 @@ import threading
 from pathlib import Path
 
 from tfod.console import InputError
+from tfod.csv_cells import write_cell
 from tfod.drawing import draw_detections
 from tfod.voc import Box, write_annotation
 
@@ -205,10 +206,10 @@ class CsvWriter:
         for label, _, score, box in _list_boxes(result):
             edges = [round(x, 2) for x in box]
             row = [
-                result.path,
+                write_cell(result.path),
                 result.width,
                 result.height,
-                label,
+                write_cell(label),
                 *edges,
                 round(float(score), 4),
                 result.frame,

@@ -1,7 +1,10 @@
 """Middle module: files fetched over https, whole, and gone on with where an earlier try broke off."""
 
+import contextlib
 import errno
+import fcntl
 import json
+import os
 import re
 import sys
 import time
@@ -41,7 +44,8 @@ def fetch(
     most:    how many it may have at most; what a server sends beyond is not taken
 
     Raises InputError if the address is not https or leads elsewhere, if the server can't be reached or has no such
-    file, if the file can't be written, or if its size or sha256 is another.
+    file, if the file can't be written, or if its size or sha256 is another. Of two runs for one `path`, each has to
+    `take_turn`.
     """
     path = Path(path)
     part, note = (path.with_name(f".{path.name}.part{suffix}") for suffix in ("", ".json"))
@@ -67,6 +71,46 @@ def fetch(
     part.replace(path)
     note.unlink()
     return digest
+
+
+@contextlib.contextmanager
+def take_turn(path):
+    """Holds the lock of what is to become `path`; says so where another run has it, and waits for that to end.
+
+    The system takes the lock from a process however that ends. It is a file beside `path`, gone after the block.
+    """
+    path = Path(path)
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = _open_locked(lock, path)
+    except OSError as error:
+        raise InputError(describe_disk_error(path, error)) from error
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _open_locked(lock, path):
+    """The open file `lock`, locked by this process."""
+    waits = False
+    while True:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not waits:
+                say(f"{path}: another run is bringing it; waiting for that")
+            waits = True
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:
+            return handle  # a network folder may have no locks: then nothing can be told there
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), lock.stat()):
+                return handle
+        os.close(handle)  # that of a run which has ended, and taken it away
 
 
 def describe_disk_error(path, error):

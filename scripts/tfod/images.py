@@ -18,7 +18,7 @@ from pathlib import Path
 from PIL import ExifTags, Image, ImageOps
 
 from tfod.console import Fault, InputError
-from tfod.reading import read_bytes
+from tfod.reading import find_oddity, is_file, read_bytes
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")  # in any case
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")  # no others: Pillow hands some to outside programs
@@ -54,7 +54,7 @@ class StoredImage:
 def list_images(folder):
     """The image files right in `folder`, known by their suffix, sorted; hidden ones are left out.
 
-    Raises InputError if there is no such folder, or for names that are not in UTF-8.
+    Raises InputError if there is no such folder, for names that are not in UTF-8, pipes, and links that lead nowhere.
     """
     return list_files(folder, IMAGE_SUFFIXES)
 
@@ -75,12 +75,10 @@ def list_names(folder, suffixes):
         for entry in entries:
             if not entry.name.lower().endswith(suffixes) or entry.name.startswith("."):
                 continue
-            try:
-                if entry.is_file():
-                    found.append(entry.name)
-            except OSError as error:  # a link that leads round in a circle, or to where one may not look
-                what = f"can't be read ({error.strerror}); mend the link, or take it away"
-                faults.append(Fault("file-not-read", entry.path, what))
+            if is_file(entry.path):
+                found.append(entry.name)
+            elif not os.path.isdir(entry.path):  # noqa: PTH112 - Path(path) takes longer
+                faults.append(Fault("not-a-file", entry.path, find_oddity(entry.path)))
     found.sort()
     faults += [fault for name in found if (fault := find_name_fault(folder, name))]
     if faults:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from tfod import detections
-from tfod.console import InputError, say, show_progress
+from tfod.console import InputError, make_printable, say, show_progress
 from tfod.detector import Detector
 from tfod.images import map_in_threads, read_image
 from tfod.sources import Photo, open_video
@@ -41,7 +41,7 @@ class Totals:
             what = f"{self.images} annotated images"
         number = sum(self.classes.values())
         lines = [f"Wrote {what} to {output}: {number} detections of score {arguments.score} or more"]
-        lines += [f"  {name}: {count}" for name, count in self.classes.most_common()]
+        lines += [f"  {make_printable(name)}: {count}" for name, count in self.classes.most_common()]
         rate = self.images / max(self.took - self.started, 1e-9)
         shares = ", ".join(
             f"{step} {spent / max(sum(self.seconds.values()), 1e-9):.0%}" for step, spent in self.seconds.items()

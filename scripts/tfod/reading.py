@@ -23,10 +23,13 @@ def find_oddity(path):
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - as above
     except (OSError, ValueError) as error:
-        return f"can't be read ({getattr(error, 'strerror', error)}); check the name and its permissions"
+        what = getattr(error, "strerror", error)
+        if Path(path).is_symlink():
+            return f"is a link that leads nowhere ({what}); mend it, or take it away"
+        return f"can't be read ({what}); check the name and its permissions"
     if stat.S_ISREG(mode):
         return None
-    return f"is {_KINDS.get(stat.S_IFMT(mode), 'a device')}, not a file; put a file in its place"
+    return f"is {_KINDS.get(stat.S_IFMT(mode), 'a device')}, not a file; replace it with a file, or take it away"
 
 
 def read_bytes(path, most=None, kind="file-not-read"):

@@ -4,11 +4,11 @@ import collections
 import dataclasses
 import glob
 import os
-import stat
 from pathlib import Path
 
 from tfod.console import InputError
-from tfod.images import IMAGE_SUFFIXES, list_images
+from tfod.images import IMAGE_SUFFIXES, find_name_fault
+from tfod.reading import find_oddity
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")  # in any case
 
@@ -51,8 +51,7 @@ def find_sources(words, recursive=False, leave_out=None):
             elif str(word).isdecimal():
                 videos.append(Video(int(word), Path(f"camera{int(word)}")))
             elif glob.has_magic(str(word)):
-                found = [Path(name) for name in sorted(glob.glob(str(word), recursive=True))]
-                found = [path for path in found if not path.is_dir()]
+                found = [path for path in _expand(str(word)) if not path.is_dir()]
                 files += found
                 if not found:
                     wrong.append(f"{word}: no file's name is like that; check the pattern")
@@ -77,42 +76,55 @@ def find_sources(words, recursive=False, leave_out=None):
     return photos, videos, odd
 
 
+def _expand(pattern):
+    """The paths that a pattern names, sorted; hidden ones only where it names these."""
+    if "**" not in pattern:
+        return sorted(map(Path, glob.glob(pattern)))
+    # glob would go through links that lead back to a folder above them, again and again
+    start = Path(Path(pattern).anchor)
+    found = start.glob(str(Path(pattern).relative_to(start)))
+    wants_hidden = any(map(_is_hidden, Path(pattern).parts))
+    return sorted(path for path in found if wants_hidden or not any(map(_is_hidden, path.parts)))
+
+
+def _is_hidden(part):
+    return part.startswith(".") and part not in (".", "..")
+
+
 def _list_folder(folder, recursive, leave_out):
     folders = [folder]
     if recursive:
         folders = []
         for place, names, _ in os.walk(folder):
             names[:] = sorted(name for name in names if not name.startswith("."))
+            if faults := [fault for name in names if (fault := find_name_fault(place, name))]:
+                raise InputError(*faults)
             folders.append(Path(place))
     found, odd = [], []
-    below = leave_out and folder.resolve() in leave_out.resolve().parents
+    left_out = leave_out and Path(os.path.realpath(leave_out))
+    below = left_out and Path(os.path.realpath(folder)) in left_out.parents
     for place in folders:
-        if below and leave_out.resolve() in (place.resolve(), *place.resolve().parents):
+        if below and Path(os.path.realpath(place)).is_relative_to(left_out):
             continue
-        photos = list_images(place)
-        found += [Photo(path, path.relative_to(folder)) for path in photos]
-        taken = {path.name for path in photos}
         with os.scandir(place) as entries:
-            others = sorted(
-                entry.path
+            paths = sorted(
+                Path(entry.path)
                 for entry in entries
                 if entry.name.lower().endswith(IMAGE_SUFFIXES) and not entry.name.startswith(".")
-                if entry.name not in taken and not (recursive and entry.is_dir())
+                if not (recursive and os.path.isdir(entry.path))  # noqa: PTH112 - which a loop of links does not raise in
             )
-        odd += [fault for path in others if (fault := _find_oddity(Path(path)))]
+        for path in paths:
+            if fault := _find_oddity(path):
+                odd.append(fault)
+            else:
+                found.append(Photo(path, path.relative_to(folder)))
     return found, odd
 
 
 def _find_oddity(path):
-    """What keeps `path` from being read as a file, as a fault, or None. Never opens it: a pipe would not end."""
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        return f"{path}: {error.strerror}; check the name and your permissions there"
-    if stat.S_ISREG(mode):
-        return None
-    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-    return f"{path}: is {kinds.get(stat.S_IFMT(mode), 'a device')}, not an image; take it away"
+    """What keeps `path` from being read as a photo or video and named in the results, as a fault, or None."""
+    odd = find_oddity(path)
+    return f"{path}: {odd}" if odd else find_name_fault(path.parent, path.name)
 
 
 def _find_equal_names(photos):

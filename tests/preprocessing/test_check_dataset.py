@@ -81,6 +81,9 @@ ERRORS = [
     ),
     ("image-with-two-xml", "train/two-xml-again.xml", "two-xml.jpg has another XML file", "keep one of them"),
     ("name-not-utf8", r"train/'\udce8.jpg'", "the name is not in UTF-8", "rename it"),
+    ("not-a-file", "train/pipe.png", "is a pipe, not a file", "replace it with a file, or take it away"),
+    ("not-a-file", "train/link.jpg", "is a link that leads nowhere (No such file or directory)", "mend it"),
+    ("not-a-file", "train/loop.jpg", "is a link that leads nowhere (Too many levels of symbolic links)", "mend it"),
     ("photo-on-two-sides", "test/both too.png", "is the same photo as train/both.png", "remove one of them"),
 ]
 WARNINGS = [
@@ -97,10 +100,7 @@ WARNINGS = [
     ("box-small", "train/tiny.xml", "1 of 1 boxes are under 8 pixels a side", "6.7 x 200.0); take a model of larger"),
     ("near-duplicate", "test/nearly too.jpg", "looks nearly as train/nearly.jpg", "keep such photos on one side"),
     ("boxes-many", "train/many.xml", "has 101 boxes, more than upstream's 100", "make config sets max_number_of_boxes"),
-    ("not-a-file", "train/folder.jpg", "is a folder, a pipe or a broken link", "move it away"),
-    ("not-a-file", "train/pipe.png", "is a folder, a pipe or a broken link", "move it away"),
-    ("not-a-file", "train/link.jpg", "is a folder, a pipe or a broken link", "mend it"),
-    ("not-a-file", "train/loop.jpg", "is a folder, a pipe or a broken link", "mend it"),
+    ("not-a-file", "train/folder.jpg", "is a folder, and is left out", "nothing to do if that is meant"),
     ("not-in-split", "new.jpg", "is not in the split", "make split"),
     ("not-in-split", "sound-1.jpg", "is not what train/sound-1.jpg is any more", "make split"),
     ("class-few-boxes", "", "has 1 box", "label 10 or more"),
