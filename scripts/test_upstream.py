@@ -141,7 +141,7 @@ def set_environment(folder, jobs):
 def run_script(arguments, log, environment):
     """Runs a Python script in this process, which exists for nothing else, with its output in the file `log`."""
     os.environ.update(environment)
-    with Path(log).open("w") as file:
+    with Path(log).open("w", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     sys.argv = list(map(str, arguments))
@@ -171,9 +171,9 @@ def run_file(path, data_dir, timeout):
         process.join()
         return {module: ["error", seconds, f"took more than {timeout:.0f} seconds"]}, seconds
     if not results.exists():
-        last = "\n".join(log.read_text(errors="replace").splitlines()[-LINES:])
+        last = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LINES:])
         return {module: ["error", seconds, f"ended with {process.exitcode}:\n{last}"]}, seconds
-    return json.loads(results.read_text()), seconds
+    return json.loads(results.read_text(encoding="utf-8")), seconds
 
 
 def run_files(paths, jobs, timeout):
@@ -223,7 +223,7 @@ def report(results, times):
 
 def find_faults(results):
     """One text for each test that fails and is not known to, or is known to and does not."""
-    known = tomllib.loads(KNOWN_FAILURES.read_text())
+    known = tomllib.loads(KNOWN_FAILURES.read_text(encoding="utf-8"))
     always, sometimes = known.get("always", {}), known.get("sometimes", {})
     faults = []
     for name, (outcome, _, reason) in results.items():

@@ -1,13 +1,14 @@
 """Names in CSV files: nothing that a spreadsheet would run, and each one comes back as it was."""
 
 import csv
+from pathlib import Path
 
 import pytest
 from conftest import label_photo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfod.csv_cells import read_cell, write_cell
+from tfod.csv_cells import read_class, write_class, write_path
 from tfod.label_map import write_label_map
 from tfod.metrics_files import CLASS_COLUMNS, format_csv
 from tfod.voc import Box, read_annotation
@@ -18,10 +19,17 @@ FORMULAS = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"  # as OWASP lists them
 
 @given(st.text(st.sampled_from([*FORMULAS, "'", "a", " ", '"', ","])))
 def test_every_name_comes_back_and_no_cell_begins_a_formula(name):
-    cell = write_cell(name)
-    assert read_cell(cell) == name
+    cell = write_class(name)
+    assert read_class(cell) == name
     assert not cell.startswith(tuple(FORMULAS))
     assert cell == name or name.lstrip("'").startswith(tuple(FORMULAS))
+
+
+@given(st.text(st.sampled_from([*FORMULAS, "'", "a", "/", "."]), min_size=1))
+def test_a_path_names_the_same_file(name):
+    cell = write_path(name)
+    assert not cell.startswith(tuple(FORMULAS))
+    assert Path(cell) == Path(name)
 
 
 def test_records_csv_and_convert_read_the_same_names(call, tmp_path):
@@ -37,6 +45,14 @@ def test_records_csv_and_convert_read_the_same_names(call, tmp_path):
     for table in ("a.csv", "b.csv"):
         with (tmp_path / table).open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
+        assert {row["filename"] for row in rows} == {
+            "./=1+1.jpg",
+            "./+.jpg",
+            "./-1.jpg",
+            "./@x.jpg",
+            "./'=a.jpg",
+            "cat.jpg",
+        }
         assert {row["class"] for row in rows} == {"'=1+1", "'+", "'-1", "'@x", "''=a", "cat"}
         assert not [cell for row in rows for cell in row.values() if cell.startswith(tuple(FORMULAS))]
         done = call(*convert, "--from", "csv", "-a", table, "--to", "voc", "-o", f"{table}.xml", cwd=tmp_path)

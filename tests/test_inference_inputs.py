@@ -75,7 +75,7 @@ def test_hostile_files_are_named_and_the_sound_ones_done(infer, tmp_path):
         "images/x.jpg": "is a folder, not a file; replace it with a file, or take it away",
         "images/gone.jpg": "No such file",
         "images/loop.jpg": "Too many levels of symbolic links",
-        r"images/'\udce8.jpg'": "the name is not in UTF-8; rename it",
+        r"images/\udce8.jpg": "the name is not in UTF-8; rename it",
         "images/pipe.jpg": "is a pipe, not a file",
         "images/door.jpg": "is a socket, not a file",
     }

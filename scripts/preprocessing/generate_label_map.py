@@ -41,7 +41,7 @@ def find_annotations(folder):
             continue
         if odd := find_oddity(path):
             faults.append(Fault("not-a-file", path, odd))
-        elif fault := find_name_fault(path.parent, path.name):
+        elif fault := find_name_fault(path):
             faults.append(fault)
         else:
             found.setdefault((path.name, sha256(path)), path)

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from tfod.console import InputError, make_parser, run, say, show_progress
-from tfod.csv_cells import write_cell
+from tfod.csv_cells import write_class, write_path
 from tfod.dataset import check_photo
 from tfod.files import claim, find_foreign, fingerprint, is_current, mark_current, write_whole
 from tfod.label_map import find_unknown_names, read_label_map
@@ -118,7 +118,7 @@ def write_csv(path, paths, workers):
     def list_rows(pairs):
         photos = [read_photo(*pair) for pair in pairs]
         return [
-            [write_cell(photo.path.name), photo.width, photo.height, write_cell(box.name)]
+            [write_path(photo.path.name), photo.width, photo.height, write_class(box.name)]
             + [f"{edge:.10g}" for edge in (box.xmin, box.ymin, box.xmax, box.ymax)]
             for photo in photos
             for box in photo.boxes

@@ -144,14 +144,29 @@ def read_classes(annotations):
     return classes
 
 
-def read_former(path, fresh):
-    """`read_manifest`, but with `fresh` a damaged one counts as none."""
+def read_former(note, fresh, sides):
+    """(settings or None, dict side -> dict file name -> sha256 or None) of the former split; with `fresh` a damaged
+    note counts as none.
+
+    Where there is none, as after the tutorial's own script, the folders themselves say on which side a photo is.
+    """
     try:
-        return read_manifest(path)
+        settings, former = read_manifest(note)
     except InputError:
-        if not fresh:
+        if not fresh or note.is_dir():
             raise
         return None, {}
+    if settings is not None or fresh:
+        return settings, former
+    folders = {side: note.parent / side for side in SIDES if (note.parent / side).is_dir()}
+    former = {side: dict.fromkeys(path.name for path in folder.iterdir()) for side, folder in folders.items()}
+    if not former.get("train") or not former.get("test"):
+        return None, {}
+    if former.get("val") and "val" not in sides:
+        what = "holds photos, and this call has no --val; add it, or --fresh (make: FRESH=1) to draw all anew"
+        raise InputError(f"{folders['val']}: {what}")
+    say(f"{note}: there is none; each photo stays on the side where it lies")
+    return None, former
 
 
 def list_settings(args):
@@ -280,18 +295,20 @@ def remove_split(folder, output, former):
 def main():
     args = parse_arguments()
     output = Path(os.path.realpath(args.outputDir or args.imageDir))  # resolve() raises at a link that leads to itself
+    if os.path.lexists(output) and not output.is_dir():
+        raise InputError(f"{args.outputDir or args.imageDir}: is not a folder; give the name of one")
     note = output / "split.json"
     if args.verify:
         numbers = verify(args.imageDir, output, args.xml)
         print(f"verified: {', '.join(f'{number} {side}' for side, number in numbers.items())}")
         return
 
-    former_settings, former = read_former(note, args.fresh or args.remove)
     if args.remove:
-        remove_split(args.imageDir, output, former)
+        remove_split(args.imageDir, output, read_former(note, True, SIDES)[1])
         return
     ratios = {"test": args.ratio} | ({"val": args.val} if args.val else {})
     sides = [side for side in SIDES if side in (REST, *ratios)]
+    former_settings, former = read_former(note, args.fresh, sides)
     stale = [side for side in former if side not in sides]  # a former val/
     for side in (*sides, *stale):
         if Path(os.path.realpath(args.imageDir)).is_relative_to(output / side):

@@ -18,7 +18,7 @@ import math
 from pathlib import PurePosixPath
 
 from tfod.console import InputError, find_hidden
-from tfod.csv_cells import read_cell
+from tfod.csv_cells import read_class
 from tfod.dataset import check_photo, place_boxes
 from tfod.images import check_image, list_files, map_in_threads
 from tfod.labelled_images import CLASSES_FILE, COLUMNS, LabelledImage, walk_folders
@@ -301,7 +301,7 @@ def read_csv(source, images, classes=None):
             reading.faults.append(f"{place} has {len(row)} cells, the header has {len(header)}; correct it")
             continue
         cells = dict(zip(header, row, strict=True))
-        name, label = _clean(read_cell(cells["filename"])), read_cell(cells["class"].strip())
+        name, label = _clean(cells["filename"]), read_class(cells["class"].strip())
         if not label:
             reading.faults.append(f"{place} has no class; give the box its class")
         try:

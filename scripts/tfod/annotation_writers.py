@@ -9,7 +9,7 @@ import io
 import json
 from pathlib import PurePosixPath
 
-from tfod.csv_cells import write_cell
+from tfod.csv_cells import write_class, write_path
 from tfod.labelled_images import CLASSES_FILE, COLUMNS
 from tfod.voc import format_annotation
 
@@ -55,7 +55,7 @@ def write_csv(output, images, names_to_ids):
     for image in images:
         for box in image.boxes:
             edges = [f"{edge:.10g}" for edge in (box.xmin, box.ymin, box.xmax, box.ymax)]
-            table.writerow([write_cell(image.name), image.width, image.height, write_cell(box.name), *edges])
+            table.writerow([write_path(image.name), image.width, image.height, write_class(box.name), *edges])
     _write(output, text.getvalue().encode())
 
 

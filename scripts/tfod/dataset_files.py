@@ -31,6 +31,8 @@ def list_sides(folder):
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder; give the one that holds photos and XML files")
+    if fault := find_name_fault(folder):
+        raise InputError(fault)
     faults, sides, copies = [], [], {}
     for name in SIDES:
         files = _scan(folder / name, faults)
@@ -64,7 +66,7 @@ def _scan(folder, faults):
         for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.name.startswith(".") or not entry.name.lower().endswith((*IMAGE_SUFFIXES, ".xml")):
                 continue
-            if fault := find_name_fault(folder, entry.name):
+            if fault := find_name_fault(folder / entry.name):
                 faults.append(fault)
                 continue
             if is_file(entry.path):

@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 
 from tfod.console import InputError
-from tfod.csv_cells import write_cell
+from tfod.csv_cells import write_class, write_path
 from tfod.drawing import draw_detections
 from tfod.voc import Box, write_annotation
 
@@ -206,10 +206,10 @@ class CsvWriter:
         for label, _, score, box in _list_boxes(result):
             edges = [round(x, 2) for x in box]
             row = [
-                write_cell(result.path),
+                write_path(result.path),
                 result.width,
                 result.height,
-                write_cell(label),
+                write_class(label),
                 *edges,
                 round(float(score), 4),
                 result.frame,

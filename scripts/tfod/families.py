@@ -206,7 +206,7 @@ def work(name, size, batch_size, folder):
     {"step": [exit code, seconds a step, what it said last]}.
     """
     os.chdir(folder)
-    with Path("log.txt").open("w") as log:
+    with Path("log.txt").open("w", encoding="utf-8") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     if batch_size:

@@ -70,6 +70,8 @@ def list_names(folder, suffixes):
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder; give the one that holds the {suffixes[0]} files")
+    if fault := find_name_fault(folder):
+        raise InputError(fault)
     found, faults = [], []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -80,15 +82,16 @@ def list_names(folder, suffixes):
             elif not os.path.isdir(entry.path):  # noqa: PTH112 - Path(path) takes longer
                 faults.append(Fault("not-a-file", entry.path, find_oddity(entry.path)))
     found.sort()
-    faults += [fault for name in found if (fault := find_name_fault(folder, name))]
+    faults += [fault for name in found if (fault := find_name_fault(folder / name))]
     if faults:
         raise InputError(*sorted(faults))
     return found
 
 
-def find_name_fault(folder, name):
-    """A Fault if the `name` of what is in `folder` is not in UTF-8, as unpacking an old archive may leave it: neither
-    XML nor JSON can hold it. None for all others."""
+def find_name_fault(path):
+    """A Fault if a path is not in UTF-8, as unpacking an old archive may leave names: neither XML nor JSON can hold it.
+    None for all others."""
+    name = str(path)
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -97,7 +100,7 @@ def find_name_fault(folder, name):
         with contextlib.suppress(UnicodeDecodeError):
             os.fsencode(name).decode()
             what = f"this session's encoding, {encoding}, can't name it; export LC_ALL=C.UTF-8 and run this again"
-        return Fault("name-not-utf8", f"{folder}/{ascii(name)}", what)
+        return Fault("name-not-utf8", path, what)
     return None
 
 

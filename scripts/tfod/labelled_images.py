@@ -40,6 +40,6 @@ def walk_folders(folder, above=()):
     yield folder
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not path.name.startswith("."):
-            if fault := find_name_fault(folder, path.name):
+            if fault := find_name_fault(path):
                 raise InputError(fault)
             yield from walk_folders(path, (*above, real))

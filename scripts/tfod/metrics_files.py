@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tfod import files
-from tfod.csv_cells import write_cell
+from tfod.csv_cells import write_class
 from tfod.evaluated import DETECTIONS, GROUND_TRUTH, write_evaluated
 
 MAKER = "evaluate"  # of the output, as its stamp says
@@ -74,7 +74,7 @@ def format_csv(classes):
     text = io.StringIO()
     table = csv.DictWriter(text, CLASS_COLUMNS, lineterminator="\n")
     table.writeheader()
-    table.writerows({**one, "name": write_cell(one["name"])} for one in classes)
+    table.writerows({**one, "name": write_class(one["name"])} for one in classes)
     return text.getvalue()
 
 

@@ -42,7 +42,9 @@ def find_sources(words, recursive=False, leave_out=None):
     for word in words:
         path = Path(word)
         try:
-            if path.is_dir():
+            if fault := find_name_fault(path):
+                wrong.append(fault)
+            elif path.is_dir():
                 found, faults = _list_folder(path, recursive, leave_out)
                 photos += found
                 odd += faults
@@ -97,7 +99,7 @@ def _list_folder(folder, recursive, leave_out):
         folders = []
         for place, names, _ in os.walk(folder):
             names[:] = sorted(name for name in names if not name.startswith("."))
-            if faults := [fault for name in names if (fault := find_name_fault(place, name))]:
+            if faults := [fault for name in names if (fault := find_name_fault(Path(place, name)))]:
                 raise InputError(*faults)
             folders.append(Path(place))
     found, odd = [], []
@@ -124,7 +126,7 @@ def _list_folder(folder, recursive, leave_out):
 def _find_oddity(path):
     """What keeps `path` from being read as a photo or video and named in the results, as a fault, or None."""
     odd = find_oddity(path)
-    return f"{path}: {odd}" if odd else find_name_fault(path.parent, path.name)
+    return f"{path}: {odd}" if odd else find_name_fault(path)
 
 
 def _find_equal_names(photos):

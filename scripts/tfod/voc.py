@@ -15,7 +15,7 @@ from tfod.files import write_whole
 from tfod.images import list_files
 from tfod.reading import read_bytes
 
-MOST_BYTES = 32 * 10**6  # of an XML file: 100,000 boxes as labelImg writes them, which take ten times that in memory
+MOST_BYTES = 16 * 10**6  # of an XML file: 70,000 boxes as labelImg writes them; lxml takes 25 times that in memory
 OVERHANG = 1.0  # pixels; labelling tools round a box at the border out of the image by up to this
 
 

@@ -67,7 +67,8 @@ def test_the_tutorials_command(call, workspace):
         assert example["image/object/class/label"] == [{"cat": 1, "dog": 2}[box.name]]
         np.testing.assert_allclose(get_boxes(example), [[box.xmin, box.ymin, box.xmax, box.ymax]], rtol=1e-6)
         edges = [f"{edge:g}" for edge in (box.xmin, box.ymin, box.xmax, box.ymax)]
-        assert list(row.values()) == [path.name, "96", "64", box.name, *edges]
+        name = "./-dash.jpg" if path.name == "-dash.jpg" else path.name  # which no spreadsheet runs
+        assert list(row.values()) == [name, "96", "64", box.name, *edges]
 
 
 def test_long_flags_two_folders_and_the_callers_relative_paths(call, workspace):
