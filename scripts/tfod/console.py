@@ -235,7 +235,7 @@ def _call(main, ending):
 
 def _report(faults):
     for fault in faults:
-        print("error:", make_printable(fault, kept="\n"), file=sys.stderr)
+        print(f"error: {make_printable(fault)}", file=sys.stderr)
     if len(faults) > 1:
         print(f"{len(faults)} errors", file=sys.stderr)
     return 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lxml import etree
 
-from tfod.console import Fault, InputError, make_printable, progress
+from tfod.console import Fault, InputError, find_hidden, make_printable, progress
 from tfod.dataset_checks import find_unknown_classes, look_at
 from tfod.files import mark_current, refuse_foreign, write_whole
 from tfod.label_map import find_near_name
@@ -129,7 +129,8 @@ def correct_annotation(root, look, image_name, names_to_ids):
             root.find(f"size/{tag}").text = str(value)
             changes.append(f"<size/{tag}> {said.strip()!r} set to {value}")
     stems = {look.xml.stem, look.image.stem}
-    for tag, said in (("filename", annotation.filename), ("path", annotation.said_path)):
+    tags = (("filename", annotation.filename), ("path", annotation.said_path))
+    for tag, said in () if find_hidden(image_name) else tags:  # such a name XML may not be able to hold
         base = said.replace("\\", "/").rpartition("/")[2]
         wrong = tag == "filename" and (leads_out(said) or image_name != look.image.name)
         if said and (wrong or not stems & {base, Path(base).stem} or look.xml.stem != look.image.stem):

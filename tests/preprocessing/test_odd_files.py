@@ -19,7 +19,7 @@ SCRIPTS = {
     "fix": ["preprocessing/check_dataset.py", "-i", "images", "-l", "map.pbtxt", "--fix", "fixed"],
     "label_map": ["preprocessing/generate_label_map.py", "-x", "images", "-o", "new.pbtxt"],
     "records": ["preprocessing/generate_tfrecord.py", "-x", "images", "-l", "map.pbtxt", "-o", "a.record"],
-    "convert": "preprocessing/convert_annotations.py --from voc --to csv -i images -o a.csv".split(),
+    "convert": ["preprocessing/convert_annotations.py", "--from", "voc", "--to", "csv", "-i", "images", "-o", "a.csv"],
     "infer": ["inference_main_v2.py", "-m", "model.onnx", "-i", "images", "-o", "out", "--recursive", "--save", "json"],
     "infer_pattern": ["inference_main_v2.py", "-m", "model.onnx", "-i", "images/**/*.jpg", "-o", "out"],
     "label": ["label.py", "-i", "images", "-l", "map.pbtxt", "--venv", "none"],
