@@ -78,7 +78,12 @@ def test_no_photo_ever_changes_sides(operations, ratio, val):
                     shutil.copy(photo, folder / f"copy {serial}.jpg")
                 elif what == "edit":
                     old = photo.read_bytes()
-                    if sum(path.read_bytes() == old for path in photos) == 1:
+                    copies = [path for path in folder.glob("t*/*.jpg") if path.read_bytes() == old]
+                    copies += [path for path in folder.glob("val/*.jpg") if path.read_bytes() == old]
+                    alone = sum(path.read_bytes() == old for path in photos) == 1
+                    if alone and not kept.intersection(path.name for path in copies):
+                        for path in copies:
+                            path.unlink()  # a split would say that this photo is lost
                         photo.write_bytes(b"edited %d" % serial)
                         before[photo.read_bytes()] = before.pop(old)
                 elif photo.name not in kept:
@@ -166,7 +171,13 @@ def test_old_photos_that_now_belong_together_are_named(call, tmp_path):
         (tmp_path / f"{number}.jpg").write_bytes(b"%d" % number)
     call(SCRIPT, "-i", tmp_path)
     test, train = (next((tmp_path / side).iterdir()).name for side in ("test", "train"))
-    shutil.copy(tmp_path / test, tmp_path / train)  # the train photo is lost, the test photo has two names: no fault
+    shutil.copy(tmp_path / test, tmp_path / train)  # now the test photo has two names
+    done = call(SCRIPT, "-i", tmp_path)
+    assert done.returncode == 1
+    place = tmp_path / "train" / train
+    what = f"is another photo than {tmp_path / train} is now, and would be lost; delete it if that one replaces it, or"
+    assert done.stderr.endswith(f"error: {place}: {what} move it to {tmp_path} under another name\n")
+    place.unlink()
     assert call(SCRIPT, "-i", tmp_path).returncode == 0
     assert find_places(tmp_path)[(tmp_path / test).read_bytes()] == {"test"}
     train = next((tmp_path / "train").iterdir()).name

@@ -89,9 +89,9 @@ def find_former_sides(sides, sums):
 def refuse_lost_files(folder, output, sides, former, sums):
     """Raises InputError with each file in output/SIDE that would be lost if it were replaced by copies from `folder`.
 
-    Only what a split has put there, unchanged since and from a file that is still in `folder`, is no loss, nor is a
-    copy of what is there now. `former`: dict side -> dict file name -> sha256, of split.json; `sums`: dict path ->
-    sha256 of the files in `folder`.
+    No loss is what `folder` holds byte for byte, nor an XML file as a split has put it there where `folder` has another
+    one of its name now: a correction. `former`: dict side -> dict file name -> sha256, of split.json; `sums`: dict path
+    -> sha256 of the files in `folder`.
     """
     faults, there = [], []
     for side in sides:
@@ -105,9 +105,13 @@ def refuse_lost_files(folder, output, sides, former, sums):
     kept = set(sums.values())
     for path, checksum in add_sums(there).items():
         source, noted = folder / path.name, former.get(path.parent.name, {})
-        if checksum in kept or (source.exists() and checksum == (noted.get(path.name) or sha256(source))):
+        is_known = source.exists() and checksum == (noted.get(path.name) or sha256(source))
+        if checksum in kept or (is_known and path.suffix.lower() == ".xml"):
             continue
-        if source.exists():
+        if is_known:
+            what = f"is another photo than {source} is now, and would be lost; delete it if that one replaces it, or"
+            faults.append(f"{path}: {what} move it to {folder} under another name")
+        elif source.exists():
             faults.append(f"{path}: was changed after the split and would be lost; copy it to {source} first")
         elif path.name in noted:
             faults.append(
