@@ -9,10 +9,12 @@
 """
 
 import itertools
+import os
 from pathlib import Path
 
 from tfod import files
 from tfod.console import InputError, find_hidden, make_parser, run, say
+from tfod.reading import find_oddity
 
 MAKER = "inference_main_v2"  # of the output, as its stamp says
 SAVE_KINDS = ("images", "json", "csv", "coco", "voc", "crops", "video")
@@ -89,8 +91,11 @@ def find_input(arguments):
         find_model(arguments.saved_model_path)
     except InputError as error:
         faults += error.faults
-    if arguments.labels_path and not Path(arguments.labels_path).is_file():
-        faults.append(f"{arguments.labels_path}: there is no such label map; `make label_map` makes one")
+    labels_path = arguments.labels_path
+    if labels_path and not os.path.lexists(labels_path):
+        faults.append(f"{labels_path}: there is no such label map; `make label_map` makes one")
+    elif labels_path and (odd := find_oddity(labels_path)):
+        faults.append(f"{labels_path}: {odd}")
     words = arguments.images_dir
     try:
         photos, videos, odd = find_sources(words, arguments.recursive, output)

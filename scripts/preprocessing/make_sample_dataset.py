@@ -14,6 +14,7 @@ from PIL import Image, ImageChops
 
 from tfod.console import InputError, make_parser, progress, run, say
 from tfod.files import sha256, write_whole
+from tfod.reading import parse_json, read_bytes
 from tfod.sample_animals import draw_animal
 from tfod.sample_scenes import draw_background
 from tfod.voc import Box, write_annotation
@@ -121,9 +122,11 @@ def draw_dataset(folder, number, size, seed):
 def read_settings(folder):
     """The settings that the folder was drawn with, or None if it is not, or no longer, what this script drew."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = parse_json(read_bytes(folder / MANIFEST))
         files, settings = manifest["files"], manifest["settings"]
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+    except (InputError, ValueError, KeyError, TypeError):
+        return None
+    if not isinstance(files, dict) or not isinstance(settings, dict):
         return None
     whole = all((folder / name).is_file() and sha256(folder / name) == digest for name, digest in files.items())
     return settings if whole else None

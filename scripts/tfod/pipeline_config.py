@@ -5,8 +5,8 @@ project that is the workspace.
 """
 
 import difflib
+import os
 import re
-from pathlib import Path
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
@@ -16,6 +16,7 @@ from object_detection.protos import pipeline_pb2
 
 from tfod import files
 from tfod.console import InputError
+from tfod.reading import read_text
 
 PLACEHOLDER = "PATH_TO_BE_CONFIGURED"
 # The fields of a learning rate schedule that count steps, and those that are rates. Rates grow with the batch
@@ -34,14 +35,11 @@ RATE_FIELDS = {
 def read_config(path, override=""):
     """The TrainEvalPipelineConfig in the text file `path`, with the text proto `override` merged in."""
     config = pipeline_pb2.TrainEvalPipelineConfig()
-    text = ""
+    if not os.path.lexists(path):
+        raise InputError(f"{path}: No such file or directory; `make config` makes a pipeline.config")
+    text = read_text(path)
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")  # with or without the mark that Notepad puts there
         text_format.Parse(text, config)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; `make config` makes a pipeline.config") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not in UTF-8; save it in that encoding") from error
     except text_format.ParseError as error:
         raise InputError(f"{path}: {_explain(error, text)}") from error
     try:

@@ -13,7 +13,7 @@ import os
 from tfod.console import InputError
 from tfod.files import sha256
 from tfod.images import list_images, map_in_threads
-from tfod.reading import parse_json, read_bytes
+from tfod.reading import is_file, parse_json, read_bytes
 from tfod.voc import find_images_of, list_annotations
 
 SIDES = ("train", "test", "val")
@@ -98,7 +98,7 @@ def refuse_lost_files(folder, output, sides, former, sums):
         for path in sorted((output / side).rglob("*")):
             if path.is_dir() or path.name in FILE_MANAGERS:
                 continue
-            if path.parent == output / side:
+            if path.parent == output / side and is_file(path):
                 there.append(path)
             else:
                 faults.append(f"{path}: is not from {folder} and would be lost; move it there, or elsewhere")

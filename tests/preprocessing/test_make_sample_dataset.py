@@ -1,5 +1,6 @@
 """The sample data set: the same bytes from the same seed, tight boxes, and nobody's files touched."""
 
+import os
 import random
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops
 
+from make_sample_dataset import MANIFEST
 from tfod.voc import read_annotation
 
 SCRIPTS = Path(__file__).parents[2] / "scripts" / "preprocessing"
@@ -20,7 +22,7 @@ def make(*arguments):
 
 
 def read_bytes(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -126,14 +128,19 @@ def test_what_later_steps_add_leaves_it_up_to_date(tmp_path):
     assert "is up to date" in make("-o", folder, "-n", 2).stderr
 
 
-@pytest.mark.parametrize("spoil", ["change", "remove"])
+@pytest.mark.parametrize(
+    "spoil", ["change", "remove", "manifest", "[1]", "[" * 100_000, '{"files": [], "settings": {}}']
+)
 def test_a_spoilt_sample_is_neither_up_to_date_nor_overwritten(tmp_path, spoil):
     folder = tmp_path / "images"
     make("-o", folder, "-n", 2)
     if spoil == "change":
         (folder / "sample-001.xml").write_text("<annotation/>")
-    else:
+    elif spoil == "remove":
         (folder / "sample-001.xml").unlink()
+    else:
+        (folder / MANIFEST).unlink()
+        os.mkfifo(folder / MANIFEST) if spoil == "manifest" else (folder / MANIFEST).write_text(spoil)
     before = read_bytes(folder)
     done = make("-o", folder, "-n", 2)
     assert done.returncode == 1

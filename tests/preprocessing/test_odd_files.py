@@ -125,12 +125,25 @@ def test_folders_whose_names_are_not_utf8(run, tmp_path):
     check_named(run, ["infer_pattern"], r"images/\udcff/0.jpg: the name is not in UTF-8; rename it")
 
 
+def test_a_pipe_on_a_side_of_the_split(run, tmp_path):
+    assert run("split")[0] == 0
+    os.mkfifo(tmp_path / "images/train/pipe.jpg")
+    (tmp_path / "images/test/loop.xml").symlink_to("loop.xml")
+    label_photo(tmp_path / "images", "new.jpg", 5)
+    what = "is not from images and would be lost; move it there, or elsewhere"
+    check_named(run, ["split"], f"images/train/pipe.jpg: {what}", f"images/test/loop.xml: {what}")
+    check_named(
+        run, ["check"], "images/train/pipe.jpg: is a pipe", "images/test/loop.xml: is a link that leads nowhere"
+    )
+
+
 def test_notes_and_label_maps_that_are_pipes_or_folders(run, tmp_path):
     os.mkfifo(tmp_path / "images/split.json")
     os.mkfifo(tmp_path / "check.json")
     check_named(run, ["split"], "images/split.json: is a pipe, not a file; replace it with a file, or take it away")
-    assert run("check")[0] == 0  # a report is made again
-    (tmp_path / "images/split.json").unlink()
+    check_named(run, ["check"], "check.json: ")
+    for name in ("images/split.json", "check.json"):
+        (tmp_path / name).unlink()
     (tmp_path / "images/split.json").mkdir()
     SCRIPTS["fresh"] = [*SCRIPTS["split"], "--fresh"]
     check_named(run, ["split", "fresh"], "images/split.json: is a folder, not a file")
