@@ -82,7 +82,7 @@ def list_names(folder, suffixes):
             elif not os.path.isdir(entry.path):  # noqa: PTH112 - Path(path) takes longer
                 faults.append(Fault("not-a-file", entry.path, find_oddity(entry.path)))
     found.sort()
-    faults += [fault for name in found if (fault := find_name_fault(folder / name))]
+    faults += [fault for name in found if not name.isascii() and (fault := find_name_fault(folder / name))]
     if faults:
         raise InputError(*sorted(faults))
     return found

@@ -128,9 +128,7 @@ def test_what_later_steps_add_leaves_it_up_to_date(tmp_path):
     assert "is up to date" in make("-o", folder, "-n", 2).stderr
 
 
-@pytest.mark.parametrize(
-    "spoil", ["change", "remove", "manifest", "[1]", "[" * 100_000, '{"files": [], "settings": {}}']
-)
+@pytest.mark.parametrize("spoil", ["change", "remove", "pipe", "[1]", "[" * 100_000, '{"files": [], "settings": {}}'])
 def test_a_spoilt_sample_is_neither_up_to_date_nor_overwritten(tmp_path, spoil):
     folder = tmp_path / "images"
     make("-o", folder, "-n", 2)
@@ -140,7 +138,7 @@ def test_a_spoilt_sample_is_neither_up_to_date_nor_overwritten(tmp_path, spoil):
         (folder / "sample-001.xml").unlink()
     else:
         (folder / MANIFEST).unlink()
-        os.mkfifo(folder / MANIFEST) if spoil == "manifest" else (folder / MANIFEST).write_text(spoil)
+        os.mkfifo(folder / MANIFEST) if spoil == "pipe" else (folder / MANIFEST).write_text(spoil)
     before = read_bytes(folder)
     done = make("-o", folder, "-n", 2)
     assert done.returncode == 1
