@@ -135,6 +135,16 @@ def test_chinese_names_have_glyphs_where_the_system_has_a_font(sides, tmp_path, 
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 
+@pytest.mark.attack
+def test_class_names_are_no_formulas(tmp_path):
+    names = ["$\\frac$", "a$b$c", "$", "_x", "{0}%s"]
+    photo = load(tmp_path, "a.jpg", 0, [Box(name, 1, 1, 30, 30) for name in names])
+    figures = draw_figures(measure({"train": [photo]}, {name: number for number, name in enumerate(names, 1)}))
+    for name, figure in figures.items():
+        figure.savefig(tmp_path / f"{name}.svg")
+    assert set(names) <= set(get_texts(figures["boxes_per_class"]))
+
+
 @pytest.mark.parametrize("number", [1, 26, 90, 120])
 def test_any_number_of_classes_has_its_rows(tmp_path, number):
     names = [f"class {i:03d}" for i in range(number)]

@@ -79,6 +79,15 @@ def test_after_a_kill_the_second_goes_on_where_the_first_was(site, tmp_path):
     assert list_names(tmp_path / "models") == ["SHA256SUMS", NAME]
 
 
+@pytest.mark.parametrize("suffix", ["", ".json"])
+def test_a_pipe_in_place_of_what_a_broken_download_left_is_named(site, tmp_path, suffix):
+    (tmp_path / "models").mkdir()
+    os.mkfifo(tmp_path / f"models/..{NAME}.tar.gz.part{suffix}")
+    code, said = finish(start_model(tmp_path, site))
+    assert code == 1
+    assert said.startswith(f"error: models/..{NAME}.tar.gz.part{suffix}: is a pipe, not a file; replace it with a file")
+
+
 def test_two_models_at_once_do_not_wait_and_both_sums_are_noted(site, tmp_path):
     both = [start_model(tmp_path, site, name) for name in (NAME, "other")]
     for process in both:

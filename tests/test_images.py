@@ -62,6 +62,16 @@ def test_a_missing_folder_is_named(tmp_path):
         list_images(tmp_path / "nowhere")
 
 
+@pytest.mark.attack
+@pytest.mark.parametrize("read", [read_image, check_image])
+def test_a_file_of_gigabytes_is_named_before_it_fills_the_memory(tmp_path, read):
+    path = tmp_path / "video.jpg"
+    path.touch()
+    os.truncate(path, 20_000_000_000)
+    with pytest.raises(InputError, match=r"video.jpg: has 20000 MB, more than the 1000 MB that such a file can need"):
+        read(path)
+
+
 def test_names_that_are_not_utf8_are_named(tmp_path):
     for name in (b"\xc3\xa8.jpg", b"\xe8.jpg"):
         (tmp_path / os.fsdecode(name)).touch()

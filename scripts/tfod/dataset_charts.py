@@ -51,7 +51,7 @@ def draw_boxes_per_class(statistics):
     size = 9 if grouped else 8
     draw = _draw_grouped_bars if grouped else _draw_stacked_bars
     longest = draw(axes, counts)
-    axes.set_yticks(range(len(texts)), texts, fontsize=size)
+    axes.set_yticks(range(len(texts)), texts, fontsize=size, parse_math=False)  # a class may be named $x
     for label in axes.get_yticklabels():
         label.set_fontfamily(_find_families(label.get_text()))
     axes.set_ylim(len(texts) - 0.4, -0.6)

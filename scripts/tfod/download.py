@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from tfod import files
 from tfod.console import InputError, say
+from tfod.reading import find_oddity, parse_json, read_bytes
 
 CHUNK = 1 << 18  # bytes
 MOST = 8 * 10**9  # bytes of a file
@@ -49,6 +50,9 @@ def fetch(
     """
     path = Path(path)
     part, note = (path.with_name(f".{path.name}.part{suffix}") for suffix in ("", ".json"))
+    odd = [f"{left}: {find_oddity(left)}" for left in (part, note) if left.is_fifo()]  # opening one would not end
+    if odd:
+        raise InputError(*odd)
     for tried in range(1, retries + 2):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +101,7 @@ def _open_locked(lock, path):
     """The open file `lock`, locked by this process."""
     waits = False
     while True:
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -128,8 +132,8 @@ def _forget(part, note):
 def _read_note(note, url):
     """What was noted of the file when `part` was begun, or {} where that is nothing, or of another address."""
     try:
-        known = json.loads(note.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        known = parse_json(read_bytes(note))
+    except (InputError, ValueError):
         return {}
     return known if isinstance(known, dict) and known.get("url") == url else {}
 

@@ -23,6 +23,8 @@ from tfod.reading import find_oddity, is_file, read_bytes
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")  # in any case
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")  # no others: Pillow hands some to outside programs
 
+MOST_BYTES = 10**9  # of an image file; more than any that Pillow decodes within its limit of pixels can need
+
 # Pillow warns of sizes that today's phones have, and of EXIF data that many web sites cut; beyond twice that size it
 # raises, which becomes an error, and so does a picture that can't be read.
 warnings.filterwarnings("ignore", module=r"PIL\b")
@@ -109,7 +111,7 @@ def read_image(path):
 
     Raises InputError if the file can't be decoded.
     """
-    return _decode(path, read_bytes(path))[0]
+    return _decode(path, read_bytes(path, MOST_BYTES))[0]
 
 
 def read_small(path, least):
@@ -118,7 +120,7 @@ def read_small(path, least):
     Every byte goes through the decoder, so whatever `read_image` finds is found; but no colours, and a half, a quarter
     or an eighth of the width and height are worked out, as long as they are `least` (width, height) or more.
     """
-    return _decode(path, read_bytes(path), least)
+    return _decode(path, read_bytes(path, MOST_BYTES), least)
 
 
 def decode_image(name, data):
@@ -134,7 +136,7 @@ def check_image(path, decode=True):
     if not decode:
         with _name_faults(path), Image.open(path, formats=_FORMATS) as image:
             return _describe(path, image)
-    _, stored = _decode(path, read_bytes(path), least=(1, 1))
+    _, stored = _decode(path, read_bytes(path, MOST_BYTES), least=(1, 1))
     return stored
 
 
