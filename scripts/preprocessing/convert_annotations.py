@@ -138,7 +138,7 @@ def find_name_faults(images, suffix):
     owners, faults = {}, []
     for image in images:
         if suffix == ".xml" and find_hidden(image.name):
-            faults.append(f"{image.name}: the name holds a character that can't be seen; rename the image")
+            faults.append(f"{image.name!r}: the name holds a character that can't be seen; rename the image")
         name = str(PurePosixPath(image.name).with_suffix(suffix))
         if name in owners:
             faults.append(f"{image.name}: its {suffix} file would be that of {owners[name]}, too; rename one of them")

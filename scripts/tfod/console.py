@@ -59,7 +59,12 @@ class Fault(str):
 
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's categories of controls, formats, surrogates and line ends
-_JOINERS = "\u200c\u200d"  # formats that words need: Persian and Hindi ones, and emoji made of several
+# Formats that are seen, or that words need: joiners in Persian, Hindi and emoji, Arabic's signs around numbers, and the
+# letters after a black flag that make it England's.
+_SEEN = re.compile(
+    "[\u200c\u200d\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd]"
+    "|\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f"
+)
 
 
 def find_hidden(text):
@@ -67,7 +72,7 @@ def find_hidden(text):
     of writing, and what no file may hold."""
     if text.isascii() and text.isprintable():
         return []
-    return [c for c in text if (unicodedata.category(c) in _HIDDEN and c not in _JOINERS) or c in "\ufffe\uffff"]
+    return [c for c in _SEEN.sub("", text) if unicodedata.category(c) in _HIDDEN or c in "\ufffe\uffff"]
 
 
 def make_printable(text, kept=""):
@@ -235,7 +240,7 @@ def _call(main, ending):
 
 def _report(faults):
     for fault in faults:
-        print(f"error: {make_printable(fault)}", file=sys.stderr)
+        print("error:", make_printable(fault, kept="\n"), file=sys.stderr)
     if len(faults) > 1:
         print(f"{len(faults)} errors", file=sys.stderr)
     return 1

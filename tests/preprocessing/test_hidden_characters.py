@@ -32,14 +32,31 @@ def run(call, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("mark", [*HIDDEN, "\n", "\x1b[2J", "\x00", "\u061c", "\u202a", "\u2069", "\u2028", "\ud800"])
+@pytest.mark.parametrize(
+    "mark", [*HIDDEN, "\n", "\x1b[2J", "\x00", "\u061c", "\u202a", "\u2069", "\u2028", "\ud800", "\U000e0067"]
+)
 def test_hidden_characters(mark):
     assert find_hidden(f"a{mark}b")
     assert make_printable(f"a{mark}b").isascii()
     assert set(find_hidden(make_printable(f"猫{mark}\n", kept="\n"))) == {"\n"}
 
 
-@pytest.mark.parametrize("name", ["قطة", "خانه‌ها", "חתול", "红　灯", "क्‍ष", "👨‍👩‍👧", "❤️", "e\u0301", "a\u00a0b"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "قطة",
+        "خانه‌ها",
+        "חתול",
+        "红　灯",
+        "क्‍ष",
+        "👨‍👩‍👧",
+        "❤️",
+        "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+        "٣\u06dd",
+        "e\u0301",
+        "a\u00a0b",
+    ],
+)
 def test_names_of_every_script_are_printed_as_they_are(name):
     assert make_printable(name) == name and not find_hidden(name)
 
@@ -135,7 +152,7 @@ def test_file_names(run, tmp_path):
     assert code == 1 and said.count(what) == len(names)
     assert run(CONVERT, "--from", "voc", "--to", "coco", "-i", "fixed", "-o", "coco.json")[0] == 0
     code, said = run(CONVERT, "--from", "coco", "--to", "voc", "-i", "fixed", "-a", "coco.json", "-o", "xml")
-    assert code == 1 and r"error: train/7\n.jpg: the name holds a character" in said
+    assert code == 1 and r"error: 'train/7\n.jpg': the name holds a character" in said
 
 
 def test_what_a_record_holds(run, tmp_path):
