@@ -120,8 +120,8 @@ def _open_locked(lock, path):
 def describe_disk_error(path, error):
     """The line for an OSError in writing `path`: what is wrong and what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{path}: the disk is full; free some space and run this again"
-    return f"{path}: can't be written ({error.strerror or error}); check the folder and its rights"
+        return f"{path}: the disk is full ({error.strerror}); free some space and run this again"
+    return f"{path}: can't be written ({error.strerror or error}); check the folder and its permissions"
 
 
 def _forget(part, note):
