@@ -20,7 +20,7 @@ SIZES = [(96, 64), (60, 90), (64, 64), (120, 50), (97, 61), (40, 80), (80, 80), 
 
 def add_flags(pieces, **flags):
     """The example with features image/object/NAME, ints."""
-    example = tf.train.Example.FromString(b"".join(pieces))
+    example = tf.train.Example.FromString(pieces)
     for name, values in flags.items():
         example.features.feature[f"image/object/{name}"].int64_list.value[:] = values
     return [example.SerializeToString()]

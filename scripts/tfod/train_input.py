@@ -151,7 +151,7 @@ def find_source_ids(config, hashes):
     wanted = {int(number) for number in hashes}
     names = set()
     for example in _read_all(list_train_records(config)):
-        features = parse_example(example, skip=("image/encoded",))
+        features = parse_example(example)
         names.update(features.get("image/source_id") or features.get("image/filename") or [])
     found = [n for n in names if int(tf.strings.to_hash_bucket_fast(n, inputs.HASH_BINS)) in wanted]
     return sorted(name.decode(errors="replace") for name in found)
