@@ -200,7 +200,7 @@ def features_of(tf, record):
 
 
 def test_tensorflow_finds_a_changed_byte(tf, tmp_path):
-    write_records(tmp_path / "a.record", [[b"some ", b"example"]])
+    write_records(tmp_path / "a.record", [b"some example"])
     changed = bytearray((tmp_path / "a.record").read_bytes())
     for position in range(len(changed)):
         changed[position] ^= 1

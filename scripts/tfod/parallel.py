@@ -13,6 +13,8 @@ import threading
 
 from tfod.console import InputError
 
+_ENDING = {signal.SIGINT, signal.SIGTERM}
+
 
 def count_cores():
     """How many cores this process may use: the default number of workers."""
@@ -31,7 +33,7 @@ def map_in_processes(function, items, workers):
     under_way = collections.deque()
     try:
         for item in items:
-            former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # while processes are forked
+            former = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # what is raised while Python forks is lost
             under_way.append(executor.submit(_call, item))
             signal.pthread_sigmask(signal.SIG_SETMASK, former)
             if len(under_way) > 2 * workers:
@@ -52,7 +54,7 @@ def _become_worker(function):
     _function = function
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent ends us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
