@@ -2,9 +2,8 @@
 
 import functools
 import glob
-from unittest import mock
 
-import tfod.compat  # noqa: F401 - corrects object_detection at import
+import tfod.compat
 
 from tfod.label_map import read_names
 from tfod.pipeline_config import get_model
@@ -44,8 +43,7 @@ def build_train_input(config, model, seed, first_step=0, input_context=None):
     first = first_step * config.train_config.batch_size
     resizer = get_model(config).image_resizer
     order = functools.partial(_build_dataset, list_train_records(config), seed, first, resizer)
-    # the map is where train_input looks for the function that reads the records
-    with mock.patch.dict(inputs.INPUT_BUILDER_UTIL_MAP, dataset_build=order):
+    with tfod.compat.replace_dataset_builder(order):
         return inputs.train_input(
             train_config=config.train_config,
             train_input_config=config.train_input_reader,
