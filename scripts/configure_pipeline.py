@@ -160,7 +160,7 @@ def read_features(paths):
     keys = set()
     for path, data in itertools.islice(examples, 100):
         try:
-            features = parse_example(data, skip=("image/encoded",))
+            features = parse_example(data)
         except ValueError as error:
             raise InputError(f"{path}: {error}; make the records anew") from error
         keys.update(key for key, values in features.items() if values)

@@ -18,12 +18,12 @@ from tfod.voc import Box
 SIZES = [(96, 64), (60, 90), (64, 64), (120, 50), (97, 61), (40, 80), (80, 80), (96, 64), (50, 50), (70, 96)]
 
 
-def add_flags(pieces, **flags):
+def add_flags(example, **flags):
     """The example with features image/object/NAME, ints."""
-    example = tf.train.Example.FromString(b"".join(pieces))
+    example = tf.train.Example.FromString(example)
     for name, values in flags.items():
         example.features.feature[f"image/object/{name}"].int64_list.value[:] = values
-    return [example.SerializeToString()]
+    return example.SerializeToString()
 
 
 def write_photos(folder, counts):
@@ -38,10 +38,10 @@ def write_photos(folder, counts):
             Box(("cat", "dog")[(number + i) % 2], 3 + 4 * i, 5 + i, width - 4 - i, height - 6 - 3 * i, difficult=i % 2)
             for i in range(count)
         ]
-        pieces = make_example(f"{number}.jpg", photo.getvalue(), "jpeg", width, height, boxes, {"cat": 1, "dog": 2})
+        example = make_example(f"{number}.jpg", photo.getvalue(), "jpeg", width, height, boxes, {"cat": 1, "dog": 2})
         crowd = [int(number == 1 and i == 0) for i in range(count)]
         group = [int(number == 2 and i == 0) for i in range(count)]
-        examples.append(add_flags(pieces, is_crowd=crowd, group_of=group))
+        examples.append(add_flags(example, is_crowd=crowd, group_of=group))
     write_records(folder / "test.record", examples)
 
 
@@ -196,7 +196,7 @@ def test_damaged_photo_and_faulty_boxes_are_named(tmp_path):
     sound = examples[9].features.feature["image/encoded"].bytes_list.value[0]
 
     def fail():
-        write_records(tmp_path / "test.record", [[example.SerializeToString()] for example in examples])
+        write_records(tmp_path / "test.record", [example.SerializeToString() for example in examples])
         with pytest.raises(evaluation.InputError) as caught:
             evaluate(0)
         return str(caught.value)

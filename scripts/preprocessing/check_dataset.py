@@ -8,7 +8,6 @@ Ends with 1 if there is an error; warnings are to be looked at.
 """
 
 import argparse
-import gc
 from pathlib import Path
 
 from tfod.console import Fault, InputError, make_parser, run, say, show_progress
@@ -107,13 +106,11 @@ def look_at_all(jobs, workers):
 
     workers = min(workers, len(chunks))
     looks = []
-    gc.disable()  # nothing here holds a cycle; to look for some, again and again, takes 5 % of the time
     with show_progress("checking", len(jobs)) as update:
         numbers = range(len(chunks))
         for chunk in map(look_at_chunk, numbers) if workers < 2 else map_in_processes(look_at_chunk, numbers, workers):
             looks.extend(chunk)
             update(len(looks))
-    gc.enable()
     return looks
 
 

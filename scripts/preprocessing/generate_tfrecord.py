@@ -16,7 +16,7 @@ from tfod.dataset import check_photo
 from tfod.files import claim, find_foreign, fingerprint, is_current, mark_current, write_whole
 from tfod.label_map import find_unknown_names, read_label_map
 from tfod.parallel import count_cores, map_in_processes
-from tfod.photo_pairs import match_files
+from tfod.photo_pairs import match_files, shuffle_pairs
 from tfod.shards import list_shards, name_records, replace_records, write_examples
 from tfod.tfrecord import encode_image, make_example
 
@@ -65,13 +65,14 @@ def parse_arguments():
 
 
 def map_photos(function, paths, workers, what):
-    """Yields `function(list of pairs)` of each chunk of `paths`, a `PhotoPairs`."""
-    chunks = [range(start, min(start + CHUNK, len(paths))) for start in range(0, len(paths), CHUNK)]
-    results = map_in_processes(lambda chunk: function([paths[index] for index in chunk]), chunks, workers)
+    """Yields `function(list of pairs)` of each chunk of `paths`, a list of (image path, XML path)."""
+    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    done = 0
     with show_progress(what, len(paths)) as update:
-        for chunk, result in zip(chunks, results, strict=True):
+        for chunk, result in zip(chunks, map_in_processes(function, chunks, workers), strict=True):
             yield result
-            update(chunk.stop)
+            done += len(chunk)
+            update(done)
 
 
 def check_photos(paths, args, faults):
@@ -169,7 +170,7 @@ def main():
     if csv_path:
         faults += find_foreign(csv_path, MAKER, "name another file with -c")
     names_to_ids, boxes, negatives = check_photos(pairs, args, faults)
-    write_records(output, pairs if args.order == "sorted" else pairs.shuffle(args.seed), names_to_ids, args)
+    write_records(output, pairs if args.order == "sorted" else shuffle_pairs(pairs, args.seed), names_to_ids, args)
     if csv_path:
         write_csv(csv_path, pairs, args.num_workers)
         mark_current(csv_path, state, MAKER)

@@ -80,7 +80,7 @@ def _name_output(path):
         unnamed = error.filename is None and error.errno in DISK_ERRORS
         names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name]  # of a copy there are two
         if unnamed or f"{os.sep}.{path.name}." in "".join(names[-1:]):
-            error.filename, error.filename2 = str(path), None
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 

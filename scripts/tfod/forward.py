@@ -7,9 +7,8 @@ import collections
 import contextlib
 import copy
 import itertools
-from unittest import mock
 
-import tfod.compat  # noqa: F401 - corrects object_detection at import
+import tfod.compat
 
 import numpy as np
 
@@ -56,8 +55,7 @@ def build_forward(config, model, reader, batch=None):
         facts["batch"] = most if fixed else 1
         return examples.padded_batch(facts["batch"]).prefetch(2)
 
-    # the map is where eval_input looks for the function that reads the records
-    with mock.patch.dict(inputs.INPUT_BUILDER_UTIL_MAP, dataset_build=build_dataset):
+    with tfod.compat.replace_dataset_builder(build_dataset):
         dataset = build_plainly(
             inputs.eval_input,
             eval_config=eval_config,

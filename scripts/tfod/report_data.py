@@ -67,7 +67,7 @@ def _read_photos(path, names):
     """The images of a TFRecord file as `Photo`, without a look at their pixels."""
     photos = []
     for data in tfrecord.read_records(path):
-        features = tfrecord.parse_example(data, skip=("image/encoded",))
+        features = tfrecord.parse_example(data)
         width, height = features["image/width"][0], features["image/height"][0]
         corners = [features.get(f"image/object/bbox/{side}", []) for side in ("xmin", "ymin", "xmax", "ymax")]
         labels = features.get("image/object/class/label", [])

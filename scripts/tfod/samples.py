@@ -129,8 +129,8 @@ def open_folder(image_dir, xml_dir, names, allow_unlabelled=False):
     def read():
         for photo in photos:
             encoded = tfrecord.encode_image(photo.path, photo.stored)
-            pieces = tfrecord.make_example(photo.path.name, *encoded, photo.width, photo.height, photo.boxes, ids)
-            yield _read_sample(b"".join(pieces), str(photo.path), -1, ids, photo.path)
+            example = tfrecord.make_example(photo.path.name, *encoded, photo.width, photo.height, photo.boxes, ids)
+            yield _read_sample(example, str(photo.path), -1, ids, photo.path)
 
     files = [*images, *(xml for xml in xmls.values() if xml)]
     return Source(names, len(images), [str(image_dir)], files, read)
@@ -143,7 +143,7 @@ def _not_known(ids):
 def _read_sample(example, path, number, ids, place):
     """The `Sample` of a serialized example; `place` is what its faults call it."""
     try:
-        features = tfrecord.parse_example(example, skip=("image/encoded",))
+        features = tfrecord.parse_example(example)
     except ValueError as error:
         raise InputError(f"{place}: {error}; make the records anew") from error
     sides = [features.get(f"image/object/bbox/{side}", []) for side in SIDES]

@@ -5,18 +5,16 @@ A set is one file, `train.record`, or as the OD API knows it N shards, `train.re
 
 import collections
 import contextlib
-import errno
 import glob
-import os
 import re
 from pathlib import Path
 
 from tfod.console import InputError
 from tfod.files import make_room
-from tfod.parallel import fork_workers, receive
-from tfod.tfrecord import frame_record
+from tfod.parallel import map_in_processes
+from tfod.tfrecord import write_record
 
-CHUNK = 8  # photos that a worker holds in memory at a time; it has up to two such chunks
+CHUNK = 8  # photos that a worker makes records of between two messages
 _SHARD = re.compile(r"(?P<set>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})", re.DOTALL)
 
 
@@ -81,89 +79,21 @@ def replace_records(output, num_shards):
 
 
 def write_examples(paths, count, make_example, workers, update):
-    """Writes `count` records into the files `paths`, evenly and in order, with so many worker processes.
+    """Writes `count` records into the files `paths`, evenly and in order; so many worker processes make them.
 
-    `make_example(index)` gives the pieces of an example; it runs in a worker. `update(done)` is called as the work
-    goes on. The bytes do not depend on the number of workers. Raises InputError where the disk is full, and what
-    `make_example` or a worker's end raises.
+    `make_example(index)` gives the bytes of an example; it runs in a worker. `update(done)` is called as the work goes
+    on. Raises what `map_in_processes` raises, and OSError where the disk is full.
     """
-    # Each worker frames a chunk of records and tells its size. The parent knows from the sizes of all chunks before
-    # where it belongs, and tells the worker, which writes it there: the photos' bytes never leave the worker.
-    framed = collections.deque()  # in each worker, what it has not written yet
-    file = None
-
-    def answer(message):
-        nonlocal file
-        if isinstance(message, tuple):
-            number, shard, start, stop = message
-            pieces = [piece for index in range(start, stop) for piece in frame_record(make_example(index))]
-            framed.append((paths[shard], pieces, stop - start))
-            return number, shard, sum(map(len, pieces))
-        path, pieces, photos = framed.popleft()
-        if file is None or file.name != str(path):
-            file = path.open("r+b", buffering=0)
-        while pieces:  # a disk that fills up takes a part at first, and says so only when it is given the rest
-            written = os.pwritev(file.fileno(), pieces[:1000], message)  # the system takes no more than 1024
-            message += written
-            pieces = _drop(pieces, written)
-        return photos
-
-    for path in paths:
-        path.touch()
-    with _name_full_disk(paths[0].parent.parent), fork_workers(answer, workers) as pool:
-        _hand_out(pool, _cut(count, len(paths)), update)
-
-
-def _drop(pieces, size):
-    """What is left of the pieces without their first `size` bytes."""
-    for position, piece in enumerate(pieces):
-        if size < len(piece):
-            return [piece[size:], *pieces[position + 1 :]]
-        size -= len(piece)
-    return []
-
-
-def _cut(count, shards):
-    """Yields (number from 0, shard, first index, index after the last) of each chunk."""
-    number = 0
-    for shard in range(shards):
-        first, last = count * shard // shards, count * (shard + 1) // shards
-        for start in range(first, last, CHUNK):
-            yield number, shard, start, min(start + CHUNK, last)
-            number += 1
-
-
-def _hand_out(pool, chunks, update):
-    """Has the workers frame and write all chunks."""
-    idle, framed = pool * 2, {}  # two chunks each: none waits for the size of another's
-    shard = offset = number = done = under_way = 0
-    while True:
-        for worker, chunk in zip(idle, chunks, strict=False):
-            worker.send(chunk)
-            under_way += 1
-        if not under_way:
-            return
-        idle = []
-        for worker, answer in receive(pool):
-            if isinstance(answer, tuple):
-                framed[answer[0]] = (worker, *answer[1:])
-            else:
-                idle.append(worker)
-                under_way -= 1
-                done += answer
-                update(done)
-        while number in framed:
-            worker, its_shard, size = framed.pop(number)
-            shard, offset = its_shard, offset if its_shard == shard else 0
-            worker.send(offset)
-            offset, number = offset + size, number + 1
-
-
-@contextlib.contextmanager
-def _name_full_disk(folder):
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise InputError(f"{folder}: can't hold the records ({error.strerror}); free some space there") from None
+    bounds = [count * shard // len(paths) for shard in range(len(paths) + 1)]
+    chunks = [
+        (shard, range(start, min(start + CHUNK, bounds[shard + 1])))
+        for shard in range(len(paths))
+        for start in range(bounds[shard], bounds[shard + 1], CHUNK)
+    ]
+    made = map_in_processes(lambda chunk: [make_example(index) for index in chunk[1]], chunks, workers)
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(path.open("wb")) for path in paths]
+        for (shard, indices), examples in zip(chunks, made, strict=True):
+            for example in examples:
+                write_record(files[shard], example)
+            update(indices.stop)

@@ -1,16 +1,16 @@
 """Top module: TFRecord files of labelled images, with the feature keys that the OD API reads.
 
-They are written and read without TensorFlow, whose import takes longer than the work itself. Two small formats make
-that possible: protobuf's wire format of a `tf.train.Example`, and the TFRecord frame of a length and two checksums.
+They are written and read without TensorFlow, whose import takes longer than the work itself.
 """
 
 import hashlib
 import io
-import mmap
 import struct
 from pathlib import Path
 
 import google_crc32c
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf.message import DecodeError
 
 from tfod.console import InputError
 from tfod.files import write_whole
@@ -39,120 +39,73 @@ def encode_image(path, stored):
 
 # ---------------------------------------------------------------- writing
 
+# tf.train.Example as protobuf knows it, in a pool of its own: TensorFlow, which brings it, takes seconds to import.
+_DESCRIPTION = """
+name: "example.proto" package: "tfod" syntax: "proto3"
+message_type { name: "BytesList" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_BYTES } }
+message_type { name: "FloatList" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_FLOAT } }
+message_type { name: "Int64List" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_INT64 } }
+message_type { name: "Feature" oneof_decl { name: "kind" }
+  field { name: "bytes_list" number: 1 type: TYPE_MESSAGE type_name: ".tfod.BytesList" oneof_index: 0 }
+  field { name: "float_list" number: 2 type: TYPE_MESSAGE type_name: ".tfod.FloatList" oneof_index: 0 }
+  field { name: "int64_list" number: 3 type: TYPE_MESSAGE type_name: ".tfod.Int64List" oneof_index: 0 } }
+message_type { name: "Features"
+  field { name: "feature" number: 1 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".tfod.Features.FeatureEntry" }
+  nested_type { name: "FeatureEntry" options { map_entry: true }
+    field { name: "key" number: 1 type: TYPE_STRING }
+    field { name: "value" number: 2 type: TYPE_MESSAGE type_name: ".tfod.Feature" } } }
+message_type { name: "Example" field { name: "features" number: 1 type: TYPE_MESSAGE type_name: ".tfod.Features" } }
+"""
+_POOL = descriptor_pool.DescriptorPool()
+_POOL.Add(text_format.Parse(_DESCRIPTION, descriptor_pb2.FileDescriptorProto()))
+Example = message_factory.GetMessageClass(_POOL.FindMessageTypeByName("tfod.Example"))
+
 
 def make_example(filename, encoded, image_format, width, height, boxes, names_to_ids):
-    """A serialized `tf.train.Example` of one image, as three pieces of bytes to be put together.
+    """A serialized `tf.train.Example` of one image.
 
-    `encoded` are the image's bytes, which become the second piece without being copied; `image_format` says what
-    they are, "jpeg" or "png"; `width` and `height` are its size in pixels. `boxes` are `tfod.voc.Box`, in pixels
-    within the image; they are stored normalized to 0..1.
+    `encoded` are the image's bytes; `image_format` says what they are, "jpeg" or "png"; `width` and `height` are its
+    size in pixels. `boxes` are `tfod.voc.Box`, in pixels within the image; they are stored normalized to 0..1.
     """
-    text = filename.encode()
-    values = (  # in the order of _KEYS
-        _bytes([text]),
-        _bytes([image_format.encode()]),
-        _int64s([height]),
-        _bytes([hashlib.sha256(encoded).hexdigest().encode()]),
-        _floats([box.xmax / width for box in boxes]),
-        _floats([box.xmin / width for box in boxes]),
-        _floats([box.ymax / height for box in boxes]),
-        _floats([box.ymin / height for box in boxes]),
-        _int64s([names_to_ids[box.name] for box in boxes]),
-        _bytes([box.name.encode() for box in boxes]),
-        _int64s([box.difficult for box in boxes]),
-        _int64s([box.truncated for box in boxes]),
-        _bytes([box.pose.encode() for box in boxes]),
-        _bytes([text]),
-        _int64s([width]),
-    )
-    rest = b"".join([_field(1, key + _field(2, value)) for key, value in zip(_KEYS, values, strict=True)])
-    # image/encoded is the first key. Before its bytes stand the heads of all that holds them, the innermost last.
-    start = b""
-    for number, before in ((1, b""), (1, b""), (2, b""), (1, _field(1, b"image/encoded"))):
-        start = before + start
-        start = _head(number, len(start) + len(encoded)) + start
-    start = _head(1, len(start) + len(encoded) + len(rest)) + start  # Example.features
-    return start, encoded, rest
+    example = Example()
+    features = example.features.feature
+    for key, values in {
+        "image/encoded": [encoded],
+        "image/filename": [filename.encode()],
+        "image/format": [image_format.encode()],
+        "image/key/sha256": [hashlib.sha256(encoded).hexdigest().encode()],
+        "image/object/class/text": [box.name.encode() for box in boxes],
+        "image/object/view": [box.pose.encode() for box in boxes],
+        "image/source_id": [filename.encode()],
+    }.items():
+        features[key].bytes_list.value.extend(values)
+    for edge, size in (("xmin", width), ("ymin", height), ("xmax", width), ("ymax", height)):
+        values = [getattr(box, edge) / size for box in boxes]
+        features[f"image/object/bbox/{edge}"].float_list.value.extend(values)
+    for key, values in {
+        "image/height": [height],
+        "image/width": [width],
+        "image/object/class/label": [names_to_ids[box.name] for box in boxes],
+        "image/object/difficult": [box.difficult for box in boxes],
+        "image/object/truncated": [box.truncated for box in boxes],
+    }.items():
+        features[key].int64_list.value.extend(values)
+    return example.SerializeToString(deterministic=True)
 
 
-def _varint(number):
-    """A non-negative integer in protobuf's variable length."""
-    if number < 0x80:
-        return _ONE_BYTE[number]
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
-
-
-_ONE_BYTE = [bytes([number]) for number in range(0x80)]
-
-
-def _head(number, size):
-    """What stands before a protobuf field of wire type 2: bytes, a message or packed numbers, of `size` bytes."""
-    return _varint(number << 3 | 2) + _varint(size)
-
-
-def _field(number, content):
-    return _head(number, len(content)) + content
-
-
-# in protobuf's deterministic order; image/encoded comes before them
-_KEYS = [
-    _field(1, key)
-    for key in (
-        b"image/filename",
-        b"image/format",
-        b"image/height",
-        b"image/key/sha256",
-        b"image/object/bbox/xmax",
-        b"image/object/bbox/xmin",
-        b"image/object/bbox/ymax",
-        b"image/object/bbox/ymin",
-        b"image/object/class/label",
-        b"image/object/class/text",
-        b"image/object/difficult",
-        b"image/object/truncated",
-        b"image/object/view",
-        b"image/source_id",
-        b"image/width",
-    )
-]
-
-
-# The three kinds of tf.train.Feature; each holds a message whose field 1 are the values.
-def _bytes(values):
-    return _field(1, b"".join([_field(1, value) for value in values]))
-
-
-def _floats(values):
-    return _field(2, _packed(struct.pack(f"<{len(values)}f", *values)))
-
-
-def _int64s(values):
-    return _field(3, _packed(b"".join(map(_varint, values))))
-
-
-def _packed(numbers):
-    return _field(1, numbers) if numbers else b""  # protobuf leaves out a list of none
-
-
-def frame_record(pieces):
-    """The pieces of a record as they stand in a TFRecord file: with its length before them, and two checksums."""
-    length = struct.pack("<Q", sum(map(len, pieces)))
-    crc = 0
-    for piece in pieces:
-        crc = google_crc32c.extend(crc, piece)
-    return [length + _mask(google_crc32c.value(length)), *pieces, _mask(crc)]
+def write_record(file, example):
+    """Writes one record into an open TFRecord file: its length, the bytes of the example, and a checksum of each."""
+    length = struct.pack("<Q", len(example))
+    file.write(length + _mask(google_crc32c.value(length)))
+    file.write(example)
+    file.write(_mask(google_crc32c.value(example)))
 
 
 def write_records(path, examples):
-    """Writes a TFRecord file whole, from an iterable of examples as `make_example` makes them."""
+    """Writes a TFRecord file whole, from an iterable of serialized examples."""
     with write_whole(path) as fresh, fresh.open("wb") as file:
-        for pieces in examples:
-            file.writelines(frame_record(pieces))
+        for example in examples:
+            write_record(file, example)
 
 
 def _mask(crc):
@@ -204,106 +157,28 @@ def read_records(path):
 
 
 def count_boxes(path):
-    """Yields the number of boxes of each example of a TFRecord file, without reading the images."""
-    if Path(path).stat().st_size == 0:  # can't be mapped
-        return
-    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        for number, start, stop in find_records(path):
-            try:
-                features = parse_example(data, start, stop, skip=("image/encoded",))
-            except ValueError as error:
-                raise InputError(f"{path}: record {number + 1}: {error}; make the records anew") from error
-            yield len(features.get("image/object/bbox/xmin", ()))
-            if number % 256 == 255:
-                data.madvise(mmap.MADV_DONTNEED)  # what was read stays in the system's cache, not in our memory
+    """Yields the number of boxes of each example of a TFRecord file."""
+    for number, record in enumerate(read_records(path), start=1):
+        try:
+            yield len(parse_example(record).get("image/object/bbox/xmin", ()))
+        except ValueError as error:
+            raise InputError(f"{path}: record {number}: {error}; make the records again") from error
 
 
-def parse_example(data, start=0, stop=None, skip=()):
+def parse_example(data):
     """The features of a serialized `tf.train.Example`: dict key -> list of bytes, floats or ints.
 
-    `data` are bytes or a mapped file that hold it from `start` to `stop`. Features of the keys in `skip` are left
-    out, and not read. Raises ValueError if it is no Example.
+    Raises ValueError if it is not an Example.
     """
-    features = {}
-    for number, message in _read_messages(data, start, len(data) if stop is None else stop):
-        if number == 1:  # Example.features
-            for _, entry in _read_messages(data, *message):
-                parts = dict(_read_messages(data, *entry))
-                key = data[slice(*parts[1])].decode() if 1 in parts else ""
-                if key not in skip:
-                    features[key] = _read_feature(data, *parts[2]) if 2 in parts else []
-    return features
-
-
-def _read_feature(data, start, stop):
-    values = []
-    for kind, its_list in _read_messages(data, start, stop):
-        values = []  # of several kinds the last one counts, as in protobuf
-        if kind == 1:
-            values += (data[slice(*value)] for _, value in _read_messages(data, *its_list))
-            continue
-        for _, value in _read_fields(data, *its_list):
-            if not isinstance(value, tuple):
-                values.append(_to_signed(value) if kind == 3 else value)
-            elif kind == 3:
-                values += _read_int64s(data, *value)
-            elif (value[1] - value[0]) % 4 == 0:
-                values += struct.unpack(f"<{(value[1] - value[0]) // 4}f", data[slice(*value)])
-            else:
-                raise ValueError("is no tf.train.Example (a list of floats is cut)")
-    return values
-
-
-def _read_int64s(data, start, stop):
-    while start < stop:
-        value, start = _read_varint(data, start, stop)
-        yield _to_signed(value)
-
-
-def _to_signed(number):
-    return number - (1 << 64) if number >> 63 else number
-
-
-def _read_varint(data, position, stop):
-    """(value, position after it)."""
-    value = shift = 0
-    while True:
-        if position >= stop or shift > 63:
-            raise ValueError("is no tf.train.Example (a number goes on beyond its end)")
-        byte = data[position]
-        value |= (byte & 0x7F) << shift
-        position, shift = position + 1, shift + 7
-        if byte < 0x80:
-            return value & 0xFFFFFFFFFFFFFFFF, position
-
-
-def _read_fields(data, start, stop):
-    """Yields (number, value) of each field of a protobuf message; a value is an int, a float, or (start, stop)."""
-    while start < stop:
-        tag, start = _read_varint(data, start, stop)
-        kind = tag & 7
-        if kind == 0:
-            value, start = _read_varint(data, start, stop)
-            yield tag >> 3, value
-            continue
-        if kind == 2:
-            size, start = _read_varint(data, start, stop)
-        elif kind in (1, 5):
-            size = 8 if kind == 1 else 4
-        else:
-            raise ValueError(f"is no tf.train.Example (a field of wire type {kind})")
-        if start + size > stop:
-            raise ValueError("is no tf.train.Example (a field goes on beyond its end)")
-        yield tag >> 3, struct.unpack_from("<f", data, start)[0] if kind == 5 else (start, start + size)
-        start += size
-
-
-def _read_messages(data, start, stop):
-    """As `_read_fields`, where each field must be (start, stop)."""
-    for number, value in _read_fields(data, start, stop):
-        if not isinstance(value, tuple):
-            raise ValueError("is no tf.train.Example (a number where a message should be)")
-        yield number, value
+    try:
+        features = Example.FromString(data).features.feature
+    except DecodeError as error:
+        raise ValueError(f"is not a tf.train.Example ({error})") from None
+    found = {}
+    for key, feature in features.items():
+        kind = feature.WhichOneof("kind")
+        found[key] = list(getattr(feature, kind).value) if kind else []
+    return found
 
 
 def count_records(path):

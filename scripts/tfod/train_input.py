@@ -2,9 +2,8 @@
 
 import functools
 import glob
-from unittest import mock
 
-import tfod.compat  # noqa: F401 - corrects object_detection at import
+import tfod.compat
 
 from tfod.label_map import read_names
 from tfod.pipeline_config import get_model
@@ -44,8 +43,7 @@ def build_train_input(config, model, seed, first_step=0, input_context=None):
     first = first_step * config.train_config.batch_size
     resizer = get_model(config).image_resizer
     order = functools.partial(_build_dataset, list_train_records(config), seed, first, resizer)
-    # the map is where train_input looks for the function that reads the records
-    with mock.patch.dict(inputs.INPUT_BUILDER_UTIL_MAP, dataset_build=order):
+    with tfod.compat.replace_dataset_builder(order):
         return inputs.train_input(
             train_config=config.train_config,
             train_input_config=config.train_input_reader,
@@ -151,7 +149,7 @@ def find_source_ids(config, hashes):
     wanted = {int(number) for number in hashes}
     names = set()
     for example in _read_all(list_train_records(config)):
-        features = parse_example(example, skip=("image/encoded",))
+        features = parse_example(example)
         names.update(features.get("image/source_id") or features.get("image/filename") or [])
     found = [n for n in names if int(tf.strings.to_hash_bucket_fast(n, inputs.HASH_BINS)) in wanted]
     return sorted(name.decode(errors="replace") for name in found)

@@ -83,5 +83,5 @@ def test_a_worker_that_is_killed_ends_the_run(workspace):
     os.kill(int(workers[0]), signal.SIGKILL)  # as the system does when the memory is used up
     said = run.communicate(timeout=20)[1]
     assert run.returncode == 1
-    assert said.startswith("error: a worker process was ended by SIGKILL: most likely the memory ran out (dmesg tells)")
+    assert said.startswith("error: a worker process was killed: most likely the memory ran out (dmesg tells)")
     assert [path.name for path in (workspace / "annotations").iterdir()] == ["label_map.pbtxt"]
