@@ -12,12 +12,11 @@ import itertools
 import os
 from pathlib import Path
 
-from tfod import files
 from tfod.console import InputError, find_hidden, make_parser, run, say
 from tfod.reading import find_oddity
 
-MAKER = "inference_main_v2"  # of the output, as its stamp says
 SAVE_KINDS = ("images", "json", "csv", "coco", "voc", "crops", "video")
+OPTIONS = ("score", "iou", "class_agnostic", "max_boxes", "classes", "batch")  # that the results depend on
 
 
 def parse_arguments():
@@ -37,7 +36,13 @@ def parse_arguments():
         nargs="+",
         help="folder of images, or files, patterns in quotes, videos, or the number of a camera",
     )
-    parser.add_argument("-o", "--output_dir", default="inference_result", help="folder for the results")
+    parser.add_argument(
+        "-o",
+        "--output_dir",
+        default="inference_result",
+        help="folder for the results; if -i names a folder, results of former runs that this one does not make are"
+        " removed, those of other kinds (--save) only if they are from other photos or another model",
+    )
     parser.add_argument("--recursive", action="store_true", help="take the images in the folders below, too")
     parser.add_argument("--unlabelled", action="store_true", help="take only images without an XML file beside them")
     parser.add_argument("--score", type=float, default=0.5, help="draw detections of at least this score, 0 to 1")
@@ -105,7 +110,12 @@ def find_input(arguments):
             faults.append(f"{' '.join(words)}: holds no images; name a folder of photos")
     except InputError as error:
         faults += error.faults
-    faults += find_overwritten(words, [*photos, *videos], output)
+    if not (overwritten := find_overwritten(words, [*photos, *videos], output)):
+        from tfod import results
+
+        kinds = results.choose_kinds(arguments.save, photos, videos)
+        overwritten = results.find_foreign(output, kinds, photos, videos, bool(arguments.save))
+    faults += overwritten
     if "voc" in (arguments.save or ()):
         for _, same in itertools.groupby(sorted(photo.name for photo in photos), lambda name: name.with_suffix("")):
             first, *others = same
@@ -124,12 +134,8 @@ def find_overwritten(words, sources, output):
         return [f"{output}: {said}"]
     for source in sources:
         target = output / source.name
-        if not target.exists():
-            continue
-        if isinstance(source.path, Path) and target.samefile(source.path):
+        if target.exists() and isinstance(source.path, Path) and target.samefile(source.path):
             return [f"{target}: {said}"]
-        if target.with_suffix(".xml").exists():
-            return [f"{output}: holds labelled photos, as {source.name}, which stay as they are; name another -o"]
     return []
 
 
@@ -137,10 +143,15 @@ def make_fingerprint(arguments, photos, videos):
     """The fingerprint of all that the results depend on; None for a camera, which never shows the same again."""
     if any(isinstance(video.path, int) for video in videos):
         return None
-    labels = [arguments.labels_path] if arguments.labels_path else []
-    inputs = [arguments.saved_model_path, *labels, *(source.path for source in (*photos, *videos))]
-    paths = ("saved_model_path", "labels_path", "images_dir", "output_dir")
-    return files.fingerprint(inputs, **{name: value for name, value in vars(arguments).items() if name not in paths})
+    from tfod import files
+    from tfod.runtimes import find_model
+
+    model = find_model(arguments.saved_model_path)[1]
+    labels = arguments.labels_path or model.parent / "label_map.pbtxt"
+    inputs = [model, labels, *(source.path for source in (*photos, *videos))]
+    options = {name: getattr(arguments, name) for name in OPTIONS}
+    options["names"] = [str(source.name) for source in (*photos, *videos)]
+    return files.fingerprint(inputs, frames=bool(videos and arguments.save), **options)
 
 
 def main():
@@ -150,8 +161,11 @@ def main():
     if not (photos or videos or odd):
         say("every image has an XML file: there is nothing to label")
         return 0
+    from tfod import files, results
+
     fingerprint = make_fingerprint(arguments, photos, videos)
-    if fingerprint and not odd and files.is_current(output, fingerprint, MAKER):
+    save = results.choose_kinds(arguments.save, photos, videos)
+    if fingerprint and not odd and results.are_current(output, save, fingerprint):
         kinds = ", ".join(arguments.save) if arguments.save else "annotated images"
         say(f"{output} is up to date: {kinds} of {len(photos)} photos and {len(videos)} videos")
         return 0
@@ -159,15 +173,18 @@ def main():
 
     try:
         with files.make_room(output) as room:
-            done = inference.infer(arguments, photos, videos, output, room)
+            done, former, written = inference.infer(arguments, photos, videos, output, room)
+            faults = [*odd, *done.faults]
+            mirrors = not faults and any(Path(word).is_dir() for word in arguments.images_dir)
+            removed = results.settle(output, save, former, written, None if faults else fingerprint, mirrors)
     except OSError as error:
         what = f"{error.filename or output}: {error.strerror or error}"
         raise InputError(f"{what}; free some space, or check your permissions there") from error
     print(done.describe(arguments, output))
-    if done.faults or odd:
-        raise InputError(*odd, *done.faults)
-    if fingerprint:
-        files.mark_current(output, fingerprint, MAKER)
+    if removed:
+        print(f"removed {removed} result{'s' * (removed > 1)} of former runs from {output}")
+    if faults:
+        raise InputError(*faults)
     return 0
 
 

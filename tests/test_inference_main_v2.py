@@ -232,7 +232,8 @@ def test_labelled_photos_are_never_written_over(infer, labelled_images, tmp_path
     shutil.copytree(labelled_images, tmp_path / "images/test")
     before = (labelled_images / "a.jpg").read_bytes()
     code, _, said = infer("-i", "images/test", "-o", "images")
-    assert code == 1 and "error: images: holds labelled photos, as -dash.jpg" in said
+    assert code == 1 and "error: images/-dash.jpg: is not what this script left there, and would be lost" in said
+    assert "error: images: holds 7 more such files\n" in said
     assert (labelled_images / "a.jpg").read_bytes() == before
 
 

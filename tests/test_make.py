@@ -111,7 +111,7 @@ def test_six_verbs_take_photos_to_annotated_photos(place):
     assert {"DetectionBoxes_Precision/mAP@.50IOU", "Loss/total_loss"} <= metrics["metrics"].keys()
     for name in ("saved_model/saved_model.pb", "checkpoint/ckpt-0.index", "pipeline.config"):
         assert (workspace / "exported_models/my_model" / name).exists()
-    assert sorted(path.name for path in (workspace / "inference_result").iterdir()) == tests
+    assert sorted(path.name for path in (workspace / "inference_result").glob("[!.]*")) == tests
     for name in tests:
         with Image.open(workspace / "inference_result" / name) as image:
             assert image.size == Image.open(workspace / "images/test" / name).size

@@ -4,8 +4,10 @@ What belongs to one image is written by functions that any thread may call; what
 with `add`, called in order, and `close`. Boxes in the files are in pixels of the upright image.
 """
 
+import collections
 import csv
 import dataclasses
+import filecmp
 import hashlib
 import json
 import os
@@ -17,6 +19,7 @@ from pathlib import Path
 from tfod.console import InputError
 from tfod.csv_cells import write_class, write_path
 from tfod.drawing import draw_detections
+from tfod.results import TABLES
 from tfod.voc import Box, write_annotation
 
 JPEG_QUALITY = 92
@@ -56,18 +59,24 @@ def make_result(path, name, image, detections, get_name, **video):
 
 
 class Files:
-    """Puts files into the folder `output`, each of them whole: made in the temporary folder `room` beside it."""
+    """Puts files into the folder `output`, each of them whole: made in the temporary folder `room` beside it.
 
-    def __init__(self, output, room):
-        self.output, self.room = Path(output), Path(room)
+    written: a dict kind (as --save has it) -> set of the names that were written
+    former:  set of the paths in voc/ that a former run has written
+    """
 
-    def write(self, name, write):
+    def __init__(self, output, room, former=()):
+        self.output, self.room, self.former = Path(output), Path(room), former
+        self.written = collections.defaultdict(set)
+
+    def write(self, kind, name, write):
         """Calls `write(path)` with a temporary path, which then becomes `name`, a relative path."""
         target = self.output / name
         fresh = self.room / f"{threading.get_ident()}{target.suffix}"
         write(fresh)
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh.replace(target)
+        self.written[kind].add(Path(name))
 
 
 def draw(result):
@@ -78,7 +87,7 @@ def draw(result):
 
 def write_image(files, result, drawn):
     """Writes the annotated image `drawn` under the photo's own name."""
-    files.write(result.name, lambda path: drawn.save(path, quality=JPEG_QUALITY))
+    files.write("images", result.name, lambda path: drawn.save(path, quality=JPEG_QUALITY))
 
 
 def write_crops(files, result):
@@ -89,7 +98,7 @@ def write_crops(files, result):
         crop = result.image.crop((left, top, min(right, result.width), min(bottom, result.height)))
         folder = re.sub(r"[^\w .,+-]", "_", label).strip(" .") or "_"
         name = Path("crops", folder, result.name.with_name(f"{result.name.name}_{number}.jpg"))
-        files.write(name, lambda path, crop=crop: crop.save(path, quality=JPEG_QUALITY))
+        files.write("crops", name, lambda path, crop=crop: crop.save(path, quality=JPEG_QUALITY))
 
 
 # ---------------------------------------------------------------- labelImg's XML
@@ -128,36 +137,38 @@ def write_proposal(files, result, name):
         body = path.read_bytes()
         path.write_bytes(body + f"{_MARK}{hashlib.sha256(body).hexdigest()} -->\n".encode())
 
-    files.write(name, write)
+    files.write("voc", name, write)
     return True
 
 
 def write_voc(files, result):
-    """Writes voc/NAME.xml, and beside it a link to the photo (of a frame: the image), for labelImg to open."""
+    """Writes voc/NAME.xml, and beside it a link to the photo (of a frame: the image), for labelImg to open.
+
+    What a person put there stays: see `results.find_foreign`. True if an XML file was written.
+    """
     photo = Path("voc", result.name)
     target = files.output / photo
     if result.frame is not None:
-        files.write(photo, lambda path: result.image.save(path, quality=JPEG_QUALITY))
-    elif not os.path.lexists(target):
+        files.write("voc", photo, lambda path: result.image.save(path, quality=JPEG_QUALITY))
+    elif target.is_symlink() and is_same_photo(target, result.path):
+        files.written["voc"].add(photo)
+    elif target.is_symlink() or not target.exists() or target.absolute() in files.former:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
+            target.unlink(missing_ok=True)
             target.symlink_to(os.path.relpath(result.path.resolve(), target.parent.resolve()))
+            files.written["voc"].add(photo)
         except OSError:  # a file system without links
-            files.write(photo, lambda path: shutil.copyfile(result.path, path))
+            files.write("voc", photo, lambda path: shutil.copyfile(result.path, path))
     return write_proposal(files, result, photo.with_suffix(".xml"))
 
 
-def clear_voc(output, names):
-    """Removes from voc/ the links to photos that are not among `names` any more, and their proposals.
-
-    A link whose XML file a person has changed stays, with it.
-    """
-    names, folder = {Path("voc", name) for name in names}, Path(output, "voc")
-    for link in [path for path in folder.rglob("*") if path.is_symlink()]:
-        xml = link.with_suffix(".xml")
-        if link.relative_to(output) not in names and (is_proposal(xml) or not xml.exists()):
-            link.unlink()
-            xml.unlink(missing_ok=True)
+def is_same_photo(target, path):
+    """Whether the file `target` leads to `path`, or holds the same bytes."""
+    try:
+        return target.samefile(path) or filecmp.cmp(target, path, shallow=False)
+    except OSError:
+        return False
 
 
 # ---------------------------------------------------------------- one file for all images
@@ -187,7 +198,7 @@ class JsonWriter:
         classes = json.dumps({str(number): name for number, name in names.items()}, ensure_ascii=False)
         self.stream.write(f'\n], "classes": {classes}}}\n')
         self.stream.close()
-        self.files.write("detections.json", self.fresh.replace)
+        self.files.write("json", TABLES["json"], self.fresh.replace)
 
 
 class CsvWriter:
@@ -219,7 +230,7 @@ class CsvWriter:
 
     def close(self, names):
         self.stream.close()
-        self.files.write("detections.csv", self.fresh.replace)
+        self.files.write("csv", TABLES["csv"], self.fresh.replace)
 
 
 class CocoWriter:
@@ -253,7 +264,7 @@ class CocoWriter:
         self.stream.write(f'\n], "categories": {json.dumps(categories, ensure_ascii=False)}}}\n')
         self.annotations.close()
         self.stream.close()
-        self.files.write("coco.json", self.fresh.replace)
+        self.files.write("coco", TABLES["coco"], self.fresh.replace)
 
 
 def _list_boxes(result):
@@ -282,4 +293,4 @@ class VideoWriter:
     def close(self):
         if self.writer:
             self.writer.release()
-            self.files.write(self.name, self.fresh.replace)
+            self.files.write("video", self.name, self.fresh.replace)

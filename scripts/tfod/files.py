@@ -184,25 +184,30 @@ def fingerprint(inputs, **settings):
 
 def is_current(output, made_from, maker):
     """True if `output` is untouched and was made from the same files and settings, a `Fingerprint`."""
+    has_settings = _read_stamp(output)["settings"] == made_from.settings
+    return has_settings and has_same_inputs(output, made_from, maker) and is_untouched(output, maker)
+
+
+def has_same_inputs(output, made_from, maker):
+    """True if `maker` made `output` from the files of `made_from`, a `Fingerprint`, with whatever settings."""
     stamp = _read_stamp(output)
-    if stamp.get("maker") != maker or stamp["settings"] != made_from.settings:
-        return False
     states = {os.path.abspath(path): state for path, state in made_from.inputs.items()}  # noqa: PTH100 - see _read_stamp
-    return _are_same(stamp["inputs"], states) and is_untouched(output, maker)
+    return stamp["maker"] == maker and _are_same(stamp["inputs"], states)
 
 
 def is_untouched(output, maker):
     """True if `maker` made `output`, a file or a folder, and all that it wrote stands as `mark_current` saw it."""
     stamp = _read_stamp(output)
-    if stamp.get("maker") != maker or not stamp["outputs"] or not all(stamp["outputs"].values()):
+    if stamp["maker"] != maker or not all(stamp["outputs"].values()):
         return False
     return _are_same(stamp["outputs"], {path: _get_state(path) for path in stamp["outputs"]})
 
 
-def mark_current(output, made_from, maker, outputs=None):
+def mark_current(output, made_from, maker, outputs=None, place=None):
     """Notes beside `output` who made it and from what, for `is_current`: `made_from` is the `Fingerprint`, or None.
 
-    `outputs` are the files and folders that were made with it, by default `output` alone.
+    `outputs` are the files and folders that were made with it, by default `output` alone. `place` is where `output`
+    will be, if the folder around it is renamed later.
     """
     inputs = made_from.inputs if made_from else {}
     noted = _note(inputs)
@@ -210,20 +215,33 @@ def mark_current(output, made_from, maker, outputs=None):
         if state and noted[path] and state[:2] != noted[path][:2]:  # it changed meanwhile: the stamp is of the former
             noted[path] = [*state, ""]
     settings = made_from.settings if made_from else ""
-    _write_stamp(output, maker, settings, noted, _note(_list_files(outputs or [output])))
+    made = _note(_list_files([output] if outputs is None else outputs))
+    _write_stamp(output, maker, settings, noted, made, place)
 
 
 def claim(output, maker, outputs=None):
     """Notes beside `output` that `maker` is about to write `outputs`, by default `output` alone: whatever is there
     under these names from now on is its own, even if it is killed before `mark_current`."""
-    _write_stamp(output, maker, "", {}, dict.fromkeys(map(os.fspath, outputs or [output])))
+    _write_stamp(output, maker, "", {}, dict.fromkeys(map(os.fspath, [output] if outputs is None else outputs)))
+
+
+def forget(output):
+    """Removes the stamp beside `output`."""
+    _stamp_path(output).unlink(missing_ok=True)
 
 
 def list_made(output, maker):
-    """The files that `maker` made as the stamp beside `output` names them, and that stand as it left them."""
+    """The files that `maker` made as the stamp beside `output` names them, and that stand as it left them. Links are
+    there, too, where the files that they lead to are gone."""
     stamp = _read_stamp(output)
-    noted = stamp["outputs"] if stamp.get("maker") == maker else {}
-    return [Path(path) for path in _list_files(noted) if _is_made(path, noted, _get_state(path))]
+    noted = stamp["outputs"] if stamp["maker"] == maker else {}
+
+    def is_there(path):
+        state = _get_state(path)
+        return os.path.islink(path) if state is None else _is_made(path, noted, state)  # noqa: PTH114 - see _get_state
+
+    found = _list_files(noted)
+    return [Path(path) for path, there in zip(found, _map(is_there, found), strict=True) if there]
 
 
 def list_made_at(place, without=()):
@@ -245,9 +263,9 @@ def list_foreign(output, maker, outputs=None):
 
     In a folder, what another script of ours made and has its stamp there is not foreign.
     """
-    outputs = [Path(path) for path in outputs or [output]]
+    outputs = [Path(path) for path in ([output] if outputs is None else outputs)]
     stamp = _read_stamp(output)
-    noted = dict(stamp["outputs"]) if stamp.get("maker") == maker else {}
+    noted = dict(stamp["outputs"]) if stamp["maker"] == maker else {}
     for path in (path for folder in outputs if folder.is_dir() for path in folder.rglob(".*.stamp")):
         noted |= _read_stamp(path.with_name(path.name[1 : -len(".stamp")]))["outputs"]
     files = [path for path in _list_files(outputs) if Path(path).name not in FILE_MANAGERS and os.path.lexists(path)]
@@ -264,7 +282,8 @@ def find_foreign(output, maker, advice, outputs=None):
     said = "is not what this script left there, and would be lost; move it away, or"
     faults = [f"{path}: {said} {advice}" for path in foreign[:SHOWN]]
     if more := len(foreign) - len(faults):
-        faults.append(f"{output}: holds {more} more such files")
+        place = output if os.path.lexists(output) else Path(output).parent
+        faults.append(f"{place}: holds {more} more such files")
     return faults
 
 
@@ -303,13 +322,12 @@ def _read_stamp(output):
         return {"maker": None, "settings": None, "inputs": {}, "outputs": {}}  # none, damaged, edited, of before
 
 
-def _write_stamp(output, maker, settings, inputs, outputs):
-    """`inputs` and `outputs` are dicts path -> what `_Noted` holds, or None. Their names are relative to the stamp, so
-    that a copied workspace brings its own."""
-    here = Path(output).parent
+def _write_stamp(output, maker, settings, inputs, outputs, place=None):
+    """`inputs` and `outputs` are dicts path -> what `_Noted` holds, or None. Their names are relative to the stamp (the
+    inputs', to where it will be: see `mark_current`), so that a copied workspace brings its own."""
     note = {"maker": maker, "settings": settings}
-    for kind, files in (("inputs", inputs), ("outputs", outputs)):
-        note[kind] = {os.path.relpath(path, here): state for path, state in files.items()}
+    for kind, files, here in (("inputs", inputs, place or output), ("outputs", outputs, output)):
+        note[kind] = {os.path.relpath(path, Path(here).parent): state for path, state in files.items()}
     write_text(_stamp_path(output), json.dumps(note))
 
 

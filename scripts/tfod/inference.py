@@ -14,7 +14,7 @@ import time
 import numpy as np
 from PIL import Image
 
-from tfod import detections
+from tfod import detections, results
 from tfod.console import InputError, make_printable, say, show_progress
 from tfod.detector import Detector
 from tfod.images import map_in_threads, read_image
@@ -129,15 +129,20 @@ class Work:
 
 
 def infer(arguments, photos, videos, output, room):
-    """Does all photos and videos as the script's `arguments` say; the `Totals`. `room` is a temporary folder."""
-    files = detections.Files(output, room)
-    save = arguments.save or ["images"] * bool(photos) + ["video"] * bool(videos)
-    makers = {"json": detections.JsonWriter, "csv": detections.CsvWriter, "coco": detections.CocoWriter}
-    writers = [make(files) for kind, make in makers.items() if kind in save]
+    """Does all photos and videos as the script's `arguments` say. `room` is a temporary folder.
+
+    Returns (`Totals`, what `results.claim` returned, the names that were written of each kind).
+    """
+    save = results.choose_kinds(arguments.save, photos, videos)
     began = time.monotonic()
     # Before any thread reads a photo: TensorFlow's import sets environment variables, and libjpeg, which reads one,
     # crashes where that happens at the same time.
-    work = Work(load_detector(arguments), files, save, arguments.threads)
+    detector = load_detector(arguments)
+    former = results.claim(output, save, photos, videos, bool(arguments.save))
+    files = detections.Files(output, room, former.get("voc", ()))
+    makers = {"json": detections.JsonWriter, "csv": detections.CsvWriter, "coco": detections.CocoWriter}
+    writers = [make(files) for kind, make in makers.items() if kind in save]
+    work = Work(detector, files, save, arguments.threads)
     work.totals.started = time.monotonic() - began
     with contextlib.ExitStack() as stack:
         opened, faults = open_videos(videos)
@@ -152,10 +157,8 @@ def infer(arguments, photos, videos, output, room):
         for writer in writers:
             writer.close(work.detector.names)
         work.totals.faults += faults
-    if "voc" in save:
-        detections.clear_voc(output, [photo.name for photo in photos])
     work.totals.took = time.monotonic() - began
-    return work.totals
+    return work.totals, former, files.written
 
 
 def load_detector(arguments):

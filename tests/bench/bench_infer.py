@@ -91,7 +91,6 @@ def link_photos(folder, output, number):
 def measure(command, output, number):
     """(seconds of the whole process, seconds to the first annotated image, peak memory in MB) of a command."""
     shutil.rmtree(output, ignore_errors=True)
-    output.parent.joinpath(f".{output.name}.stamp").unlink(missing_ok=True)
     said = output.parent / "said.txt"
     began, first = time.perf_counter(), None
     with said.open("w") as stream:
