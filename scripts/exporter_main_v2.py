@@ -11,6 +11,7 @@ half a pixel of the photo away, or a score that differs by more than 0.001, is a
 """
 
 import argparse
+import fnmatch
 import shutil
 from pathlib import Path
 
@@ -26,6 +27,12 @@ INPUT_TYPES = [
     "float_image_tensor",
     "image_and_boxes_tensor",
 ]
+LAYOUT = ("saved_model", "checkpoint", "pipeline.config", "label_map.pbtxt", "labels.txt", "README.md")
+UNSTAMPED = (  # what an export holds that was made before there were stamps, or by upstream's script
+    *LAYOUT[2:], "checkpoint/checkpoint", "checkpoint/ckpt-*", "tflite/model_*.tflite", "model.onnx", "benchmark.*",
+    *(f"{folder}saved_model/{name}" for folder in ("", "tflite/") for name in ("*.pb", "variables/variables.*")),
+)  # fmt: skip
+MODEL_SUFFIXES = (".tflite", ".onnx")  # others' would be taken for the new model's
 PIXELS, SCORE = 0.5, 1e-3  # by how much the export may differ from the checkpoint
 
 
@@ -105,14 +112,40 @@ def read_config(arguments):
     return config
 
 
-def check_output(output, arguments):
-    """Raises InputError if the output folder holds what is not to be replaced."""
+def list_kept(output, overwrite):
+    """The files of the output folder that others put there, and that stay beside the new export.
+
+    Raises InputError if the folder holds what is not to be replaced: no export, one without `overwrite`, or a file of
+    an export that a person has changed.
+    """
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
-        return
+        return []
     if not (output / "saved_model").is_dir():
         raise InputError(f"{output}: is there and holds no export, so it is not overwritten; name another folder")
-    if not arguments.overwrite:
+    if not overwrite:
         raise InputError(f"{output}: is there and holds another export; name another folder, or give --overwrite")
+    stamp = output / "saved_model"
+    foreign = files.list_foreign(stamp, MAKER, [output])
+    if not files.list_made(stamp, MAKER):
+        foreign = [path for path in foreign if not is_unstamped(path, path.relative_to(output).as_posix())]
+    lost = [path for path in foreign if path.relative_to(output).parts[0] in LAYOUT or path.suffix in MODEL_SUFFIXES]
+    if lost:
+        files.refuse_foreign(stamp, MAKER, "name another folder with --output_directory", lost)
+    return foreign
+
+
+def is_unstamped(path, name):
+    """Whether a file of an export without stamp, `name` in its folder, is of the export."""
+    ours = any(fnmatch.fnmatchcase(name, pattern) for pattern in UNSTAMPED)
+    return ours and (name != "README.md" or b"\n## How to call it\n" in path.read_bytes())
+
+
+def keep_files(kept, output, fresh):
+    """Copies the files `kept` of the folder `output` into `fresh`, which takes its place."""
+    for path in kept:
+        copy = fresh / path.relative_to(output)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, copy, follow_symlinks=False)
 
 
 def main():
@@ -134,12 +167,17 @@ def main():
     if files.is_current(output / "saved_model", fingerprint, MAKER):
         say(f"{output} is up to date")
         return
-    check_output(output, arguments)
-    say(f"exporting {checkpoint} to {output}")
-    with files.write_whole(output) as fresh:
+    with files.write_whole(output) as fresh:  # which first puts right what a killed run has left
+        list_kept(output, arguments.overwrite)
+        say(f"exporting {checkpoint} to {output}")
         agreement = export(config, checkpoint, label_map, fresh, arguments)
-    files.mark_current(output / "saved_model", fingerprint, MAKER, sorted(output.iterdir()))
+        made = sorted(fresh.iterdir())
+        files.mark_current(fresh / "saved_model", fingerprint, MAKER, made, output / "saved_model")
+        kept = list_kept(output, arguments.overwrite)  # as it is after these minutes
+        keep_files(kept, output, fresh)
     print(f"Exported {checkpoint} to {output}/saved_model; {agreement}")
+    if kept:
+        say(f"kept in {output}: {', '.join(str(path.relative_to(output)) for path in kept)}")
 
 
 def export(config, checkpoint, label_map, folder, arguments):
