@@ -65,7 +65,7 @@ def test_broken_file_is_named(measured):
     shutil.rmtree(folder / "tflite")
     (folder / "bad.tflite").write_bytes(b"no model")
     _, said = run_script("benchmark.py", "--export=broken", cwd=measured[0], code=1)
-    assert "broken/bad.tflite: can't be measured (broken/bad.tflite: is no TFLite model" in said
+    assert "broken/bad.tflite: can't be measured (broken/bad.tflite: is not a TFLite model" in said
 
 
 def test_missing_export_and_records_are_named(measured, tmp_path):

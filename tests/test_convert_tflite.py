@@ -94,7 +94,7 @@ def test_label_gaps_keep_their_line_and_names_their_letters(tflite_files, tmp_pa
 
 def test_file_without_metadata_is_named(tflite_files, tmp_path):
     (tmp_path / "photo.tflite").write_bytes(b"no model")
-    with pytest.raises(InputError, match="photo.tflite: is no TFLite model"):
+    with pytest.raises(InputError, match="photo.tflite: is not a TFLite model"):
         tflite_metadata.read_metadata(tmp_path / "photo.tflite")
 
 

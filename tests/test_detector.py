@@ -79,8 +79,9 @@ def test_batches_and_threads_change_nothing(formats):
 
 def test_calls_of_a_saved_model_are_limited_where_a_card_computes(formats, monkeypatch):
     limited = []
-    monkeypatch.setattr(runtimes, "limit_calls", lambda run: limited.append(run) or len)
-    assert open_model(formats[0]["SavedModel"], 1).run is len  # what limit_calls does: test_nvidia.py
+    monkeypatch.setattr(runtimes, "limit_calls", lambda run: limited.append(run) or (lambda images: 1 / 0))
+    with pytest.raises(InputError, match="division by zero"):  # what limit_calls really does: test_nvidia.py
+        open_model(formats[0]["SavedModel"], 1).run(np.zeros((1, 8, 8, 3), np.uint8))
     assert len(limited) == 1
 
 
@@ -135,8 +136,8 @@ def test_files_that_are_no_detector_are_named(formats, tmp_path):
     for name, message in {
         "none": "is not there; name a saved_model folder",
         "export": "holds no saved_model.pb; name",
-        "text.tflite": "is no TFLite model; `make tflite` makes one",
-        "text.onnx": "is no ONNX model that onnxruntime can run",
+        "text.tflite": "is not a TFLite model; `make tflite` makes one",
+        "text.onnx": "is not an ONNX model that onnxruntime can run",
         "broken": "saved_model.pb can't be read",
         "bare": "its variables can't be loaded",
     }.items():
@@ -172,7 +173,7 @@ def test_damaged_tflite_file_is_named(tmp_path, tflite_files):
     for content in (bytes(4) + b"TFL3", sound[: len(sound) // 2]):
         path = tmp_path / "damaged.tflite"
         path.write_bytes(content)
-        with pytest.raises(InputError, match="damaged.tflite: can't be run .*; make tflite anew"):
+        with pytest.raises(InputError, match="damaged.tflite: can't be run .*; make it again with `make tflite`"):
             open_model(path, 1)
 
 

@@ -116,7 +116,7 @@ class Detector:
     def _choose(self, boxes, classes, scores, count):
         import numpy as np
 
-        count = int(count)
+        count = int(np.asarray(count).item())  # some models keep a dimension for it
         boxes = np.clip(np.asarray(boxes[:count], np.float32), 0, 1)  # TFLite's reach out of the image
         scores = np.asarray(scores[:count], np.float32)
         classes = np.asarray(classes[:count]).round().astype(int)

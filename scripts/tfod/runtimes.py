@@ -67,9 +67,55 @@ def open_model(path, threads, score=0.0):
     kind, path = find_model(path)
     cores = max(1, len(os.sched_getaffinity(0)) // threads)
     if kind == "saved_model":
-        return _open_saved_model(path, cores, score)
-    openers = {"checkpoints": _open_checkpoints, "onnx": _open_onnx}
-    return openers.get(kind, _open_tflite)(path, cores)
+        runtime = _open_saved_model(path, cores, score)
+    else:
+        openers = {"checkpoints": _open_checkpoints, "onnx": _open_onnx, "tflite": _open_tflite}
+        runtime = openers[kind](path, cores)
+    return dataclasses.replace(runtime, run=_name_failures(path, runtime.run))
+
+
+def _name_failures(path, run):
+    """`run`, with an InputError where the library fails or what comes out is not a detector's."""
+    import numpy as np
+
+    def call(images):
+        size = f"{images.shape[2]} x {images.shape[1]}"
+        try:
+            found = run(images)
+        except Exception as error:  # onnxruntime's have no class of their own
+            reason = str(error).strip().partition("\n")[0]
+            said = f"{path}: fails on an image of {size} ({reason})"
+            raise InputError(f"{said}; export it again, or name another model") from error
+        shapes = [np.shape(part) for part in found]
+        rows = shapes[2]
+        if shapes[:3] != [(*rows, 4), rows, rows] or len(rows) != 2 or {rows[0], np.size(found[3])} != {len(images)}:
+            given = ", ".join(f"{name} {list(shape)}" for name, shape in zip(OUTPUTS, shapes, strict=True))
+            raise InputError(f"{path}: gives {given}, which are not a detector's; name another model")
+        return found
+
+    return call
+
+
+def _read_input(path, kind, shape, advice):
+    """(batch, (height, width)) that a model takes, each None where any will do; `shape` holds None for any number.
+
+    Raises InputError, with `advice`, unless its input is photos: uint8 [batch, height, width, 3].
+    """
+    shape = shape or [None] * 4  # which TensorFlow does not know of every model
+    if kind != "uint8" or len(shape) != 4 or shape[3] not in (None, 3):
+        sizes = ", ".join("any" if size is None else str(size) for size in shape)
+        raise InputError(f"{path}: takes {kind} [{sizes}], not photos, uint8 [batch, height, width, 3]; {advice}")
+    return shape[0], None if None in shape[1:3] else tuple(shape[1:3])
+
+
+def _fit(images, size):
+    """uint8 images [B, height, width, 3] in the `size` (height, width) that a model takes; boxes, as shares of it, are
+    the same."""
+    import numpy as np
+
+    if size is None or images.shape[1:3] == size:
+        return images
+    return np.stack([resize(image, *size).round().astype(np.uint8) for image in images])
 
 
 # ---------------------------------------------------------------- TensorFlow
@@ -134,9 +180,12 @@ def _open_saved_model(path, cores, score):
         raise InputError(f"{path}: has no signature {SIGNATURE}; export with exporter_main_v2.py")
     graph, signature = graphs[0], graphs[0].signature_def[SIGNATURE]
     inputs = list(signature.inputs.values())
-    if len(inputs) != 1 or inputs[0].dtype != tf.uint8.as_datatype_enum:
+    if len(inputs) != 1 or inputs[0].dtype == tf.string.as_datatype_enum:
         takes = ", ".join(f"{name} ({tf.as_dtype(part.dtype).name})" for name, part in signature.inputs.items())
         raise InputError(f"{path}: takes {takes}, not a photo; export with --input_type image_tensor")
+    shape = [size.size if size.size > 0 else None for size in inputs[0].tensor_shape.dim]
+    advice = "export with --input_type image_tensor"
+    batch, size = _read_input(path, tf.as_dtype(inputs[0].dtype).name, shape, advice)
     missing = [name for name in OUTPUTS if name not in signature.outputs]
     if missing:
         raise InputError(f"{path}: gives no {', '.join(missing)}; name the export of a detector")
@@ -146,9 +195,14 @@ def _open_saved_model(path, cores, score):
     init = graph.signature_def["__saved_model_init_op"].outputs.values() if has_init else ()
     init = [part.name for part in init if part.name not in empty]  # a detector has nothing to do there
     nodes = [name.split(":")[0] for name in (*outputs, *init, saver.restore_op_name, saver.filename_tensor_name)]
-    needed = prune_graph(tf, graph.graph_def, nodes)
-    raise_least_score(tf, needed, score)
-    session = _make_session(tf, needed, cores)
+    try:
+        needed = prune_graph(tf, graph.graph_def, nodes)
+        raise_least_score(tf, needed, score)
+        session = _make_session(tf, needed, cores)
+        run = session.make_callable(outputs, feed_list=[inputs[0].name])
+    except (tf.errors.OpError, ValueError, KeyError, TypeError) as error:  # an op that this TensorFlow has not, a torn
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"{path}: its graph can't be loaded ({reason}); export again") from error
     try:
         variables = str(path / "variables" / "variables")
         session.run(saver.restore_op_name, {saver.filename_tensor_name: variables})
@@ -156,10 +210,8 @@ def _open_saved_model(path, cores, score):
             session.run([session.graph.as_graph_element(name) for name in init])
     except tf.errors.OpError as error:
         raise InputError(f"{path}: its variables can't be loaded ({error.message}); export again") from None
-    shape = [size.size for size in inputs[0].tensor_shape.dim]
-    batch = shape[0] if shape and shape[0] > 0 else None
-    run = session.make_callable(outputs, feed_list=[inputs[0].name])
-    return Runtime(limit_calls(run), batch, _read_labels(path.parent / "label_map.pbtxt"))
+    run = limit_calls(run)
+    return Runtime(lambda images: run(_fit(images, size)), batch, _read_labels(path.parent / "label_map.pbtxt"))
 
 
 def _open_checkpoints(path, cores):
@@ -212,18 +264,36 @@ def _open_onnx(path, cores):
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=onnxruntime.get_available_providers())
     except Exception as error:  # its exceptions have no common class of their own
-        raise InputError(f"{path}: is no ONNX model that onnxruntime can run ({error}); make onnx anew") from error
+        reason = str(error).strip().partition("\n")[0]
+        said = f"is not an ONNX model that onnxruntime can run ({reason})"
+        raise InputError(f"{path}: {said}; make it again with `make onnx`") from error
     inputs, outputs = session.get_inputs(), {part.name for part in session.get_outputs()}
-    if len(inputs) != 1 or inputs[0].type != "tensor(uint8)" or not outputs.issuperset(OUTPUTS):
-        raise InputError(f"{path}: is no detector that takes a photo; `make onnx` makes one")
-    labels = json.loads(session.get_modelmeta().custom_metadata_map.get("labels", "{}"))
-    batch = inputs[0].shape[0]
+    if len(inputs) != 1:
+        takes = ", ".join(part.name for part in inputs) or "nothing"
+        raise InputError(f"{path}: takes {takes}, not photos alone; `make onnx` makes a detector")
+    shape = [size if isinstance(size, int) and size > 0 else None for size in inputs[0].shape]
+    kind = inputs[0].type.removeprefix("tensor(").removesuffix(")")
+    batch, size = _read_input(path, kind, shape, "`make onnx` makes a detector")
+    if missing := [name for name in OUTPUTS if name not in outputs]:
+        raise InputError(f"{path}: gives no {', '.join(missing)}; `make onnx` makes a detector")
 
     def run(images):
-        return session.run(OUTPUTS, {inputs[0].name: images})
+        return session.run(OUTPUTS, {inputs[0].name: _fit(images, size)})
 
-    labels = {int(number): name for number, name in labels.items()}
-    return Runtime(run, batch if isinstance(batch, int) and batch > 0 else None, labels)
+    return Runtime(run, batch, _read_onnx_labels(path, session.get_modelmeta().custom_metadata_map.get("labels")))
+
+
+def _read_onnx_labels(path, text):
+    """A dict id -> name of the metadata that `convert_onnx.py` writes; without, and after a word, of anything else."""
+    try:
+        labels = json.loads(text or "{}")
+        if not all(isinstance(name, str) for name in labels.values()):
+            raise TypeError
+        return {int(number): name for number, name in labels.items()}
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        wanted = 'the JSON of an object, as {"1": "raccoon"}'
+        say(f"{path}: its metadata 'labels' is not {wanted}; without a label map, classes are called by their numbers")
+        return {}
 
 
 # ---------------------------------------------------------------- TFLite
@@ -235,7 +305,7 @@ def _open_tflite(path, cores):
     from tfod.tflite_metadata import NO_LABEL, read_metadata
 
     if path.read_bytes()[4:8] != b"TFL3":
-        raise InputError(f"{path}: is no TFLite model; `make tflite` makes one")
+        raise InputError(f"{path}: is not a TFLite model; `make tflite` makes one")
     with _name_damage(path):  # which only the interpreter looks for before it reads on
         Interpreter(str(path))
     try:
@@ -256,7 +326,7 @@ def _open_tflite(path, cores):
     idle = queue.LifoQueue()
     idle.put(make_interpreter())
     interpreter = idle.queue[0]
-    (taken,) = interpreter.get_input_details()
+    taken = _find_input(path, interpreter)
     places = _find_outputs(path, interpreter, bool(metadata["labels"]))
 
     def run(images):
@@ -285,13 +355,26 @@ def _name_damage(path):
     try:
         yield
     except (ValueError, RuntimeError) as error:
-        raise InputError(f"{path}: can't be run ({error}); make tflite anew") from error
+        raise InputError(f"{path}: can't be run ({error}); make it again with `make tflite`") from error
 
 
 def count_sound_threads(classes, cores):
     """How many of `cores` threads a TFLite detector may have: with fewer than `classes`, but more than one, its
     suppression of overlapping boxes loses a class (https://github.com/tensorflow/tensorflow/issues/56058)."""
     return cores if 0 < classes <= cores else 1
+
+
+def _find_input(path, interpreter):
+    """What the interpreter says of the model's only input, photos of one size. Raises InputError for other models."""
+    taken = interpreter.get_input_details()
+    if len(taken) == 1 and taken[0]["dtype"].__name__ in ("float32", "uint8", "int8"):
+        shape = taken[0].get("shape_signature", taken[0]["shape"]).tolist()
+        if len(shape) == 4 and shape[3] == 3 and shape[0] in (1, -1) and min(shape[1:]) > 0:
+            return taken[0]
+    given = ", ".join(f"{part['name']} {part['dtype'].__name__} {part['shape'].tolist()}" for part in taken)
+    raise InputError(
+        f"{path}: takes {given or 'nothing'}, not one photo of a fixed size; `make tflite` makes a detector"
+    )
 
 
 def _find_outputs(path, interpreter, ours):
@@ -324,6 +407,7 @@ def _prepare(image, taken, mean, std):
     pixels = (resize(image, height, width) - np.float32(mean)) / np.float32(std)
     if taken["dtype"] != np.float32:
         scale, zero = taken["quantization"]
+        scale = scale or 1  # not quantized: it takes the pixels
         limits = np.iinfo(taken["dtype"])
         pixels = np.clip(np.round(pixels / np.float32(scale)) + zero, limits.min, limits.max).astype(taken["dtype"])
     return pixels[np.newaxis]

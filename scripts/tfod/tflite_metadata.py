@@ -55,33 +55,35 @@ def read_metadata(path):
 
     `labels` are the class names, the first for class 0. Raises InputError where there is no metadata of a detector.
     """
+    import numpy as np
     from ai_edge_litert import schema_py_generated as schema
 
     data = Path(path).read_bytes()
     if data[4:8] != b"TFL3":
-        raise InputError(f"{path}: is no TFLite model; `make tflite` makes one")
+        raise InputError(f"{path}: is not a TFLite model; `make tflite` makes one")
     model = schema.Model.GetRootAsModel(data, 0)
     entries = {model.Metadata(i).Name(): model.Metadata(i).Buffer() for i in range(model.MetadataLength())}
     if _ENTRY.encode() not in entries:
         raise InputError(f"{path}: holds no metadata; `make tflite` writes it, or name a label map")
-    packed = model.Buffers(entries[_ENTRY.encode()]).DataAsNumpy().tobytes()
-    root = _Reader.of(packed)
-    graph = root.tables(3)[0]
-    options = graph.tables(2)[0].tables(4)[0].table(1)
-    category = next(table for table in graph.tables(3) if table.text(0) == "category")
-    files = [file.text(0) for file in category.tables(6) if file.number(2) == 3]
+    try:
+        packed = model.Buffers(entries[_ENTRY.encode()]).DataAsNumpy().tobytes()
+        root = _Reader.of(packed)
+        graph = root.tables(3)[0]
+        options = graph.tables(2)[0].tables(4)[0].table(1)
+        category = next(table for table in graph.tables(3) if table.text(0) == "category")
+        files = [file.text(0) for file in category.tables(6) if file.number(2) == 3]
+        found = {"mean": options.floats(0), "std": options.floats(1), "name": root.text(0), "description": root.text(1)}
+    except Exception as error:  # a damaged table leads anywhere
+        raise InputError(f"{path}: its metadata is damaged; make it again") from error
+    sound = all(len(found[key]) in (1, 3) and np.isfinite(found[key]).all() for key in ("mean", "std"))
+    if not sound or not all(found["std"]):
+        raise InputError(f"{path}: its metadata has no mean and std of the colours; make it again")
     try:
         with zipfile.ZipFile(path) as archive:
             labels = archive.read(files[0]).decode().splitlines()
-    except (zipfile.BadZipFile, KeyError, IndexError) as error:
-        raise InputError(f"{path}: its metadata names no class names that are there; make it anew") from error
-    return {
-        "labels": labels,
-        "mean": options.floats(0),
-        "std": options.floats(1),
-        "name": root.text(0),
-        "description": root.text(1),
-    }
+    except Exception as error:  # as above
+        raise InputError(f"{path}: its metadata names no class names that are there; make it again") from error
+    return {"labels": labels, **found}
 
 
 def _order_outputs(content):
