@@ -67,10 +67,10 @@ def list_ours(place):
     ours = [
         path
         for path in there
-        if not path.is_symlink()
+        if (Path(os.path.abspath(path)) in made and not path.is_dir())  # noqa: PTH100 - resolve() would follow links
+        or not path.is_symlink()
         and (
-            Path(os.path.abspath(path)) in made  # noqa: PTH100 - resolve() would follow links
-            or path in notes
+            path in notes
             or is_trained(path)
             or path.name in FILE_MANAGERS
             or (path in sums and sha256(path) == sums[path])

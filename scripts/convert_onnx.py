@@ -41,6 +41,7 @@ def parse_arguments():
 def main():
     arguments = parse_arguments()
     folder, output = Path(arguments.saved_model_dir), Path(arguments.output)
+    files.refuse_foreign(output, MAKER, "name another file with --output")
     if not (folder / "saved_model.pb").is_file():
         raise InputError(f"{folder}: holds no saved_model.pb; `make export` makes exported_models/NAME/saved_model")
     config_path = Path(arguments.pipeline_config_path or folder.parent / "pipeline.config")
@@ -52,7 +53,6 @@ def main():
     if files.is_current(output, fingerprint, MAKER):
         say(f"{output} is up to date")
         return
-    files.refuse_foreign(output, MAKER, "name another file with --output")
     say(f"converting {folder} to {output}")
     with files.write_whole(output, MAKER) as fresh:
         convert(folder, fresh, arguments.opset)

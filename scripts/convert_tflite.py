@@ -71,8 +71,11 @@ def find_input(arguments):
 
 def main():
     arguments = parse_arguments()
+    paths = {kind: Path(arguments.output_directory) / f"model_{kind}.tflite" for kind in arguments.formats}
+    advice = "name another folder with --output_directory"
+    if faults := [fault for path in paths.values() for fault in files.find_foreign(path, MAKER, advice)]:
+        raise InputError(*faults)
     config, checkpoint, sources = find_input(arguments)
-    folder = Path(arguments.output_directory)
     inputs = [*sorted(Path(arguments.saved_model_dir).glob("**/*")), *list_checkpoint_files(checkpoint)]
     settings = {"config": config.SerializeToString(deterministic=True).hex(), "samples": arguments.samples}
     calibration = [arguments.representative_number, arguments.seed]
@@ -82,14 +85,11 @@ def main():
         else files.fingerprint(inputs, **settings)
         for kind in arguments.formats
     }
-    paths = {kind: folder / f"model_{kind}.tflite" for kind in arguments.formats}
     todo = [kind for kind, path in paths.items() if not files.is_current(path, fingerprints[kind], MAKER)]
     for kind in set(paths) - set(todo):
         say(f"{paths[kind]} is up to date")
     if not todo:
         return
-    for kind in todo:
-        files.refuse_foreign(paths[kind], MAKER, "name another folder with --output_directory")
     tools = prepare_tools(config, checkpoint, arguments)
     for kind in todo:
         say(f"making {paths[kind]}" + (f", seed {arguments.seed}" if kind == "int8" else ""))

@@ -42,6 +42,8 @@ def parse_arguments():
 
 def main():
     arguments = parse_arguments()
+    output = Path(arguments.output_directory) / "saved_model"
+    files.refuse_foreign(output, MAKER, "name another folder with --output_directory")
     checkpoint = choose_checkpoint(arguments.trained_checkpoint_dir)
     from tfod import config_checks, exporting, pipeline_config, tflite
 
@@ -51,7 +53,6 @@ def main():
     config_checks.refuse_faults(found)
     most = arguments.max_detections or exporting.count_detections(config)
     regular = tflite.suppresses_within_classes(config, arguments.ssd_use_regular_nms)
-    output = Path(arguments.output_directory) / "saved_model"
     options = {"most": most, "regular": regular, "keypoints": arguments.centernet_include_keypoints}
     fingerprint = files.fingerprint(
         list_checkpoint_files(checkpoint), config=config.SerializeToString(deterministic=True).hex(), **options
@@ -62,7 +63,6 @@ def main():
     if output.exists() and not arguments.overwrite:
         raise InputError(f"{output}: is there and of another checkpoint; name another folder, or give --overwrite")
     say(f"exporting {checkpoint} for TFLite to {output}")
-    files.refuse_foreign(output, MAKER, "name another folder with --output_directory")
     with files.write_whole(output, MAKER) as fresh:
         export(config, checkpoint, fresh, options, arguments)
     files.mark_current(output, fingerprint, MAKER)

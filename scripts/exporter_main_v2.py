@@ -28,6 +28,8 @@ INPUT_TYPES = [
     "image_and_boxes_tensor",
 ]
 LAYOUT = ("saved_model", "checkpoint", "pipeline.config", "label_map.pbtxt", "labels.txt", "README.md")
+MADE_OF_IT = ("export_tflite_graph_tf2", "convert_tflite", "convert_onnx", "benchmark", "evaluate", "report")
+MADE_OF_IT += ("inference_main_v2",)  # the scripts whose results go with the export that they were made of
 UNSTAMPED = (  # what an export holds that was made before there were stamps, or by upstream's script
     *LAYOUT[2:], "checkpoint/checkpoint", "checkpoint/ckpt-*", "tflite/model_*.tflite", "model.onnx", "benchmark.*",
     *(f"{folder}saved_model/{name}" for folder in ("", "tflite/") for name in ("*.pb", "variables/variables.*")),
@@ -112,20 +114,26 @@ def read_config(arguments):
     return config
 
 
+def refuse_other(output):
+    """Raises InputError if the output folder is something else than a former export, or empty."""
+    is_empty = not output.exists() or (output.is_dir() and not any(output.iterdir()))
+    if not is_empty and not (output / "saved_model").is_dir():
+        raise InputError(f"{output}: is there and holds no export, so it is not overwritten; name another folder")
+
+
 def list_kept(output, overwrite):
     """The files of the output folder that others put there, and that stay beside the new export.
 
     Raises InputError if the folder holds what is not to be replaced: no export, one without `overwrite`, or a file of
     an export that a person has changed.
     """
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
-        return []
+    refuse_other(output)
     if not (output / "saved_model").is_dir():
-        raise InputError(f"{output}: is there and holds no export, so it is not overwritten; name another folder")
+        return []
     if not overwrite:
         raise InputError(f"{output}: is there and holds another export; name another folder, or give --overwrite")
     stamp = output / "saved_model"
-    foreign = files.list_foreign(stamp, MAKER, [output])
+    foreign = files.list_foreign(stamp, MAKER, [output], MADE_OF_IT)
     if not files.list_made(stamp, MAKER):
         foreign = [path for path in foreign if not is_unstamped(path, path.relative_to(output).as_posix())]
     lost = [path for path in foreign if path.relative_to(output).parts[0] in LAYOUT or path.suffix in MODEL_SUFFIXES]
@@ -150,11 +158,13 @@ def keep_files(kept, output, fresh):
 
 def main():
     arguments = parse_arguments()
+    output = Path(arguments.output_directory)
+    refuse_other(output)
     checkpoint = choose_checkpoint(arguments.trained_checkpoint_dir, arguments.checkpoint)
     config = read_config(arguments)
     from tfod.exporting import find_label_map
 
-    output, label_map = Path(arguments.output_directory), find_label_map(config)
+    label_map = find_label_map(config)
     sources = [*list_checkpoint_files(checkpoint), Path(checkpoint).parent / "metrics.json"]
     fingerprint = files.fingerprint(
         [*sources, label_map] if label_map else sources,

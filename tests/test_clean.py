@@ -128,6 +128,19 @@ def test_a_folder_of_results_goes_with_its_stamp(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_links_to_photos_that_inference_made_go_and_the_photos_stay(tmp_path, capsys):
+    """A stamp for each --save stands in the folder itself; see tfod.results."""
+    photo = write(tmp_path / "images/a.jpg")
+    voc = tmp_path / "result/voc"
+    voc.mkdir(parents=True)
+    for name in ("a.jpg", "mine.jpg"):
+        (voc / name).symlink_to(photo)
+    mark_current(tmp_path / "result/voc", None, "inference_main_v2", [voc / "a.jpg"])
+    _, warned = clean_there(capsys, tmp_path / "result")
+    assert warned == [f"{voc / 'mine.jpg'} {STAYS}"]
+    assert photo.exists() and list_left(tmp_path / "result") == ["voc/mine.jpg"]
+
+
 @pytest.mark.attack
 def test_the_only_copies_of_photos_in_the_demos_split_are_not_cleaned(tmp_path):
     clone = make_clone(tmp_path / "clone")

@@ -133,7 +133,10 @@ def test_mistakes_are_named(evaluate, photos):
     (photos / "bad.onnx").write_bytes(b"no model")
     shutil.copy(photos / "images/0.jpg", photos / "empty/a.jpg")
     cases = [
-        (["-m", "bad.onnx", "-l", "map.pbtxt", "-i", "images"], "bad.onnx: is no ONNX model that onnxruntime can run"),
+        (
+            ["-m", "bad.onnx", "-l", "map.pbtxt", "-i", "images"],
+            "bad.onnx: is not an ONNX model that onnxruntime",
+        ),
         (["-m", "map.pbtxt", "-i", "images"], "map.pbtxt: is no detector; name a saved_model folder"),
         (["-m", "nowhere"], "nowhere: holds no checkpoint; train first (`make train`)"),
         ([*ONNX, "--records", "x", "y"], "error: x: is not there; `make tfrecord` makes records\nerror: y: is not"),

@@ -67,6 +67,7 @@ def list_names(folder):
 
 LAYOUT = ["README.md", "checkpoint/checkpoint", "label_map.pbtxt", "labels.txt", "pipeline.config"]
 LAYOUT += ["saved_model/saved_model.pb", "saved_model/variables/variables.index"]
+LAYOUT_PARTS = {name.partition("/")[0] for name in LAYOUT}
 
 
 def test_notes_stay_and_what_was_made_of_the_former_export_goes(export, place, capsys):
@@ -153,3 +154,20 @@ def test_a_real_export_notices_a_lost_checkpoint_and_keeps_notes(exported):
     run_script("exporter_main_v2.py", *words, "--overwrite", cwd=workspace)
     assert (out / "checkpoint/ckpt-0.index").exists() and (out / "notes.txt").read_text() == "mine"
     assert "again is up to date" in run_script("exporter_main_v2.py", *words, cwd=workspace)[1]
+
+
+@pytest.mark.long
+def test_what_other_scripts_make_of_an_export_is_known_as_ours_and_goes_with_it(tflite_files, onnx_file):
+    workspace, name = onnx_file[0], "exported_models/full"
+    out = shutil.copytree(workspace / "exported_models/my_model", workspace / name)
+    run_script("benchmark.py", "--export", name, cwd=workspace)
+    run_script("evaluate.py", "-m", name, cwd=workspace)
+    for made in ("tflite/model_int8.tflite", "model.onnx", "benchmark.md", "metrics.json", "detections.json"):
+        assert (out / made).is_file()
+    script = load_script("exporter_main_v2.py")
+    foreign = files.list_foreign(out / "saved_model", script.MAKER, [out], script.MADE_OF_IT)
+    assert [path for path in foreign if "events.out" not in path.name] == []
+    words = [*MODEL, f"--output_directory={name}", "--overwrite", "--batch_size=2"]
+    run_script("exporter_main_v2.py", *words, cwd=workspace)
+    left = {path.relative_to(out).parts[0] for path in out.rglob("*") if path.is_file()}
+    assert left - {"eval"} == {*LAYOUT_PARTS, ".saved_model.stamp"}

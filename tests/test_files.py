@@ -241,6 +241,16 @@ def test_a_damaged_stamp_says_nothing(tmp_path, text):
 
 
 @pytest.mark.attack
+def test_what_others_made_in_a_folder_is_foreign_unless_they_are_named(tmp_path):
+    output = tmp_path / "out"
+    for name, maker in (("a", "us"), ("b", "another"), ("c", "third")):
+        write_text(output / name, "")
+        mark_current(output / name, None, maker)
+    assert list_foreign(output, "us") == [output / "b", output / "c"]
+    assert list_foreign(output, "us", others=("another",)) == [output / "c"]
+
+
+@pytest.mark.attack
 def test_what_a_script_did_not_make_is_foreign(tmp_path):
     output = tmp_path / "out"
     assert list_foreign(output, "us") == []
@@ -257,8 +267,7 @@ def test_what_a_script_did_not_make_is_foreign(tmp_path):
         refuse_foreign(output, "us", "name another folder with -o")
     said = "is not what this script left there, and would be lost; move it away, or name another folder with -o"
     assert raised.value.faults == (f"{output}/a: {said}", f"{output}/notes: {said}")
-    mark_current(output / "notes", None, "another")  # a script of ours that has its stamp there
-    assert list_foreign(output, "us") == [output / "a"]
+    (output / "notes").unlink()
     for number in range(6):
         (output / f"mine{number}").touch()
     assert find_foreign(output, "us", "...")[-1] == f"{output}: holds 2 more such files"

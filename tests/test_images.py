@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 
+from tfod import images
 from tfod.console import InputError
 from tfod.images import check_image, list_images, map_in_threads, read_image
 
@@ -262,3 +263,36 @@ def test_stored_turns_are_what_exif_says():
         stored = draw_photo().transpose(turn)
         stored.getexif()[ExifTags.Base.Orientation] = orientation
         assert ImageOps.exif_transpose(stored).tobytes() == draw_photo().tobytes()
+
+
+# ---------------------------------------------------------------- very large photos
+
+
+def save_turned(path, size, **options):
+    """A photo of `size` as stored, to be turned, white with a black upper right corner once it is upright."""
+    photo = Image.new("RGB", size, "white")
+    photo.paste("black", (0, 0, size[0] // 4, size[1] // 4))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    photo.save(path, exif=exif, **options)
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
+def test_a_very_large_photo_is_halved_and_a_word_says_so(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.setattr(images, "WORKABLE", 300 * 200 - 1)
+    save_turned(tmp_path / name, (300, 201))
+    image, size = images.read_workable(tmp_path / name)
+    assert size == (201, 300) and image.size == (101, 150) and image.mode == "RGB"
+    pixels = np.asarray(image)
+    assert pixels[:35, 78:].max() < 60 and pixels[40:].min() > 200 and pixels[:, :72].min() > 200
+    said = f"{tmp_path / name}: has 0 million pixels, and is halved to 101 x 150 while it is read, to spare memory\n"
+    assert capsys.readouterr().err == said
+    save_turned(tmp_path / name, (299, 200))
+    image, size = images.read_workable(tmp_path / name)
+    assert image.size == size == (200, 299) and not capsys.readouterr().err
+
+
+@pytest.mark.attack
+def test_no_photo_that_is_read_is_more_than_workable_once_halved():
+    assert 2 * Image.MAX_IMAGE_PIXELS / 4 < images.WORKABLE

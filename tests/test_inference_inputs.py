@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_photo, label_photo
+from conftest import draw_photo, label_photo, load_script
 from hostile_images import make_png_of_30000_pixels_a_side
 from PIL import Image
 
+from tfod import images, inference
 from tfod.console import InputError
 from tfod.detections import is_proposal
 from tfod.sources import Video, open_video
+from tfod.voc import read_annotation
 
 
 def test_files_patterns_and_folders_below(infer, labelled_images, tmp_path):
@@ -119,6 +121,33 @@ def test_a_video_is_annotated_with_the_time_of_each_frame(infer, tmp_path):
     assert "result is up to date" in infer("-i", "clip.mp4", "--save", "video,json,voc")[2]
 
 
+@pytest.mark.attack
+def test_a_video_writes_over_nothing_of_anothers_and_its_old_frames_go(infer, tmp_path):
+    (tmp_path / "videos").mkdir()
+    write_video(tmp_path / "videos/clip.avi", 3)
+    words, result = ["-i", "videos/clip.avi", "--save", "images,video,crops,voc"], tmp_path / "result"
+    for name in ("clip.mp4", "clip/clip_000002.jpg", "voc/clip/clip_000001.jpg", "crops/dog/clip_000001.jpg_1.jpg"):
+        (result / name).parent.mkdir(parents=True, exist_ok=True)
+        (result / name).write_text("mine")
+        code, _, said = infer(*words)
+        assert code == 1 and f"error: result/{name}: is not what this script left there" in said
+        assert (result / name).read_text() == "mine"
+        (result / name).unlink()
+    (result / "clip/notes.txt").write_text("mine")
+    assert infer(*words)[0] == 0
+    assert "up to date" in infer(*words)[2]
+    xml = result / "voc/clip/clip_000003.xml"
+    xml.write_text(xml.read_text() + "<!-- seen -->")
+    write_video(tmp_path / "videos/clip.avi", 2)
+    label_photo(tmp_path / "images", "a.jpg")
+    code, output, _ = infer(*words[2:])  # of the photos: nothing of the video is wanted any more
+    # 3 frames, the video, 3 crops, 2 frames and XML files; the third frame stays with its corrected boxes
+    assert code == 0 and "removed 11 results of former runs from result" in output
+    left = sorted(str(path.relative_to(result)) for path in result.rglob("*.*") if not path.name.endswith(".stamp"))
+    kept = ["clip/notes.txt", "voc/clip/clip_000003.jpg", "voc/clip/clip_000003.xml"]
+    assert left == sorted([*kept, "a.jpg", "crops/dog/a.jpg_1.jpg", "voc/a.jpg", "voc/a.xml"])
+
+
 def test_videos_that_are_none_are_named(infer, tmp_path):
     sound = write_video(tmp_path / "sound.mp4", 12)
     (tmp_path / "text.mp4").write_text("no video")
@@ -171,3 +200,59 @@ def test_a_video_that_can_not_be_written_as_mp4_is_named(infer, tmp_path):
     code, _, said = infer("-i", "wide.avi")
     assert code == 1
     assert "error: result/wide.mp4: this OpenCV can't write MP4; save images instead" in said
+
+
+# ---------------------------------------------------------------- very large photos
+
+
+@pytest.mark.attack
+def test_a_very_large_photo_is_drawn_halved_and_its_boxes_are_its_own(tmp_path, monkeypatch, onnx_model, capsys):
+    for number in range(3):
+        label_photo(tmp_path / "images", f"{number}.jpg", number)
+    label_photo(tmp_path / "images", "large.jpg", photo=draw_photo(size=(192, 128)))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(images, "WORKABLE", 96 * 64)
+    monkeypatch.setattr(inference, "ALONE", 96 * 64)
+    monkeypatch.setattr(
+        "sys.argv", ["i", "-m", str(onnx_model), "-i", "images", "--save", "images,json,csv,coco,voc,crops"]
+    )
+    assert load_script("inference_main_v2.py").main() == 0
+    assert capsys.readouterr().err.count("images/large.jpg: has 0 million pixels, and is halved to 96 x 64") == 1
+    result = tmp_path / "inference_result"
+    found = {Path(one["file"]).name: one for one in json.loads((result / "detections.json").read_text())["images"]}
+    large = found["large.jpg"]
+    assert (large["width"], large["height"]) == (192, 128)
+    assert large["detections"][0]["box"] == [19.2, 12.8, 115.2, 76.8]
+    assert found["1.jpg"]["detections"][0]["box"] == [9.6, 6.4, 57.6, 38.4]
+    box = read_annotation(result / "voc/large.xml").boxes[0]
+    assert (box.xmin, box.ymin, box.xmax, box.ymax) == (19, 13, 115, 77)
+    for name, size in (("large.jpg", (96, 64)), ("1.jpg", (96, 64)), ("crops/class 2/large.jpg_1.jpg", (49, 32))):
+        with Image.open(result / name) as image:
+            assert image.size == size
+    with (
+        Image.open(result / "large.jpg") as large,
+        Image.open(result / "0.jpg") as small,
+    ):  # the same picture, if halved
+        assert np.abs(np.asarray(large, int) - np.asarray(small.resize((96, 64)), int)).mean() < 30
+
+
+@pytest.mark.attack
+def test_very_large_photos_are_worked_on_one_at_a_time(tmp_path, monkeypatch, onnx_model):
+    for number in range(8):
+        label_photo(tmp_path / "images", f"{number}.jpg", number)
+    monkeypatch.setattr(inference, "ALONE", 96 * 64 - 1)
+    at_work, most = [], []
+    finish = inference.Work.finish
+
+    def watch(*arguments):
+        at_work.append(1)
+        most.append(len(at_work))
+        done = finish(*arguments)
+        at_work.pop()
+        return done
+
+    monkeypatch.setattr(inference.Work, "finish", watch)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["i", "-m", str(onnx_model), "-i", "images", "--threads", "4"])
+    assert load_script("inference_main_v2.py").main() == 0
+    assert most == [1] * 8

@@ -243,39 +243,3 @@ def test_help_imports_nothing_slow():
     assert "--saved_model_path" in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "tfod.console" in imported and not imported & {"tensorflow", "numpy", "PIL", "cv2"}
-
-
-GUARD = """
-import runpy, sys, threading
-
-class Guard:
-    def find_spec(self, name, path=None, target=None):
-        if name in ("tensorflow", "onnxruntime", "ai_edge_litert", "cv2") and threading.active_count() > 1:
-            print(f"{name} is imported while another thread runs", file=sys.stderr)
-        return None
-
-sys.meta_path.insert(0, Guard())
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
-
-def test_nothing_heavy_is_imported_while_threads_read_photos(saved_model, labelled_images, tmp_path):
-    """TensorFlow sets environment variables while it is imported, and libjpeg reads one: at the same time that crashes,
-    in 3 of 100 runs."""
-    write_label_map(tmp_path / "map.pbtxt", {"cat": 1, "dog": 2})
-    command = [sys.executable, "-c", GUARD, ROOT / "scripts/inference_main_v2.py", "-m", saved_model]
-    command += [
-        "-l",
-        tmp_path / "map.pbtxt",
-        "-i",
-        labelled_images,
-        "-o",
-        tmp_path / "out",
-        "--save",
-        "images,crops,json",
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
-    done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "is imported while another thread runs" not in done.stderr

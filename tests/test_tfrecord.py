@@ -5,14 +5,24 @@ import io
 
 import numpy as np
 import pytest
-from conftest import draw_photo
+from conftest import draw_photo, label_photo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
+from tfod import images
+from tfod.dataset import check_photo
 from tfod.images import check_image, read_image
 from tfod.label_map import write_label_map
-from tfod.tfrecord import count_boxes, encode_image, make_example, parse_example, read_records, write_records
+from tfod.tfrecord import (
+    count_boxes,
+    encode_image,
+    make_example,
+    make_photo_example,
+    parse_example,
+    read_records,
+    write_records,
+)
 from tfod.voc import Box
 
 TURNED = Image.Exif()
@@ -247,3 +257,19 @@ def test_the_od_api_decodes_the_pixels_and_boxes_of_every_kind_of_file(tf, tmp_p
         np.testing.assert_allclose(pixels, [[20, 10, 40, 30], [0, 0, height, width]], atol=1e-4)
         assert decoded["groundtruth_classes"].numpy().tolist() == [2, 1]
         assert decoded["groundtruth_difficult"].numpy().tolist() == [0, 1]
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize(("name", "kind"), [("a.jpg", "jpeg"), ("a.png", "png")])
+def test_a_very_large_photo_is_stored_halved_with_the_same_boxes(tmp_path, monkeypatch, name, kind):
+    label_photo(tmp_path, name, boxes=[Box("cat", 12, 8, 48, 32)])
+    photo, _, _, _ = check_photo(tmp_path / name, tmp_path / "a.xml")
+    whole = parse_example(make_photo_example(photo, {"cat": 1}))
+    assert whole["image/encoded"] == [(tmp_path / name).read_bytes()]
+    monkeypatch.setattr(images, "WORKABLE", 96 * 64 - 1)
+    half = parse_example(make_photo_example(photo, {"cat": 1}))
+    assert (half["image/width"], half["image/height"], half["image/format"]) == ([48], [32], [kind.encode()])
+    with Image.open(io.BytesIO(half["image/encoded"][0])) as image:
+        assert image.size == (48, 32)
+    different = {"image/encoded", "image/width", "image/height", "image/key/sha256"}
+    assert {key for key in whole if whole[key] != half[key]} == different

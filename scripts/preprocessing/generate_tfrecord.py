@@ -18,7 +18,7 @@ from tfod.label_map import find_unknown_names, read_label_map
 from tfod.parallel import count_cores, map_in_processes
 from tfod.photo_pairs import match_files, shuffle_pairs
 from tfod.shards import list_shards, name_records, replace_records, write_examples
-from tfod.tfrecord import encode_image, make_example
+from tfod.tfrecord import make_photo_example
 
 MAKER = "generate_tfrecord"  # of the output, as its stamp says
 CHUNK = 32  # photos that a worker checks between two messages
@@ -135,8 +135,7 @@ def write_csv(path, paths, workers):
 def write_records(output, paths, names_to_ids, args):
     def make(index):
         photo = read_photo(*paths[index])
-        encoded = encode_image(photo.path, photo.stored)
-        return make_example(photo.path.name, *encoded, photo.width, photo.height, photo.boxes, names_to_ids)
+        return make_photo_example(photo, names_to_ids)
 
     with replace_records(output, args.num_shards) as fresh, show_progress("writing", len(paths)) as update:
         write_examples(fresh, len(paths), make, args.num_workers, update)

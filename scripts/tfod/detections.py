@@ -31,7 +31,7 @@ class Result:
 
     path:   the file it came from, or a camera's name
     name:   relative path that its own result has
-    image:  PIL image, RGB, upright; None once the files that need it are written
+    image:  PIL image, RGB, upright, maybe smaller than width x height; None once the files that need it are written
     boxes:  float [N, 4], `[xmin, ymin, xmax, ymax]` pixels
     labels, classes, scores: N names, ids and floats from 0 to 1, best first
     frame, seconds: where in a video it is; None for a photo
@@ -50,9 +50,12 @@ class Result:
     seconds: float | None = None
 
 
-def make_result(path, name, image, detections, get_name, **video):
-    """A `Result` of a PIL image and the `Detections` in it; `get_name` gives a class id's name."""
-    width, height = image.size
+def make_result(path, name, image, detections, get_name, size=None, **video):
+    """A `Result` of a PIL image and the `Detections` in it; `get_name` gives a class id's name.
+
+    size: (width, height) that the photo has where `image` is smaller
+    """
+    width, height = size or image.size
     boxes = detections.boxes[:, [1, 0, 3, 2]] * [width, height, width, height]
     labels = [get_name(number) for number in detections.classes.tolist()]
     return Result(path, name, image, width, height, boxes, labels, detections.classes, detections.scores, **video)
@@ -92,10 +95,12 @@ def write_image(files, result, drawn):
 
 def write_crops(files, result):
     """Writes what is in each box as an image of its own: crops/CLASS/NAME_1.jpg, the best first."""
-    for number, (label, box) in enumerate(zip(result.labels, result.boxes.tolist(), strict=True), 1):
-        left, top = int(min(box[0], result.width - 1)), int(min(box[1], result.height - 1))
+    width, height = result.image.size
+    boxes = result.boxes * ([width / result.width, height / result.height] * 2)
+    for number, (label, box) in enumerate(zip(result.labels, boxes.tolist(), strict=True), 1):
+        left, top = int(min(box[0], width - 1)), int(min(box[1], height - 1))
         right, bottom = max(left + 1, round(box[2])), max(top + 1, round(box[3]))
-        crop = result.image.crop((left, top, min(right, result.width), min(bottom, result.height)))
+        crop = result.image.crop((left, top, min(right, width), min(bottom, height)))
         folder = re.sub(r"[^\w .,+-]", "_", label).strip(" .") or "_"
         name = Path("crops", folder, result.name.with_name(f"{result.name.name}_{number}.jpg"))
         files.write("crops", name, lambda path, crop=crop: crop.save(path, quality=JPEG_QUALITY))

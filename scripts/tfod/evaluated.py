@@ -14,7 +14,7 @@ import numpy as np
 from tfod import tfrecord
 from tfod.console import InputError
 from tfod.files import write_text
-from tfod.images import decode_image, read_image
+from tfod.images import decode_image, read_workable
 
 GROUND_TRUTH, DETECTIONS = "ground_truth.json", "detections.json"
 
@@ -170,7 +170,7 @@ def _read_json(path):
 def load_photo(image):
     """The pixels of an `Image`, as a PIL image, RGB, upright. Raises InputError where they are not there any more."""
     if image.number < 0:
-        return read_image(image.path)
+        return read_workable(image.path)[0]
     try:
         with Path(image.path).open("rb") as file:
             for number, start, stop in tfrecord.find_records(image.path):

@@ -7,7 +7,7 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 from tfod import freezing
 from tfod.console import InputError, say
-from tfod.images import list_images, read_image
+from tfod.images import list_images, read_workable
 from tfod.label_map import read_names
 from tfod.pipeline_config import get_model
 from tfod.tracing import trace_plainly
@@ -173,7 +173,7 @@ def find_sample_photos(config, number, folder=None):
         paths = list_images(folder)[:number]
         if not paths:
             raise InputError(f"{folder}: holds no images; name a folder of photos")
-        return [np.asarray(read_image(path)) for path in paths], f"photos of {folder}"
+        return [np.asarray(read_workable(path)[0]) for path in paths], f"photos of {folder}"
     records = [path for reader in config.eval_input_reader for path in list_record_files(reader)]
     photos = []
     for photo in read_record_photos(records) if records else ():

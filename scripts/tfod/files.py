@@ -257,17 +257,18 @@ def list_made_at(place, without=()):
     return {path for path in found if path.is_relative_to(place)}
 
 
-def list_foreign(output, maker, outputs=None):
+def list_foreign(output, maker, outputs=None, others=()):
     """The files at `outputs` (files or folders; by default `output` alone) that `maker` did not make, or that were
     changed since it did, as the stamp beside `output` tells.
 
-    In a folder, what another script of ours made and has its stamp there is not foreign.
+    In a folder, what `maker` or one of `others` made and has a stamp of its own there is not foreign.
     """
     outputs = [Path(path) for path in ([output] if outputs is None else outputs)]
     stamp = _read_stamp(output)
     noted = dict(stamp["outputs"]) if stamp["maker"] == maker else {}
     for path in (path for folder in outputs if folder.is_dir() for path in folder.rglob(".*.stamp")):
-        noted |= _read_stamp(path.with_name(path.name[1 : -len(".stamp")]))["outputs"]
+        inner = _read_stamp(path.with_name(path.name[1 : -len(".stamp")]))
+        noted |= inner["outputs"] if inner["maker"] in (maker, *others) else {}
     files = [path for path in _list_files(outputs) if Path(path).name not in FILE_MANAGERS and os.path.lexists(path)]
     made = _map(lambda path: _is_made(path, noted, _get_state(path)), files)
     return [Path(path) for path, ours in zip(files, made, strict=True) if not ours]
@@ -278,6 +279,9 @@ def find_foreign(output, maker, advice, outputs=None):
 
     `advice`: what to do, as "name another folder with -o".
     """
+    blocking = next((parent for parent in Path(output).parents if parent.exists() and not parent.is_dir()), None)
+    if blocking:
+        return [f"{blocking}: is a file, not a folder to write into; {advice}"]
     foreign = list_foreign(output, maker, outputs)
     said = "is not what this script left there, and would be lost; move it away, or"
     faults = [f"{path}: {said} {advice}" for path in foreign[:SHOWN]]

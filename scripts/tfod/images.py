@@ -17,13 +17,14 @@ from pathlib import Path
 
 from PIL import ExifTags, Image, ImageOps
 
-from tfod.console import Fault, InputError
+from tfod.console import Fault, InputError, say
 from tfod.reading import find_oddity, is_file, read_bytes
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")  # in any case
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")  # no others: Pillow hands some to outside programs
 
 MOST_BYTES = 10**9  # of an image file; more than any that Pillow decodes within its limit of pixels can need
+WORKABLE = 50_000_000  # pixels; half the width and height of the largest that Pillow reads has fewer
 
 # Pillow warns of sizes that today's phones have, and of EXIF data that many web sites cut; beyond twice that size it
 # raises, which becomes an error, and so does a picture that can't be read.
@@ -44,6 +45,11 @@ class StoredImage:
     def upright_size(self):
         """(width, height) in pixels after the EXIF turn."""
         return self.size[::-1] if self.orientation >= 5 else self.size
+
+    @property
+    def is_workable(self):
+        """Whether it has no more than `WORKABLE` pixels."""
+        return self.size[0] * self.size[1] <= WORKABLE
 
     @property
     def is_plain(self):
@@ -114,6 +120,19 @@ def read_image(path):
     return _decode(path, read_bytes(path, MOST_BYTES))[0]
 
 
+def read_workable(path):
+    """(the picture as by `read_image`, its upright size (width, height) in the file).
+
+    The picture of more than `WORKABLE` pixels is half as wide and high, and a word on standard error says so: what
+    works with all of its pixels would take gigabytes.
+    """
+    image, stored = _decode(path, read_bytes(path, MOST_BYTES), shrink=True)
+    if not stored.is_workable:
+        what = f"has {stored.size[0] * stored.size[1] / 1e6:.0f} million pixels, and is halved to"
+        say(f"{path}: {what} {image.width} x {image.height} while it is read, to spare memory")
+    return image, stored.upright_size
+
+
 def read_small(path, least):
     """(the picture as by `read_image`, its `StoredImage`); a JPEG's is grey, and smaller where `least` allows.
 
@@ -140,16 +159,20 @@ def check_image(path, decode=True):
     return stored
 
 
-def _decode(path, data, least=None):
+def _decode(path, data, least=None, shrink=False):
     """`data`, the bytes of the file `path`, as (PIL image: RGB, upright; StoredImage).
 
-    With `least`, a JPEG's image is grey and smaller, as `read_small` says.
+    With `least`, a JPEG's image is grey and smaller, as `read_small` says. With `shrink`, one of more than `WORKABLE`
+    pixels is halved, as `read_workable` says.
     """
     with _name_faults(path):
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         stored = _describe(path, image)
         if least:
             image.draft("L", least)
+        shrink = shrink and not stored.is_workable
+        if shrink:
+            image.draft(None, (stored.size[0] // 2, stored.size[1] // 2))  # JPEG's decoder halves by itself
         image.load()
         if stored.orientation > 1:
             ImageOps.exif_transpose(image, in_place=True)
@@ -157,7 +180,10 @@ def _decode(path, data, least=None):
         raise InputError(
             Fault("image-damaged", path, "is cut off or damaged near its end; replace it with a sound copy")
         )
-    return _convert_to_rgb(image), stored
+    image = _convert_to_rgb(image)
+    if shrink and image.size == stored.upright_size:
+        image = image.reduce(2)
+    return image, stored
 
 
 def _describe(path, image):

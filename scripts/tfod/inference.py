@@ -17,8 +17,10 @@ from PIL import Image
 from tfod import detections, results
 from tfod.console import InputError, make_printable, say, show_progress
 from tfod.detector import Detector
-from tfod.images import map_in_threads, read_image
+from tfod.images import check_image, map_in_threads, read_workable
 from tfod.sources import Photo, open_video
+
+ALONE = 25_000_000  # photos of more pixels are worked on one at a time, or each thread would take a gigabyte
 
 
 @dataclasses.dataclass
@@ -61,7 +63,7 @@ class Work:
 
     def __init__(self, detector, files, save, threads=None):
         self.detector, self.files, self.save, self.threads = detector, files, save, threads
-        self.totals, self.lock = Totals(save=save), threading.Lock()
+        self.totals, self.lock, self.alone = Totals(save=save), threading.Lock(), threading.Lock()
 
     @contextlib.contextmanager
     def timed(self, step):
@@ -76,7 +78,8 @@ class Work:
         """(PIL image, photo, {}), or the fault's text if it can't be read."""
         try:
             with self.timed("read"):
-                return read_image(photo.path), photo, {}
+                image, size = read_workable(photo.path)
+                return image, photo, {"size": size}
         except InputError as error:
             return "\n".join(error.faults)
 
@@ -85,10 +88,16 @@ class Work:
 
         These are `Photo`s, or frames as (PIL image, `Photo` that names it, what its `Result` has beyond that).
         """
+        with self.alone if any(map(is_large, batch)) else contextlib.nullcontext():
+            return self.process_now(batch)
+
+    def process_now(self, batch):
+        """As `process`, whatever the sizes."""
         batch = [item if isinstance(item, tuple) else self.read(item) for item in batch]
         arrays = [np.asarray(item[0]) for item in batch if isinstance(item, tuple)]
         with self.timed("model"):
             found = iter(self.detector.detect(arrays))
+        del arrays
         return [item if isinstance(item, str) else self.finish(*item, next(found)) for item in batch]
 
     def finish(self, image, photo, video, found):
@@ -126,6 +135,17 @@ class Work:
                     if drawn:
                         video_writer.add(drawn)
             update(totals.images + len(totals.faults))
+
+
+def is_large(item):
+    """Whether an item of `Work.process` is the `Photo` of an image of more than `ALONE` pixels."""
+    if isinstance(item, tuple):
+        return False
+    try:
+        width, height = check_image(item.path, decode=False).size
+    except InputError:
+        return False  # reading it will say so
+    return width * height > ALONE
 
 
 def infer(arguments, photos, videos, output, room):

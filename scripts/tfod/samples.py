@@ -128,9 +128,7 @@ def open_folder(image_dir, xml_dir, names, allow_unlabelled=False):
 
     def read():
         for photo in photos:
-            encoded = tfrecord.encode_image(photo.path, photo.stored)
-            example = tfrecord.make_example(photo.path.name, *encoded, photo.width, photo.height, photo.boxes, ids)
-            yield _read_sample(example, str(photo.path), -1, ids, photo.path)
+            yield _read_sample(tfrecord.make_photo_example(photo, ids), str(photo.path), -1, ids, photo.path)
 
     files = [*images, *(xml for xml in xmls.values() if xml)]
     return Source(names, len(images), [str(image_dir)], files, read)

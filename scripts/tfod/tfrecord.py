@@ -14,19 +14,23 @@ from google.protobuf.message import DecodeError
 
 from tfod.console import InputError
 from tfod.files import write_whole
-from tfod.images import read_image
+from tfod.images import read_image, read_workable
 
 
 def encode_image(path, stored):
     """The file of an image as TensorFlow is to get it: (bytes, "jpeg" or "png"). `stored` is its `StoredImage`.
 
     An upright JPEG or PNG that TensorFlow decodes to the pixels of `read_image` is copied as it is. All else is
-    encoded anew from these pixels: as JPEG (quality 95) where the file was compressed with loss, as PNG where not.
+    encoded again from these pixels: as JPEG (quality 95) where the file was compressed with loss, as PNG where not.
     """
     data = Path(path).read_bytes()
     if stored.is_plain:
         return data, "png" if stored.format == "PNG" else "jpeg"
-    image = read_image(path)
+    return _encode_pixels(read_image(path), stored, data)
+
+
+def _encode_pixels(image, stored, data):
+    """The image as (bytes, "jpeg" or "png"); `data` are the bytes of the file that it comes from."""
     lossy = stored.format in ("JPEG", "MPO") or (stored.format == "WEBP" and b"VP8L" not in data)
     image.info.clear()  # nothing but the pixels goes on
     encoded = io.BytesIO()
@@ -61,12 +65,25 @@ _POOL.Add(text_format.Parse(_DESCRIPTION, descriptor_pb2.FileDescriptorProto()))
 Example = message_factory.GetMessageClass(_POOL.FindMessageTypeByName("tfod.Example"))
 
 
-def make_example(filename, encoded, image_format, width, height, boxes, names_to_ids):
+def make_photo_example(photo, names_to_ids):
+    """The example, as `make_example` makes it, of a `dataset.Photo`; large ones are halved: `read_workable`."""
+    size = (photo.width, photo.height)
+    if photo.stored.is_workable:
+        encoded, smaller = encode_image(photo.path, photo.stored), None
+    else:
+        image, _ = read_workable(photo.path)
+        encoded, smaller = _encode_pixels(image, photo.stored, photo.path.read_bytes()), image.size
+    return make_example(photo.path.name, *encoded, *size, photo.boxes, names_to_ids, smaller)
+
+
+def make_example(filename, encoded, image_format, width, height, boxes, names_to_ids, stored_size=None):
     """A serialized `tf.train.Example` of one image.
 
     `encoded` are the image's bytes; `image_format` says what they are, "jpeg" or "png"; `width` and `height` are its
     size in pixels. `boxes` are `tfod.voc.Box`, in pixels within the image; they are stored normalized to 0..1.
+    `stored_size` is (width, height) of what is encoded, if that is less.
     """
+    stored_width, stored_height = stored_size or (width, height)
     example = Example()
     features = example.features.feature
     for key, values in {
@@ -83,8 +100,8 @@ def make_example(filename, encoded, image_format, width, height, boxes, names_to
         values = [getattr(box, edge) / size for box in boxes]
         features[f"image/object/bbox/{edge}"].float_list.value.extend(values)
     for key, values in {
-        "image/height": [height],
-        "image/width": [width],
+        "image/height": [stored_height],
+        "image/width": [stored_width],
         "image/object/class/label": [names_to_ids[box.name] for box in boxes],
         "image/object/difficult": [box.difficult for box in boxes],
         "image/object/truncated": [box.truncated for box in boxes],

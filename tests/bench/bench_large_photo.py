@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Measures how much memory the scripts take with a photo of 169 megapixels, each in a process of its own.
 
-    python tests/bench/bench_large_photo.py -m exported_models/my_model/saved_model -l annotations/label_map.pbtxt
+python tests/bench/bench_large_photo.py -m exported_models/my_model/saved_model -l annotations/label_map.pbtxt
 """
 
 import argparse
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -48,23 +49,26 @@ def main():
     parser.add_argument("-m", "--model", required=True, type=Path, help="saved_model folder of an export")
     parser.add_argument("-l", "--labels", required=True, type=Path, help="its label map")
     parser.add_argument("--side", type=int, default=SIDE, help="width and height of the photo, pixels")
+    parser.add_argument("--name", default="p.jpg", help="of the photo; its suffix says the format")
     parser.add_argument("--photos", type=int, default=2, help="how many such photos for --threads")
     arguments = parser.parse_args()
-    labels = arguments.labels.absolute()
+    model, labels = arguments.model.absolute(), arguments.labels.absolute()
     with tempfile.TemporaryDirectory() as place:
         one, several = Path(place, "one"), Path(place, "several")
-        write_photo(one, "p.jpg", arguments.side)
+        # in a process of its own: those that are started later would count the memory that this one has had
+        writer = multiprocessing.Process(target=write_photo, args=(one, arguments.name, arguments.side))
+        writer.start()
+        writer.join()
         several.mkdir()
         for number in range(arguments.photos):
-            (several / f"p{number}.jpg").hardlink_to(one / "p.jpg")
-        infer = ["-m", arguments.model.absolute(), "-l", labels, "--score", 0.01]
-        kinds = "images,json,crops"
+            (several / f"{number}{arguments.name}").hardlink_to(one / arguments.name)
+        infer = ["-m", model, "-l", labels, "--score", 0.01, "--save", "images,json,crops"]
         for name, script, words in (
-            ("infer", "inference_main_v2.py", [*infer, "-i", one, "-o", f"{place}/a", "--save", kinds, "--threads", 1]),
-            ("infer, threads", "inference_main_v2.py", [*infer, "-i", several, "-o", f"{place}/b", "--save", kinds]),
+            ("infer, 1 thread", "inference_main_v2.py", [*infer, "-i", one, "-o", f"{place}/a", "--threads", 1]),
+            ("infer, threads", "inference_main_v2.py", [*infer, "-i", several, "-o", f"{place}/b"]),
             ("check", "preprocessing/check_dataset.py", ["-i", one, "-l", labels]),
             ("tfrecord", "preprocessing/generate_tfrecord.py", ["-x", one, "-l", labels, "-o", f"{place}/a.record"]),
-            ("evaluate", "evaluate.py", ["-m", arguments.model.absolute(), "-l", labels, "-i", one, "-o", f"{place}/e"]),
+            ("evaluate", "evaluate.py", ["-m", model, "-l", labels, "-i", one, "-o", f"{place}/e"]),
         ):
             code, seconds, peak, line = measure(script, *words)
             print(f"{name:15} exit {code}  {seconds:6.1f} s  {peak:6.0f} MB  {line}", flush=True)
