@@ -294,7 +294,7 @@ def main():
     if arguments.check:
         check_file(arguments.check)
         return
-    from tfod import config_checks, config_fields, pipeline_config
+    from tfod import config_checks, config_fields, pipeline_config, trained_on, training_lock
 
     base = Path(arguments.base)
     base = base / "pipeline.config" if base.is_dir() else base
@@ -303,6 +303,8 @@ def main():
     former = pipeline_config.read_config(output) if output.exists() and not arguments.force else None
     edited = former is not None and former != config and not files.is_untouched(output, MAKER)
     trained = find_latest_checkpoint(output.parent)
+    if trained:  # first: other faults may only follow from it
+        trained_on.hold_label_map(output.parent, arguments.label_map)
     checked, images = (former, None) if edited else (config, images)
     found = config_checks.check_config(checked, output, *PURPOSES, images=images, resumes=trained is not None)
     if former is not None and trained and former.model.WhichOneof("model"):
@@ -321,8 +323,9 @@ def main():
         return
     if trained:
         say(f"{output}: changes, and its folder holds checkpoints: training goes on from them under the new config")
-    pipeline_config.write_config(output, config)
-    files.mark_current(output, None, MAKER)
+    with training_lock.lock_folder(output.parent):  # not under a training that runs
+        pipeline_config.write_config(output, config)
+        files.mark_current(output, None, MAKER)
     print(f"Changed against {base}:")
     for line in config_fields.list_changes(base_config, config):
         print(f"  {line}")

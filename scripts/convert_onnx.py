@@ -45,9 +45,10 @@ def main():
     if not (folder / "saved_model.pb").is_file():
         raise InputError(f"{folder}: holds no saved_model.pb; `make export` makes exported_models/NAME/saved_model")
     config_path = Path(arguments.pipeline_config_path or folder.parent / "pipeline.config")
-    from tfod import exporting, pipeline_config
+    from tfod import exporting, pipeline_config, trained_on
 
     config = pipeline_config.read_config(config_path)
+    trained_on.hold_label_map(folder.parent, *exporting.list_label_maps(config)[:1])
     names = exporting.read_class_names(config, folder.parent)
     fingerprint = files.fingerprint([folder], opset=arguments.opset, names=sorted(names.items()))
     if files.is_current(output, fingerprint, MAKER):

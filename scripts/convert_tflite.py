@@ -15,7 +15,7 @@
 from pathlib import Path
 
 from tfod import files
-from tfod.checkpoints import choose_checkpoint, list_checkpoint_files
+from tfod.checkpoints import choose_checkpoint, list_checkpoint_files, use_checkpoint
 from tfod.console import InputError, make_parser, run, say
 
 MAKER = "convert_tflite"  # of the output, as its stamp says
@@ -45,11 +45,11 @@ def parse_arguments():
 
 
 def find_input(arguments):
-    """(config, checkpoint, files or folders that int8's photos come from); every fault of the arguments at once."""
-    from tfod import exporting, pipeline_config, tflite
+    """(config, files or folders that int8's photos come from); every fault of the arguments at once."""
+    from tfod import exporting, pipeline_config, tflite, trained_on
 
     faults, sources = [], []
-    checkpoint = choose_checkpoint(arguments.trained_checkpoint_dir)
+    choose_checkpoint(arguments.trained_checkpoint_dir)
     config = pipeline_config.read_config(arguments.pipeline_config_path)
     tflite.require_convertible(config, arguments.pipeline_config_path)
     if not (Path(arguments.saved_model_dir) / "saved_model.pb").is_file():
@@ -66,7 +66,8 @@ def find_input(arguments):
             )
     if faults:
         raise InputError(*faults)
-    return config, checkpoint, sources
+    trained_on.hold_label_map(arguments.trained_checkpoint_dir, *exporting.list_label_maps(config)[:1])
+    return config, sources
 
 
 def main():
@@ -75,7 +76,16 @@ def main():
     advice = "name another folder with --output_directory"
     if faults := [fault for path in paths.values() for fault in files.find_foreign(path, MAKER, advice)]:
         raise InputError(*faults)
-    config, checkpoint, sources = find_input(arguments)
+    config, sources = find_input(arguments)
+    use_checkpoint(
+        arguments.trained_checkpoint_dir,
+        None,
+        lambda checkpoint: make_files(config, checkpoint, sources, paths, arguments),
+    )
+
+
+def make_files(config, checkpoint, sources, paths, arguments):
+    """Makes the files that are not up to date. Raises InputError, or whatever `checkpoint` can't be read with."""
     inputs = [*sorted(Path(arguments.saved_model_dir).glob("**/*")), *list_checkpoint_files(checkpoint)]
     settings = {"config": config.SerializeToString(deterministic=True).hex(), "samples": arguments.samples}
     calibration = [arguments.representative_number, arguments.seed]

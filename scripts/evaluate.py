@@ -12,7 +12,7 @@ table, and writes metrics.json, per_class.csv, ground_truth.json and detections.
 
 from pathlib import Path
 
-from tfod.checkpoints import choose_checkpoint
+from tfod.checkpoints import choose_checkpoint, try_checkpoints
 from tfod.console import InputError, make_parser, run
 from tfod.runtimes import find_model
 
@@ -93,6 +93,7 @@ def open_source(arguments, config, path):
 
         if arguments.labels_path and config.eval_input_reader:
             config.eval_input_reader[0].label_map_path = str(arguments.labels_path)
+        hold_label_map(arguments, config)
         purpose = config_checks.EXPORT_EVALUATION if arguments.kind else config_checks.EVALUATION
         config_checks.refuse_faults(config_checks.check_config(config, path, purpose, own_data=own_data), *faults)
     elif faults:
@@ -106,6 +107,18 @@ def open_source(arguments, config, path):
     if arguments.sample_1_of_n > 1:
         config.eval_input_reader[0].sample_1_of_n_examples = arguments.sample_1_of_n
     return evaluation.open_config_records(config)
+
+
+def hold_label_map(arguments, config):
+    """Raises InputError where the label map is not the one that the model of a model_dir was trained with."""
+    from tfod import exporting, trained_on
+
+    if arguments.kind:  # its own files say what its classes are
+        return
+    maps = [arguments.labels_path] if arguments.labels_path else exporting.list_label_maps(config)
+    trained_on.hold_label_map(arguments.model, *maps)
+    if maps and not arguments.labels_path:  # a model of before label maps were kept
+        trained_on.keep_label_map(arguments.model, maps[0])
 
 
 def read_names(arguments, config):
@@ -134,7 +147,9 @@ def choose_output(arguments):
 
 def main():
     arguments = parse_arguments()
-    checkpoint = None if arguments.kind else choose_checkpoint(arguments.model, arguments.checkpoint or "latest")
+    which = arguments.checkpoint or "latest"
+    if not arguments.kind:
+        choose_checkpoint(arguments.model, which)  # says at once where there is none
     config, path = read_config(arguments)
     source = open_source(arguments, config, path)
     folder = choose_output(arguments)
@@ -149,9 +164,14 @@ def main():
         report = evaluation.evaluate_export(arguments.found, folder, source, eval_config, arguments.batch)
     else:
         reports = evaluation.evaluate_checkpoints(
-            config, [checkpoint], folder, arguments.model / "eval", source=source, batch=arguments.batch
+            config,
+            try_checkpoints(arguments.model, which),
+            folder,
+            folder / "eval",
+            source=source,
+            batch=arguments.batch,
         )
-        (report,) = reports
+        report = next(reports)
     print(metrics_files.format_metrics(report))
 
 

@@ -12,7 +12,7 @@ OUTPUT_DIRECTORY gets saved_model/, whole or not at all; it takes one image of t
 from pathlib import Path
 
 from tfod import files
-from tfod.checkpoints import choose_checkpoint, list_checkpoint_files
+from tfod.checkpoints import choose_checkpoint, list_checkpoint_files, use_checkpoint
 from tfod.console import InputError, add_flag, make_parser, run, say
 
 MAKER = "export_tflite_graph_tf2"  # of the output, as its stamp says
@@ -44,13 +44,25 @@ def main():
     arguments = parse_arguments()
     output = Path(arguments.output_directory) / "saved_model"
     files.refuse_foreign(output, MAKER, "name another folder with --output_directory")
-    checkpoint = choose_checkpoint(arguments.trained_checkpoint_dir)
-    from tfod import config_checks, exporting, pipeline_config, tflite
+    choose_checkpoint(arguments.trained_checkpoint_dir)  # says at once where there is none
+    from tfod import config_checks, exporting, pipeline_config, tflite, trained_on
 
     config = pipeline_config.read_config(arguments.pipeline_config_path, arguments.config_override)
+    trained_on.hold_label_map(arguments.trained_checkpoint_dir, *exporting.list_label_maps(config)[:1])
     tflite.require_convertible(config, arguments.pipeline_config_path)
     found = config_checks.check_config(config, arguments.pipeline_config_path, config_checks.EXPORT)
     config_checks.refuse_faults(found)
+    use_checkpoint(
+        arguments.trained_checkpoint_dir,
+        None,
+        lambda checkpoint: export_checkpoint(config, checkpoint, output, arguments),
+    )
+
+
+def export_checkpoint(config, checkpoint, output, arguments):
+    """Exports one checkpoint, unless that was done already. Raises InputError, or whatever it can't be read with."""
+    from tfod import exporting, tflite
+
     most = arguments.max_detections or exporting.count_detections(config)
     regular = tflite.suppresses_within_classes(config, arguments.ssd_use_regular_nms)
     options = {"most": most, "regular": regular, "keypoints": arguments.centernet_include_keypoints}

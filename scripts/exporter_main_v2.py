@@ -16,7 +16,7 @@ import shutil
 from pathlib import Path
 
 from tfod import files
-from tfod.checkpoints import choose_checkpoint, list_checkpoint_files
+from tfod.checkpoints import choose_checkpoint, list_checkpoint_files, use_checkpoint
 from tfod.console import InputError, add_flag, make_parser, run, say
 
 MAKER = "exporter_main_v2"  # of the output, as its stamp says
@@ -99,10 +99,11 @@ def _parse_share(word):
 
 def read_config(arguments):
     """The config with the post-processing asked for. Raises InputError with its faults."""
-    from tfod import config_checks, exporting, pipeline_config
+    from tfod import config_checks, exporting, pipeline_config, trained_on
 
     path = arguments.pipeline_config_path
     config = pipeline_config.read_config(path, arguments.config_override)
+    trained_on.hold_label_map(arguments.trained_checkpoint_dir, *exporting.list_label_maps(config)[:1])
     config_checks.refuse_faults(config_checks.check_config(config, path, config_checks.EXPORT))
     exporting.set_postprocessing(
         config,
@@ -158,13 +159,22 @@ def keep_files(kept, output, fresh):
 
 def main():
     arguments = parse_arguments()
-    output = Path(arguments.output_directory)
-    refuse_other(output)
-    checkpoint = choose_checkpoint(arguments.trained_checkpoint_dir, arguments.checkpoint)
+    refuse_other(Path(arguments.output_directory))
+    choose_checkpoint(arguments.trained_checkpoint_dir, arguments.checkpoint)  # says at once where there is none
     config = read_config(arguments)
-    from tfod.exporting import find_label_map
+    from tfod import exporting, trained_on
 
-    label_map = find_label_map(config)
+    label_map = exporting.find_label_map(config) or trained_on.find_kept_map(arguments.trained_checkpoint_dir)
+    use_checkpoint(
+        arguments.trained_checkpoint_dir,
+        arguments.checkpoint,
+        lambda checkpoint: export_checkpoint(config, checkpoint, label_map, arguments),
+    )
+
+
+def export_checkpoint(config, checkpoint, label_map, arguments):
+    """Exports one checkpoint, unless that was done already. Raises InputError, or whatever it can't be read with."""
+    output = Path(arguments.output_directory)
     sources = [*list_checkpoint_files(checkpoint), Path(checkpoint).parent / "metrics.json"]
     fingerprint = files.fingerprint(
         [*sources, label_map] if label_map else sources,
@@ -210,11 +220,11 @@ def export(config, checkpoint, label_map, folder, arguments):
     tf.train.CheckpointManager(tf.train.Checkpoint(model=model), folder / "checkpoint", 1).save(checkpoint_number=0)
     saved_model.save(module, folder / "saved_model", function)
     pipeline_config.write_config(folder / "pipeline.config", config)
-    names = exporting.read_class_names(config)
     if label_map:
         shutil.copyfile(label_map, folder / "label_map.pbtxt")
     else:
         say(f"{arguments.pipeline_config_path}: its label map is not there, so classes are called by their numbers")
+    names = exporting.read_class_names(config, folder)
     (folder / "labels.txt").write_text("".join(f"{label}\n" for label in list_labels(names)), encoding="utf-8")
     photos, source = exporting.find_sample_photos(config, arguments.samples, arguments.sample_images)
     agreement = saved_model.compare_with_model(folder / "saved_model", model, module, photos, arguments.input_type)

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 from tfod.console import InputError, find_hidden, make_parser, run, say
-from tfod.reading import find_oddity
+from tfod.reading import find_oddity, is_file
 
 SAVE_KINDS = ("images", "json", "csv", "coco", "voc", "crops", "video")
 OPTIONS = ("score", "iou", "class_agnostic", "max_boxes", "classes", "batch")  # that the results depend on
@@ -93,14 +93,16 @@ def find_input(arguments):
     output, faults = Path(arguments.output_dir), []
     photos = videos = odd = ()
     try:
-        find_model(arguments.saved_model_path)
+        kind, model = find_model(arguments.saved_model_path)
+        if arguments.labels_path and is_file(arguments.labels_path):
+            faults += find_label_map_faults(model if kind == "checkpoints" else model.parent, arguments.labels_path)
     except InputError as error:
         faults += error.faults
     labels_path = arguments.labels_path
     if labels_path and not os.path.lexists(labels_path):
         faults.append(f"{labels_path}: there is no such label map; `make label_map` makes one")
-    elif labels_path and (odd := find_oddity(labels_path)):
-        faults.append(f"{labels_path}: {odd}")
+    elif labels_path and (oddity := find_oddity(labels_path)):
+        faults.append(f"{labels_path}: {oddity}")
     words = arguments.images_dir
     try:
         photos, videos, odd = find_sources(words, arguments.recursive, output)
@@ -125,6 +127,15 @@ def find_input(arguments):
     if faults:
         raise InputError(*faults)
     return photos, videos, odd
+
+
+def find_label_map_faults(folder, path):
+    """How the label map `path` is another than that of the model in `folder`, as texts."""
+    from tfod import trained_on
+
+    kept = trained_on.find_kept_map(folder)
+    changed = kept and trained_on.list_changes(kept, path)[0]  # a class that was added changes no other's name
+    return trained_on.compare_maps(kept, path, folder) if changed else []
 
 
 def find_overwritten(words, sources, output):

@@ -7,9 +7,11 @@
         --checkpoint_dir=models/my_model
 """
 
+import contextlib
+import time
 from pathlib import Path
 
-from tfod.checkpoints import find_latest_checkpoint, require_checkpoint
+from tfod.checkpoints import find_latest_checkpoint, require_checkpoint, try_checkpoints
 from tfod.console import InputError, add_flag, make_parser, run, say
 
 
@@ -73,12 +75,18 @@ def parse_arguments():
 
 
 def read_checked_config(arguments, *purposes):
-    """The config, held to the rules of these purposes (of tfod.config_checks). Raises InputError with its faults."""
-    from tfod import config_checks, pipeline_config, workers
+    """The config, held to the rules of these purposes (of tfod.config_checks). Raises InputError with its faults.
+
+    Its label maps are held to that of the model's training before: other faults may only follow from another one.
+    """
+    from tfod import config_checks, exporting, pipeline_config, trained_on, workers
 
     config = pipeline_config.read_config(arguments.pipeline_config_path)
     if arguments.num_train_steps:
         config.train_config.num_steps = arguments.num_train_steps
+    folder = arguments.checkpoint_dir or arguments.model_dir
+    if trained_on.is_trained(folder):
+        trained_on.hold_label_map(folder, *exporting.list_label_maps(config))
     resumes = find_latest_checkpoint(arguments.model_dir) is not None
     found = config_checks.check_config(config, arguments.pipeline_config_path, *purposes, resumes=resumes)
     alone = found.faults or config_checks.TRAINING not in purposes
@@ -103,9 +111,8 @@ def train(arguments):
     config = read_checked_config(arguments, *purposes[: 2 if arguments.eval_every_n else 1])
     if arguments.eval_every_n:
         require_best_metric(arguments, config)
-    last = config.train_config.num_steps
     model_dir = Path(arguments.model_dir)
-    from tfod.train_loop import Plan, is_patience_over
+    from tfod.train_loop import Plan
 
     plan = Plan(
         config_path=arguments.pipeline_config_path,
@@ -124,19 +131,48 @@ def train(arguments):
             )
         },
     )
-    step = find_step(model_dir)
+    from tfod import training_lock, workers
+
+    chief = workers.is_chief(arguments.num_workers)
+    with training_lock.lock_folder(model_dir) if chief else contextlib.nullcontext():
+        return go_on(arguments, config, plan, chief)
+
+
+def go_on(arguments, config, plan, chief):
+    """Trains from where the model's folder stands, which nobody else trains in. Returns the exit code."""
+    from tfod import trained_on
+    from tfod.train_input import list_train_records
+    from tfod.train_loop import is_patience_over
+
+    model_dir, last = plan.model_dir, config.train_config.num_steps
+    if chief:
+        starts = not trained_on.is_trained(model_dir)
+        trained_on.keep_label_map(model_dir, config.train_input_reader.label_map_path, starts)
+    step = find_step(model_dir, last, chief)
+    ended = None
     if step >= last:
-        say(f"{model_dir} is at step {step} of {last}: nothing left to train")
-        return 0
-    if is_patience_over(model_dir, plan):
-        say(f"{model_dir} ended at step {step}: no better in {plan.patience} evaluations; more --patience goes on")
+        ended = f"{model_dir} is at step {step} of {last}: nothing left to train"
+    elif is_patience_over(model_dir, plan):
+        ended = f"{model_dir} ended at step {step}: no better in {plan.patience} evaluations; more --patience goes on"
+    photos = trained_on.list_photos(list_train_records(config)) if chief else None
+    changes = trained_on.find_changes(model_dir, photos)
+    if ended:
+        say(ended)
+        if changes:
+            more = f"`make train STEPS={2 * step}` (--num_train_steps={2 * step})"
+            say(f"warning: the training records changed since: {changes}, which {model_dir} does not know;")
+            say(f"  {more} goes on with them, `make train MODEL=another_name` (--model_dir) trains a new model")
         return 0
     from tfod import training
 
     say(f"training {model_dir} to step {last}")
+    if changes:
+        say(f"the training records changed since step {step}: {changes}; the training goes on with what is there now")
     training.set_up(arguments, config)
     strategy = training.make_strategy(config, arguments.num_workers, arguments.use_tpu, arguments.tpu_name)
-    outcome = training.train_stubbornly(config, plan, strategy, arguments.nan_retries)
+    if chief:
+        trained_on.note_training(model_dir, photos)
+    outcome = training.train_with_retries(config, plan, strategy, arguments.nan_retries)
     if outcome.ended_by == "patience":
         print(f"Ended at step {outcome.step}, no better in {plan.patience} evaluations; the best is {model_dir}/best")
     elif outcome.ended_by:
@@ -147,19 +183,21 @@ def train(arguments):
     return 0
 
 
-def find_step(model_dir):
-    """The step of the newest checkpoint, 0 where there is none."""
+def find_step(model_dir, last, chief):
+    """The step of the newest checkpoint that can be read, 0 where there is none."""
     checkpoint = find_latest_checkpoint(model_dir)
     if not checkpoint:
         return 0
-    import tensorflow as tf
-
     from tfod import saving
 
-    try:
-        return saving.read_step(checkpoint)
-    except (tf.errors.OpError, ValueError):  # damaged: the training finds an older one
-        return 0
+    with contextlib.suppress(InputError):  # it is damaged, and looked at below
+        step = saving.read_step(checkpoint)
+        if step < last:
+            return step  # training looks at all of it
+    checkpoint = saving.find_sound_checkpoint(model_dir)
+    if checkpoint and chief:
+        saving.name_newest(model_dir, checkpoint)
+    return saving.read_step(checkpoint) if checkpoint else 0
 
 
 def evaluate(arguments):
@@ -170,7 +208,7 @@ def evaluate(arguments):
     on_train = arguments.eval_on_train_data
     purpose = config_checks.TRAIN_DATA_EVALUATION if on_train else config_checks.EVALUATION
     config = read_checked_config(arguments, purpose)
-    from tfod import evaluation, metrics_files
+    from tfod import evaluation, metrics_files, trained_on
 
     sample = arguments.sample_1_of_n_eval_on_train_examples if on_train else arguments.sample_1_of_n_eval_examples
     if sample:
@@ -178,23 +216,30 @@ def evaluate(arguments):
     model_dir = Path(arguments.model_dir)
     folder = model_dir / "on_train" if on_train else model_dir
     summary_dir = model_dir / ("eval_on_train" if on_train else "eval")
+    if trained_on.is_trained(arguments.checkpoint_dir):  # else a training, which keeps it, is yet to write a checkpoint
+        label_map = evaluation.get_reader(config, on_train).label_map_path
+        trained_on.keep_label_map(arguments.checkpoint_dir, label_map)
     checkpoints = find_checkpoints(arguments)
     for report in evaluation.evaluate_checkpoints(config, checkpoints, folder, summary_dir, on_train):
         print(metrics_files.format_metrics(report), flush=True)
-        if report["step"] >= config.train_config.num_steps:
+        if not arguments.watch or report["step"] >= config.train_config.num_steps:
             break
 
 
 def find_checkpoints(arguments):
-    """Yields the newest checkpoint; with --watch also each newer one, until none came for --eval_timeout seconds."""
+    """Yields the newest checkpoint, and, to who can't read it, older ones; with --watch the newest and each newer one,
+    until none came for --eval_timeout seconds."""
     if not arguments.watch:
-        yield require_checkpoint(arguments.checkpoint_dir)
-        return
-    import tensorflow as tf
-
-    found = None
-    for found in tf.train.checkpoints_iterator(arguments.checkpoint_dir, timeout=arguments.eval_timeout):
+        yield from try_checkpoints(arguments.checkpoint_dir, "latest")
+    found, until = None, time.monotonic() + arguments.eval_timeout
+    while time.monotonic() < until:
+        newest = find_latest_checkpoint(arguments.checkpoint_dir)
+        if newest in (None, found):
+            time.sleep(1)
+            continue
+        found = newest
         yield found
+        until = time.monotonic() + arguments.eval_timeout
     if found is None:
         raise InputError(f"{arguments.checkpoint_dir}: no checkpoint came in {arguments.eval_timeout} s; train first")
 

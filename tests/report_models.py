@@ -51,7 +51,7 @@ def write_log(model):
         "step,total_loss,learning_rate,mAP",
         *(f"{step},{9 / step:.3f},0.01,{step / 1000}" for step in range(1, 300)),
     ]
-    (model / "train_log.csv").write_text("\n".join(lines))
+    (model / "train_log.csv").write_text("\n".join(lines) + "\n")
 
 
 def write_page(model):

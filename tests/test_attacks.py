@@ -47,7 +47,9 @@ def fill(place):
 
 
 def list_files(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    """The names of all files in a folder, those of TensorBoard without the time and the process in them."""
+    names = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return sorted(re.sub(r"(events\.out)\..*", r"\1", name) for name in names)
 
 
 def assert_plain(done, place, reason):

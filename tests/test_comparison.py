@@ -211,7 +211,8 @@ def test_older_checkpoint_than_the_newest_is_told(tmp_path, photos):
     folder = write_model(tmp_path / "models/a", photos, checkpoint=str(tmp_path / "models/a/ckpt-600"))
     (facts,) = read_models([folder])
     assert list_warnings([facts]) == []
-    (folder / "ckpt-900.index").touch()
+    for name in ("ckpt-900.index", "ckpt-900.data-00000-of-00001"):
+        (folder / name).touch()
     (folder / "checkpoint").write_text('model_checkpoint_path: "ckpt-900"\n')
     (warning,) = list_warnings([facts])
     assert warning.endswith("models/a: ckpt-600 was evaluated, and ckpt-900 is the newest; make eval MODEL=a")

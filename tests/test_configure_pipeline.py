@@ -8,7 +8,7 @@ from checkpoint_files import write_checkpoint
 from recorded_make import record_make
 
 from configure_pipeline import find_start
-from tfod import augmentation, config_checks, pipeline_config, schedules
+from tfod import augmentation, config_checks, pipeline_config, schedules, training_lock
 from tfod.tfrecord import make_example, write_records
 from tfod.voc import Box
 
@@ -160,16 +160,28 @@ def test_config_edited_by_hand_is_kept_until_forced(configure, tmp_path):
 
 def test_change_under_a_trained_model_is_said(configure, tmp_path):
     configure()
-    (tmp_path / "models/m/ckpt-5.index").touch()
-    (tmp_path / "models/m/checkpoint").write_text('model_checkpoint_path: "ckpt-5"\n')
+    for name in ("ckpt-5.index", "ckpt-5.data-00000-of-00001"):
+        (tmp_path / "models/m" / name).touch()
     _, _, said = configure("--num_steps", 77)
     assert "training goes on from them under the new config" in said
 
 
+@pytest.mark.attack
+def test_config_is_not_changed_under_a_training_that_runs(configure, tmp_path):
+    configure()
+    before = (tmp_path / "models/m/pipeline.config").read_text()
+    with training_lock.lock_folder(tmp_path / "models/m"):
+        code, _, said = configure("--num_steps", 77)
+        assert code == 1
+        assert said.splitlines()[-1].startswith("error: models/m: another training writes there (process ")
+        assert configure()[0] == 0  # it changes nothing
+    assert (tmp_path / "models/m/pipeline.config").read_text() == before
+
+
 def test_trained_model_of_other_classes_is_not_gone_on_with(configure, tmp_path):
     configure()
-    (tmp_path / "models/m/ckpt-5.index").touch()
-    (tmp_path / "models/m/checkpoint").write_text('model_checkpoint_path: "ckpt-5"\n')
+    for name in ("ckpt-5.index", "ckpt-5.data-00000-of-00001"):
+        (tmp_path / "models/m" / name).touch()
     with (tmp_path / "annotations/label_map.pbtxt").open("a") as file:
         file.write("item { id: 3 name: 'fox' }")
     before = (tmp_path / "models/m/pipeline.config").read_text()

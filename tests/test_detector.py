@@ -266,8 +266,8 @@ def test_a_folder_of_checkpoints_is_a_model_only_with_both_of_its_parts(tmp_path
     (tmp_path / "pipeline.config").write_text("")
     with pytest.raises(InputError, match="holds no saved_model.pb"):
         find_model(tmp_path)
-    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "ckpt-5"\n')
-    (tmp_path / "ckpt-5.index").write_text("")
+    for name in ("ckpt-5.index", "ckpt-5.data-00000-of-00001"):
+        (tmp_path / name).touch()
     assert find_model(tmp_path) == ("checkpoints", tmp_path)
 
 

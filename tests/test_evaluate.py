@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import shutil
 
 import pytest
@@ -87,6 +88,28 @@ def test_folder_is_measured_as_worked_out_by_hand(evaluate, photos):
     assert "evaluating" in evaluate(*ONNX, "-i", "images")[2]
     write_annotation(photos / "images/2.xml", "2.jpg", *SIZE, [Box("dog", *DOG)])
     assert "evaluating" in evaluate(*ONNX, "-i", "images")[2]
+
+
+@pytest.mark.attack
+def test_damaged_results_are_made_again(evaluate, photos):
+    whole = evaluate(*ONNX, "-i", "images")[1]
+    folder = photos / "model_evaluation"
+    for number, name in enumerate(FILES):
+        path = folder / name
+        content = path.read_bytes()
+        path.unlink()
+        os.mkfifo(path) if number % 2 else path.write_bytes(content[:-9])
+        code, output, said = evaluate(*ONNX, "-i", "images")
+        assert (code, output) == (0, whole)
+        assert said.startswith("evaluating model.onnx on images")
+        assert name == "metrics.json" or path.read_bytes() == content
+    path.unlink()
+    path.mkdir()
+    code, _, said = evaluate(*ONNX, "-i", "images")
+    assert (code, said) == (
+        1,
+        f"error: {path.relative_to(photos)}: is a folder, in the place of a file; move it away\n",
+    )
 
 
 def test_records_give_what_the_folder_gives(evaluate, photos):
@@ -307,6 +330,5 @@ def test_wrong_checkpoints_and_sets_are_named(workspace, call):
     assert "annotations/test.record" in fail(*MODEL)
     write_label_map(workspace / "other.pbtxt", {"cat": 2, "dog": 1})
     said = fail("-m", "exported_models/my_model", "-l", "other.pbtxt", "-i", "images")
-    assert (
-        "finds class 1 as 'cat', which is 'dog' in the label map; name the label map that it was trained with" in said
-    )
+    assert "label map: is not what exported_models/my_model" in said
+    assert "was trained with: id 1 was 'cat' and is 'dog'; id 2 was 'dog' and is 'cat'; put back the" in said

@@ -15,8 +15,8 @@ ASPECT = (
 def export(call, tmp_path):
     """`export(text of the config, *flags)` -> (exit code, standard error); there is a checkpoint's name, not more."""
     (tmp_path / "m").mkdir()
-    (tmp_path / "m/ckpt-1.index").touch()
-    (tmp_path / "m/checkpoint").write_text('model_checkpoint_path: "ckpt-1"\n')
+    for name in ("ckpt-1.index", "ckpt-1.data-00000-of-00001"):
+        (tmp_path / "m" / name).touch()
 
     def export(text, *words):
         (tmp_path / "m/pipeline.config").write_text(text)

@@ -6,10 +6,11 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 import numpy as np
 import pytest
+from checkpoint_files import write_checkpoint
 from conftest import load_script, run_script
 from PIL import Image
 
-from tfod import pipeline_config
+from tfod import model_card, pipeline_config
 from tfod.agreement import compare_detections
 from tfod.console import InputError
 
@@ -32,9 +33,8 @@ def export(call, tmp_path):
 
 @pytest.fixture
 def model(tmp_path):
-    """The folder `m` with what looks like a checkpoint, and a config."""
-    (tmp_path / "m").mkdir()
-    (tmp_path / "m/ckpt-1.index").touch()
+    """The folder `m` with a checkpoint, though of no detector, and a config."""
+    write_checkpoint(tmp_path / "m/ckpt-1", {"model/a": [3]})
     (tmp_path / "m/checkpoint").write_text('model_checkpoint_path: "ckpt-1"\n')
     (tmp_path / "m/pipeline.config").write_text(f"model {{ ssd {{ {MODEL_FIELDS % 'ssd_mobilenet_v2_keras'} }} }}")
     return tmp_path / "m"
@@ -201,6 +201,14 @@ def test_model_card_says_how_good_and_from_what_and_its_code_works(exported, tmp
     lines = done.stdout.splitlines()
     assert lines
     assert {line.split()[0] for line in lines} <= {"cat", "dog"}
+
+
+@pytest.mark.attack
+def test_damaged_metrics_leave_the_model_card_without_numbers(tmp_path, capsys):
+    (tmp_path / "metrics.json").write_text("{")
+    said = model_card._describe_metrics(tmp_path / "ckpt-80")
+    assert said == "Not known when this was exported: `make eval`, then export again."
+    assert f"{tmp_path}/metrics.json: can't be read (" in capsys.readouterr().err
 
 
 def test_second_run_does_nothing_even_beside_other_formats(exported):

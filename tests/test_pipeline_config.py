@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from tfod import pipeline_config
@@ -105,6 +107,25 @@ def test_text_that_is_not_utf_8_is_named(tmp_path):
     path.write_bytes("model { }".encode("utf-16"))
     with pytest.raises(InputError, match="pipeline.config: is not in UTF-8; save it in that encoding"):
         pipeline_config.read_config(path)
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_in_the_place_of_a_config_hangs_nothing(tmp_path, make):
+    make(tmp_path / "pipeline.config")
+    with pytest.raises(
+        InputError, match="pipeline.config: is a (pipe|folder), not a file; replace it with a file, or take"
+    ):
+        pipeline_config.read_config(tmp_path / "pipeline.config")
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("content", [bytes(99), b"model { ssd {" * 9, b"model {" * 50_000, b"model { ssd { num_cl"])
+def test_damaged_config_is_one_error(tmp_path, content):
+    (tmp_path / "pipeline.config").write_bytes(content)
+    with pytest.raises(InputError, match="pipeline.config: ") as raised:
+        pipeline_config.read_config(tmp_path / "pipeline.config")
+    assert len(raised.value.faults) == 1
 
 
 def test_byte_order_mark_changes_nothing(write, tmp_path):

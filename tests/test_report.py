@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shutil
 from html import unescape
@@ -8,7 +9,8 @@ import pytest
 from conftest import ROOT
 from report_models import ELSEWHERE, HOSTILE, LONG, QUOTED, WHOLE, write_log, write_model, write_page, write_typical
 
-from tfod import curves, report_facts, report_pictures, report_words
+from tfod import compared_models, curves, report, report_facts, report_pictures, report_words
+from tfod.console import InputError
 from tfod.report_charts import draw_class
 from tfod.report_svg import charting, make_svg
 
@@ -234,7 +236,7 @@ def test_script_names_what_is_missing_and_what_to_do(call, tmp_path):
     assert done.returncode == 1 and "is of another evaluation (3 images there, 12 in ground_truth.json)" in done.stderr
     (model / "metrics.json").write_text('{"metrics": {}}')
     done = call("report.py", "--model_dir", model)
-    assert done.returncode == 1 and "`make eval` again" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 1 and "`make eval` makes it again" in done.stderr and "Traceback" not in done.stderr
     assert call("report.py", "--model_dir", model, "--worst", -1).returncode == 2
 
 
@@ -242,3 +244,60 @@ def test_templates_are_where_the_package_looks_for_them():
     assert {"report.html", "report.css", "report.js"} <= {
         path.name for path in (ROOT / "scripts/tfod/templates").iterdir()
     }
+
+
+SPOILT = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "empty": lambda path: path.write_bytes(b""),
+    "not UTF-8": lambda path: path.write_bytes(b"\xff\xfe" + path.read_bytes()),
+    "NUL bytes": lambda path: path.write_bytes(bytes(100)),
+    "nested deeply": lambda path: path.write_bytes(b"[" * 100_000),
+    "of another kind": lambda path: path.write_text('{"images": [{"id": []}], "metrics": [], "annotations": 7}'),
+    "a number": lambda path: path.write_text("7"),
+    "pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "folder": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("how", SPOILT)
+@pytest.mark.parametrize("name", ["metrics.json", "ground_truth.json", "detections.json"])
+def test_damaged_files_of_an_evaluation_are_named_with_what_makes_them_again(tmp_path, name, how):
+    model = write_typical(tmp_path)
+    SPOILT[how](model / name)
+    for read in (report_facts.read_facts, lambda folder: compared_models.read_models([folder, folder])):
+        with pytest.raises(InputError) as raised:
+            read(model)
+        assert name in str(raised.value)
+        assert "make eval" in str(raised.value)
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("how", SPOILT)
+def test_damaged_log_check_and_benchmark_stop_no_page(tmp_path, how, capsys):
+    model = write_typical(tmp_path)
+    (model / "train_log.csv").write_text("step,total_loss\n1,2\n")
+    (tmp_path / "check.json").write_text("{}")
+    for path in (model / "train_log.csv", tmp_path / "check.json"):
+        SPOILT[how](path)
+    contents = report.collect(report_facts.read_facts(model), tmp_path / "check.json", worst=1, best=1, crops=1)
+    assert "check.json is not there" in get_text(report.render(contents))
+    assert how == "empty" or "train_log.csv: " in capsys.readouterr().err
+    benchmark = tmp_path / "exported_models/my_model/benchmark.json"
+    benchmark.parent.mkdir(parents=True)
+    benchmark.write_text("{}")
+    SPOILT[how](benchmark)
+    with pytest.raises(InputError, match="benchmark.json: "):
+        compared_models.read_costs(report_facts.read_facts(model), tmp_path / "exported_models")
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("script", ["report.py", "compare.py"])
+def test_scripts_say_what_makes_a_damaged_file_again(call, tmp_path, script):
+    model = write_typical(tmp_path)
+    SPOILT["nested deeply"](model / "metrics.json")
+    words = ["--model_dir", model] if script == "report.py" else [f"{model}/", f"{write_typical(tmp_path / 'b')}/"]
+    done = call(script, *words)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.startswith(f"error: {model}/metrics.json: can't be read (")
+    assert done.stderr.endswith("; `make eval` makes it again\n")

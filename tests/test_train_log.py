@@ -1,4 +1,8 @@
 import math
+import os
+import resource
+
+import pytest
 
 from tfod import train_log
 
@@ -38,9 +42,91 @@ def test_line_says_losses_rate_and_where_the_time_went():
     )
 
 
-def test_full_disk_stops_no_training(capsys):
-    train_log.append_log("/dev/full", 10, VALUES)
-    assert "step 10 could not be noted (No space left on device)" in capsys.readouterr().err
+@pytest.mark.attack
+@pytest.mark.parametrize("room", [0, 1, 7, 30, 41])
+def test_row_that_the_full_disk_takes_in_part_is_taken_back(tmp_path, room, capsys):
+    path = tmp_path / "train_log.csv"
+    train_log.start_log(path, 0)
+    train_log.append_log(path, 10, VALUES)
+    size = path.stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + room, resource.RLIM_INFINITY))
+    try:
+        train_log.append_log(path, 20, VALUES)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert "step 20 could not be noted" in capsys.readouterr().err
+    assert path.stat().st_size == size
+    train_log.append_log(path, 30, VALUES)
+    assert [row["step"] for row in train_log.read_log(path)] == [10, 30]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("values", [VALUES, {"mAP": 0.4523, "mAP50": 0.8125}])
+def test_half_a_row_is_no_row_and_the_next_one_begins_a_line(tmp_path, values, capsys):
+    """Half of 0.8125 is not 0.8, wherever the row was cut."""
+    path = tmp_path / "train_log.csv"
+    train_log.start_log(path, 0)
+    train_log.append_log(path, 110, VALUES)
+    before = path.read_bytes()
+    train_log.append_log(path, 120, values)
+    row = path.read_bytes()[len(before) :]
+    for keep in range(1, len(row)):
+        path.write_bytes(before + row[:keep])
+        assert [row["step"] for row in train_log.read_log(path)] == [110]
+        assert f"warning: {path}: 1 line is not whole, and left out" in capsys.readouterr().err
+        train_log.append_log(path, 130, VALUES)
+        assert [row["step"] for row in train_log.read_log(path)] == [110, 130]
+    train_log.start_log(path, 130)
+    capsys.readouterr()
+    assert [row["step"] for row in train_log.read_log(path)] == [110, 130]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize(
+    ("content", "steps"),
+    [
+        (b"", []),
+        (b"\xff\xfe\x00garbage\n\xe9,1,2\n", []),
+        (b"HEADER20,,,,,0.1,,,,,\n3\x000,,,,,0.1,,,,,\n40,\xff,,,,0.1,,,,,\n50,,,,,0.1,,,,,\n", [20, 50]),
+        (b"HEADER20,,,,,0.1,,,,\n30,,,,,0.1,,,,,,\n\n,,,,,0.1,,,,,\ninf,,,,,0.1,,,,,\n", []),
+        (b"HEADER20,,,,,0.1,,,,,\r\n", [20]),
+    ],
+)
+def test_rows_of_a_damaged_log_are_left_out_and_said(tmp_path, content, steps, capsys):
+    path = tmp_path / "train_log.csv"
+    path.write_bytes(content.replace(b"HEADER", ",".join(train_log.COLUMNS).encode() + b"\n"))
+    assert [row["step"] for row in train_log.read_log(path)] == steps
+    assert ("left out" in capsys.readouterr().err) == (content not in (b"", b"HEADER20,,,,,0.1,,,,,\r\n"))
+    train_log.start_log(path, 100)
+    assert [row["step"] for row in train_log.read_log(path)] == steps
+    assert path.read_text().startswith("step,total_loss,")
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_log_that_is_no_file_is_named_and_stays(tmp_path, make, capsys):
+    path = tmp_path / "train_log.csv"
+    make(path)
+    train_log.start_log(path, 0)
+    assert f"warning: {path}: is not a file, so the steps are not noted; move it away" in capsys.readouterr().err
+    train_log.append_log(path, 10, VALUES)
+    assert capsys.readouterr().err == ""  # it was said
+    assert train_log.read_log(path) == []
+    assert f"warning: {path}: is not a file, and is left out" in capsys.readouterr().err
+    assert not path.is_file()
+
+
+@pytest.mark.attack
+def test_log_that_cannot_be_written_stops_no_training(tmp_path, capsys):
+    path = tmp_path / "train_log.csv"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+    try:
+        train_log.start_log(path, 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert f"warning: {path}: could not be written (File too large)" in capsys.readouterr().err
 
 
 def test_curves_of_an_empty_log_are_drawn(tmp_path):

@@ -88,17 +88,40 @@ def test_checkpoints_come_after_so_many_minutes_too(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_ends_after_a_whole_step_with_a_checkpoint(tmp_path, number, capsys):
+def test_signal_ends_after_a_whole_step_with_a_checkpoint(tmp_path, number, capfd):
     toy = Toy(tmp_path, 1000, during=lambda step: os.kill(os.getpid(), number) if step == 33 else None)
     before = signal.getsignal(number)
     outcome = toy.train()
     assert (outcome.step, outcome.ended_by) == (33, number)
     assert list_steps(tmp_path) == [33]
-    assert f"{number.name}: saving after this step" in capsys.readouterr().err
+    assert f"{number.name}: saving after this step" in capfd.readouterr().err
     assert signal.getsignal(number) == before
     again = Toy(tmp_path, 40).train()
     assert again.step == 40
     assert [row["step"] for row in train_log.read_log(tmp_path / "train_log.csv")] == [1, 10, 20, 30, 34, 40]
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signal_saves_though_nobody_can_be_told_of_it(tmp_path, number):
+    """Whoever read the messages is gone, as `tee` is at Ctrl-C."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    kept = os.dup(2)
+
+    def during(step):
+        if step == 33:
+            os.dup2(writer, 2)
+            os.kill(os.getpid(), number)
+
+    try:
+        outcome = Toy(tmp_path, 1000, during=during).train()
+    finally:
+        os.dup2(kept, 2)
+        for handle in (kept, writer):
+            os.close(handle)
+    assert (outcome.step, outcome.ended_by) == (33, number)
+    assert list_steps(tmp_path) == [33]
 
 
 def test_signal_that_is_ignored_stays_so(tmp_path):
@@ -274,6 +297,29 @@ def test_curves_that_cannot_be_written_are_said(tmp_path, small_disk, capsys):
     line = next(line for line in said.splitlines() if "TensorBoard" in line)
     pattern = rf"warning: TensorBoard's curves could not be written \({tmp_path}/train/events\S+; File too large\)"
     assert re.fullmatch(pattern, line)
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize(
+    "content", [b"{", b"\xff\xfe", b"[" * 100_000, b"[]", b"{}", b'{"step": 1, "metrics": {}}', "pipe"]
+)
+def test_best_whose_metrics_are_damaged_is_said_and_made_again(tmp_path, content, capsys):
+    toy = Toy(tmp_path, 20, measure=lambda step: {MAP: 0.5}, eval_every_n=10, patience=5)
+    (tmp_path / "best").mkdir()
+    path = tmp_path / "best/metrics.json"
+    os.mkfifo(path) if content == "pipe" else path.write_bytes(content)
+    assert not train_loop.is_patience_over(tmp_path, toy.plan)
+    assert toy.train().step == 20
+    assert read_best(tmp_path, MAP) == (10, 0.5)
+    assert f"warning: {path}: does not say how good the best is; the next evaluation makes" in capsys.readouterr().err
+
+
+@pytest.mark.attack
+def test_log_that_is_none_stops_no_training(tmp_path, capsys):
+    os.mkfifo(tmp_path / "train_log.csv")
+    assert Toy(tmp_path, 20).train().step == 20
+    said = capsys.readouterr().err
+    assert f"warning: {tmp_path}/train_log.csv: is not a file, so the steps are not noted; move it away" in said
 
 
 def test_of_losses_the_lowest_is_best(tmp_path):

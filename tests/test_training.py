@@ -25,6 +25,7 @@ from test_make import ROOT, make_tiny_config
 from tfod import pipeline_config, training
 from tfod.checkpoints import find_latest_checkpoint, list_checkpoints
 from tfod.console import InputError
+from tfod.tfrecord import read_records, write_records
 
 SCRIPT = "model_main_tf2.py"
 MODEL = ["--model_dir=models/m", "--pipeline_config_path=models/m/pipeline.config", "--norecord_summaries"]
@@ -90,6 +91,8 @@ def test_training_that_is_stopped_goes_on_at_its_step(workspace):
     model_dir = workspace / "models/m"
     process = start(workspace, "--num_train_steps=100000")
     wait_for_step(workspace, 10, process.is_alive)
+    second = run(workspace, SCRIPT, *MODEL, code=1)
+    assert second.startswith(f"error: models/m: another training writes there (process {process.pid} on ")
     os.kill(process.pid, signal.SIGTERM)
     process.join(100)
     said = (workspace / "said.txt").read_text()
@@ -101,11 +104,38 @@ def test_training_that_is_stopped_goes_on_at_its_step(workspace):
         assert banner in said
     assert re.search(r"^\d+ variables train$", said, re.MULTILINE)
 
+    leave_out_photos(workspace, 3)
     said = run(workspace, SCRIPT, *MODEL, f"--num_train_steps={step + 5}")
+    assert f"the training records changed since step {step}: 3 photos gone; the training goes on with what is" in said
     assert f"resuming m at step {step} of {step + 5}" in said
     assert list_checkpoints(model_dir)[-1] == str(model_dir / f"ckpt-{step + 5}")
     said = run(workspace, SCRIPT, *MODEL, f"--num_train_steps={step + 5}")
     assert f"models/m is at step {step + 5} of {step + 5}: nothing left to train" in said
+    assert "changed" not in said
+
+
+def leave_out_photos(workspace, number):
+    """Gives the workspace training records of its own, without some photos of those that are shared."""
+    shared = (workspace / "annotations").resolve()
+    (workspace / "annotations").unlink()
+    shutil.copytree(shared, workspace / "annotations")
+    record = workspace / "annotations/train.record"
+    write_records(record, list(read_records(record))[number:])
+
+
+@pytest.mark.attack
+def test_training_whose_reader_is_gone_is_saved_at_ctrl_c(workspace):
+    """As in `make train 2>&1 | tee log`, where Ctrl-C ends tee first."""
+    os.mkfifo(workspace / "said.txt")
+    reader = os.open(workspace / "said.txt", os.O_RDONLY | os.O_NONBLOCK)
+    process = start(workspace, "--num_train_steps=100000")
+    wait_for_step(workspace, 10, process.is_alive)
+    os.close(reader)
+    os.kill(process.pid, signal.SIGINT)
+    process.join(100)
+    assert process.exitcode == 128 + signal.SIGINT
+    step = int(read_rows(workspace / "models/m/train_log.csv")[-1]["step"])
+    assert int(find_latest_checkpoint(workspace / "models/m").rpartition("-")[2]) >= step
 
 
 def test_terminal_that_is_gone_is_no_loss(workspace):
@@ -274,6 +304,21 @@ def test_training_in_two_parts_ends_where_one_does(workspace, averages):
     rows = [read_rows(workspace / f"models/{folder}/train_log.csv")[-1] for folder in ("m", "parts")]
     assert rows[0]["total_loss"] == rows[1]["total_loss"]
     assert rows[0]["learning_rate"] == rows[1]["learning_rate"]
+
+
+@pytest.mark.attack
+def test_training_without_a_checkpoint_that_can_be_read_begins_again_and_says_so(tmp_path, capsys):
+    assert training._find_start(tmp_path, True) == (None, 0)
+    assert capsys.readouterr().err == ""
+    checkpoint = tf.train.Checkpoint(step=tf.Variable(7))
+    for number in (7, 9):
+        checkpoint.write(f"{tmp_path}/ckpt-{number}")
+    (tmp_path / "ckpt-9.index").write_bytes(b"")
+    assert training._find_start(tmp_path, True) == (f"{tmp_path}/ckpt-7", 7)
+    assert find_latest_checkpoint(tmp_path) == f"{tmp_path}/ckpt-7"
+    (tmp_path / "ckpt-7.index").write_bytes(b"")
+    assert training._find_start(tmp_path, True) == (None, 0)
+    assert "none of its checkpoints can be read, so the training begins again at step 0" in capsys.readouterr().err
 
 
 def test_step_that_xla_cannot_compile_is_refused(data, tmp_path):

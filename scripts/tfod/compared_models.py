@@ -1,6 +1,5 @@
 """Top module: models that are to be compared: read from their folders, held to the same images, with what they cost."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ from tfod import report_facts
 from tfod.checkpoints import find_latest_checkpoint, list_checkpoint_files
 from tfod.console import InputError
 from tfod.evaluated import DETECTIONS, GROUND_TRUTH, Evaluated, make_detections
+from tfod.reading import parse_json, read_text
 
 NEAR = 0.05  # pixels by which boxes in records and in XML files may differ
 SHOWN = 3  # names of images in an error
@@ -53,7 +53,7 @@ def _find_missing(folder):
         return f"{folder}: is not there; " + (
             f"evaluated models here are {', '.join(there)}" if there else "no model here was evaluated"
         )
-    missing = [name for name in (report_facts.METRICS, GROUND_TRUTH, DETECTIONS) if not (folder / name).is_file()]
+    missing = [name for name in (report_facts.METRICS, GROUND_TRUTH, DETECTIONS) if not (folder / name).exists()]
     return f"{folder}: was not evaluated, it has no {missing[0]}; {name_evaluation(folder)}" if missing else None
 
 
@@ -181,11 +181,11 @@ def _list_exported(export):
 
 def _read_benchmark(path):
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        if not path.exists():
+            return {"formats": {}}
+        report = parse_json(read_text(path))
         return {"machine": report["machine"], "formats": {row["name"]: row for row in report["formats"]}}
-    except FileNotFoundError:
-        return {"formats": {}}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path}: is not what `make benchmark` writes ({error!r}); make it anew, or remove it"
+            f"{path}: is not what `make benchmark` writes ({error!r}); make it again, or remove it"
         ) from None

@@ -36,7 +36,8 @@ class Detector:
 
     path:           a saved_model folder or the export around it, a .tflite or .onnx file, or a model_dir with
                     pipeline.config and checkpoints
-    labels:         a label map's path, or a dict id -> name; None: what the model's own files say
+    labels:         a label map's path, or a dict id -> name; None: what the model's own files say. A label map must
+                    not name classes otherwise than these files do; a dict may, as in another language
     score:          the least score of a detection, 0 to 1
     iou:            boxes that overlap a better one by more than this (intersection over union, 0 to 1) are left out,
                     beyond what the model itself leaves out; None: none is
@@ -73,7 +74,11 @@ class Detector:
                 f"{path}: takes {fixed} image{'s' * (fixed > 1)} a call, not {batch}; export with --batch_size {batch}"
             )
         self.batch = batch or fixed or 1
-        self.names = read_names(labels) if labels is not None else self._runtime.labels
+        self.names = self._runtime.labels if labels is None else read_names(labels)
+        if self._runtime.sure and not isinstance(labels, dict | None):
+            from tfod.trained_on import hold_names
+
+            hold_names(self._runtime.labels, self.names, path, labels)
         self._ids = find_ids(classes, self.names)
         self._pool = None
 

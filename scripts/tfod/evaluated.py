@@ -15,6 +15,7 @@ from tfod import tfrecord
 from tfod.console import InputError
 from tfod.files import write_text
 from tfod.images import decode_image, read_workable
+from tfod.reading import is_file, parse_json
 
 GROUND_TRUTH, DETECTIONS = "ground_truth.json", "detections.json"
 
@@ -130,7 +131,7 @@ def to_coco_boxes(box):
 def read_evaluated(folder):
     """What `write_evaluated` wrote, as `Evaluated`. Raises InputError where it is not there or is something else."""
     folder = Path(folder)
-    data, results = (_read_json(folder / name) for name in (GROUND_TRUTH, DETECTIONS))
+    data, results = (read_json(folder / name) for name in (GROUND_TRUTH, DETECTIONS))
     try:
         numbers = {image["id"]: index for index, image in enumerate(data["images"])}
         images = [
@@ -148,7 +149,7 @@ def read_evaluated(folder):
             ),
             make_detections(*_read_columns(results, numbers), [one["score"] for one in results]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         what = f"{folder}: {GROUND_TRUTH} and {DETECTIONS} do not belong together ({error!r}); `make eval` makes them"
         raise InputError(what) from None
 
@@ -160,11 +161,15 @@ def _read_columns(entries, numbers):
     return [numbers[one["image_id"]] for one in entries], [one["category_id"] for one in entries], box
 
 
-def _read_json(path):
+def read_json(path):
+    """What a JSON file of an evaluation holds. Raises InputError where it can't be read."""
+    path = Path(path)
+    if path.exists() and not is_file(path):
+        raise InputError(f"{path}: is not a file; move it away, and `make eval` makes one")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: can't be read ({error}); `make eval` makes it") from None
+        raise InputError(f"{path}: can't be read ({error}); `make eval` makes it again") from None
 
 
 def load_photo(image):

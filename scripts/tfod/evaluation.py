@@ -11,8 +11,8 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 import numpy as np
 
-from tfod import curves, error_kinds, exporting, files, fine_tuning, metric_sets, saving
-from tfod.checkpoints import list_checkpoint_files
+from tfod import curves, error_kinds, exporting, files, fine_tuning, metric_sets, saving, trained_on
+from tfod.checkpoints import leave_out, list_checkpoint_files
 from tfod.coco_metrics import measure_coco
 from tfod.console import InputError, say, show_progress
 from tfod.evaluated import Evaluated, Image, make_detections, make_truths
@@ -128,7 +128,8 @@ def restore_checkpoint(config, model, checkpoint):
 def evaluate_checkpoints(config, checkpoints, folder, summary_dir, on_train_data=False, source=None, batch=None):
     """Measures each of the `checkpoints` (prefixes) that `folder` has not the results of, and writes them there.
 
-    Yields the report of each as soon as it is there. The rest is as in `build_evaluation`, which builds the model once.
+    Yields the report of each as soon as it is there. One that is damaged, or removed by now, is named and left out.
+    The rest is as in `build_evaluation`, which builds the model once.
     """
     folder, model = Path(folder), None
     source = source or open_config_records(config, on_train_data)
@@ -146,7 +147,12 @@ def evaluate_checkpoints(config, checkpoints, folder, summary_dir, on_train_data
             began = time.monotonic()
             if model is None:
                 model, evaluate = build_evaluation(config, summary_dir, on_train_data, source=source, batch=batch)
-            step = restore_checkpoint(config, model, checkpoint)
+            try:
+                step = restore_checkpoint(config, model, checkpoint)
+            except Exception:
+                if not leave_out(checkpoint):
+                    raise
+                continue
             built = {"build": time.monotonic() - began}
             measured = evaluate(step)
             measured.seconds.update(built)
@@ -177,14 +183,7 @@ def evaluate_export(path, folder, source, eval_config, batch=None):
     say(f"evaluating {path} on {', '.join(source.data)}")
     began = time.monotonic()
     detector = Detector(path, score=0.0, max_boxes=100, batch=batch)
-    other = [
-        f"{path}: finds class {number} as {name!r}, which is {source.names.get(number, 'not')!r} in the label map; name"
-        " the label map that it was trained with"
-        for number, name in detector.names.items()
-        if source.names.get(number) != name
-    ]
-    if other:
-        raise InputError(*other)
+    trained_on.hold_names(detector.names, source.names, path)
     seconds, began = {"build": time.monotonic() - began}, time.monotonic()
     results = list(detect(detector, source))
     seconds["images"] = time.monotonic() - began

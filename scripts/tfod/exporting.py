@@ -50,10 +50,16 @@ def count_detections(config):
     return model.object_center_params.max_box_predictions
 
 
-def find_label_map(config):
-    """The path of the label map that `config` names, relative to where the command runs, or None if it is not there."""
+def list_label_maps(config):
+    """The paths of the label maps that `config` names, the training's first, relative to where the command runs, and
+    that are there."""
     readers = [config.train_input_reader, *config.eval_input_reader]
-    return next((path for path in (Path(reader.label_map_path) for reader in readers) if path.is_file()), None)
+    return [path for path in dict.fromkeys(Path(reader.label_map_path) for reader in readers) if path.is_file()]
+
+
+def find_label_map(config):
+    """The first of `list_label_maps`, or None."""
+    return next(iter(list_label_maps(config)), None)
 
 
 def read_class_names(config, export=None):

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 from tfod import files
+from tfod.console import InputError
 from tfod.csv_cells import write_class
-from tfod.evaluated import DETECTIONS, GROUND_TRUTH, write_evaluated
+from tfod.evaluated import DETECTIONS, GROUND_TRUTH, read_json, write_evaluated
 
 MAKER = "evaluate"  # of the output, as its stamp says
 METRICS, PER_CLASS = "metrics.json", "per_class.csv"
@@ -37,12 +38,25 @@ def write_metrics(path, step, checkpoint, metrics, **more):
 
 
 def read_metrics(path):
-    """What `write_metrics` wrote: a dict with step, checkpoint, metrics and more."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """What `write_metrics` wrote: a dict with step, checkpoint, metrics and more. Raises InputError where it is not."""
+    report = read_json(path)
+    try:
+        sound = isinstance(report["checkpoint"], str) and isinstance(report["step"], int | None)
+        sound = sound and all(isinstance(value, int | float) for value in report["metrics"].values())
+    except (KeyError, TypeError, AttributeError):
+        sound = False
+    if not sound:
+        raise InputError(f"{path}: is not what an evaluation writes today; `make eval` makes it again")
+    return report
 
 
 def is_measured(folder, fingerprint):
-    """Whether `folder` has the files of `keep_measured`, of an evaluation with this fingerprint."""
+    """Whether `folder` has the files of `keep_measured`, of an evaluation with this fingerprint. Raises InputError
+    where they could not be written, since folders are in their places."""
+    paths = [Path(folder) / name for name in NAMES]
+    faults = [f"{path}: is a folder, in the place of a file; move it away" for path in paths if path.is_dir()]
+    if faults:
+        raise InputError(*faults)
     return files.is_current(Path(folder) / METRICS, fingerprint, MAKER)
 
 

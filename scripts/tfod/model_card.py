@@ -4,6 +4,7 @@ import importlib.metadata
 import platform
 from pathlib import Path
 
+from tfod.console import InputError, say
 from tfod.exporting import NMS_MODELS, count_detections, list_record_files
 from tfod.metrics_files import format_metrics, read_metrics
 from tfod.pipeline_config import get_model
@@ -47,7 +48,11 @@ def _describe_metrics(checkpoint):
     path = Path(checkpoint).parent / "metrics.json"
     if not path.is_file():
         return "Not measured when this was exported: `make eval`, then export again."
-    report = read_metrics(path)
+    try:
+        report = read_metrics(path)
+    except InputError as error:
+        say(f"warning: {error}; the model card has no numbers")
+        return "Not known when this was exported: `make eval`, then export again."
     table = f"```\n{format_metrics(report)}\n```"
     if Path(report["checkpoint"]).name != Path(checkpoint).name:
         return f"Measured was another checkpoint, {Path(report['checkpoint']).name}:\n\n{table}"

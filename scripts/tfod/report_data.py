@@ -1,7 +1,6 @@
 """Top module: what a report says of the data set, and of how to make the model again."""
 
 import importlib.metadata
-import json
 import platform
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from tfod.dataset_charts import draw_figures
 from tfod.dataset_statistics import list_rows, measure
 from tfod.exporting import list_record_files
 from tfod.images import StoredImage
+from tfod.reading import parse_json, read_text
 from tfod.train_log import find_commit
 from tfod.voc import Box
 
@@ -94,7 +94,7 @@ def read_check(path):
     photos, boxes, errors, warnings: numbers; groups: list of dicts with kind, severity, number, files (texts) and rest.
     """
     try:
-        report = json.loads(Path(path).read_text(encoding="utf-8"))
+        report = parse_json(read_text(path))
         groups = {}
         for fault in report["faults"]:
             lines = groups.setdefault((fault["severity"], fault["kind"]), [])
@@ -106,7 +106,13 @@ def read_check(path):
                 for (severity, kind), lines in groups.items()
             ],
         }
-    except (OSError, ValueError, KeyError, TypeError):  # not made, or of another kind: the report says it is not there
+    except (
+        InputError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ):  # not made, or of another kind: the report says it is not there
         return None
 
 

@@ -1,7 +1,6 @@
 """Top module: what is known of a model when its report is written: read from its folder's files, and measured."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from tfod import curves, error_kinds, matching, pipeline_config
 from tfod.console import InputError
 from tfod.evaluated import DETECTIONS, GROUND_TRUTH, Evaluated, read_evaluated
 from tfod.files import sha256
+from tfod.metrics_files import read_metrics
 
 METRICS, CONFIG, LOG = "metrics.json", "pipeline.config", "train_log.csv"
 
@@ -64,7 +64,7 @@ class Facts:
 def read_facts(folder):
     """The `Facts` of a model's folder, as evaluate.py leaves it. Raises InputError, which says what is not there."""
     folder = Path(folder)
-    missing = [name for name in (METRICS, GROUND_TRUTH, DETECTIONS) if not (folder / name).is_file()]
+    missing = [name for name in (METRICS, GROUND_TRUTH, DETECTIONS) if not (folder / name).exists()]
     if missing:
         faults = [f"{folder / name}: is not there; `make eval` makes it" for name in missing]
         raise InputError(*faults)
@@ -108,13 +108,13 @@ def measure_facts(folder, report, config, evaluated):
 
 
 def _read_metrics(path):
+    report = read_metrics(path)
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        if not (isinstance(report["metrics"], dict) and isinstance(report["images"], int)):
-            raise TypeError("metrics is no table")
+        if not isinstance(report["images"], int):
+            raise TypeError("images is no number")
         for one in report["classes"]:
             {name: one[name] for name in ("id", "name", "truths", "AP", "AP50", "AR")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise InputError(f"{path}: is not what an evaluation writes today ({error!r}); `make eval` again") from None
     return report
 

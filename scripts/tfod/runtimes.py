@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from tfod.checkpoints import choose_checkpoint, find_latest_checkpoint
+from tfod.checkpoints import find_latest_checkpoint, use_checkpoint
 from tfod.console import InputError, say
 from tfod.graphs import prune_graph, raise_least_score
 
@@ -31,11 +31,13 @@ class Runtime:
             classes [B, N], ids of the label map; scores [B, N], best first; count [B], how many of N are detections)
     batch:  how many images B a call takes; None: any number
     labels: dict id -> name, as far as the model's own files tell
+    sure:   False where `labels` are those of the label map that a pipeline.config names, which may be another by now
     """
 
     run: Callable
     batch: int | None
     labels: dict
+    sure: bool = True
 
 
 def find_model(path):
@@ -216,6 +218,13 @@ def _open_saved_model(path, cores, score):
 
 def _open_checkpoints(path, cores):
     """Builds the model of pipeline.config and gives it the weights of the best checkpoint, else of the newest."""
+    from tfod.pipeline_config import read_config
+
+    config = read_config(path / "pipeline.config")
+    return use_checkpoint(path, None, lambda checkpoint: _open_checkpoint(path, config, checkpoint, cores))
+
+
+def _open_checkpoint(path, config, checkpoint, cores):
     import tfod.compat  # noqa: F401 - corrects object_detection at import
 
     import tensorflow as tf
@@ -223,9 +232,7 @@ def _open_checkpoints(path, cores):
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     from tfod.exporting import restore_weights, run_model
-    from tfod.pipeline_config import read_config
 
-    config, checkpoint = read_config(path / "pipeline.config"), choose_checkpoint(path)
     model = model_builder.build(config.model, is_training=False)
     check = restore_weights(config, model, checkpoint)
 
@@ -243,7 +250,8 @@ def _open_checkpoints(path, cores):
     maps = [reader.label_map_path for reader in (config.train_input_reader, *config.eval_input_reader)]
     # as the config has it, from the folder that commands run in; models/NAME is two levels below the workspace
     places = [folder / name for name in maps if name for folder in (Path(), path.resolve().parents[1])]
-    return Runtime(limit_calls(run), 1, next(filter(None, map(_read_labels, places)), {}))
+    kept = _read_labels(path / "label_map.pbtxt")  # that of its training
+    return Runtime(limit_calls(run), 1, kept or next(filter(None, map(_read_labels, places)), {}), bool(kept))
 
 
 def _read_labels(path):

@@ -10,7 +10,17 @@ from pathlib import Path
 import tfod.compat  # noqa: F401 - a quiet TensorFlow, with Keras 2
 
 from tfod import files
-from tfod.checkpoints import SUFFIX, find_latest_checkpoint, list_checkpoint_files, list_checkpoints
+from tfod.checkpoints import (
+    SUFFIX,
+    UNREADABLE,
+    find_damage,
+    is_whole,
+    leave_out,
+    list_candidates,
+    list_checkpoint_files,
+    list_checkpoints,
+    read_state,
+)
 from tfod.console import InputError, say
 
 KEPT = 7  # checkpoints, as upstream keeps
@@ -23,6 +33,9 @@ class SaveError(Exception):
 
 def save_checkpoint(write, folder, step, kept=KEPT):
     """Writes the checkpoint `folder`/ckpt-`step`, and removes the oldest beyond `kept`. Returns its prefix.
+
+    The oldest are those that were written first, as the file `checkpoint` names them: a number says nothing, since a
+    training that goes back writes lower ones. What that file does not name is not counted and not removed.
 
     `write(prefix)` writes a checkpoint's files, as tf.train.Checkpoint.write does. They take their place when they are
     whole and on the disk, the index last: a checkpoint with an index is a whole one. Raises SaveError.
@@ -39,11 +52,10 @@ def save_checkpoint(write, folder, step, kept=KEPT):
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
                 path.replace(folder / path.name)
-        there = list_checkpoints(folder)
-        for old in there[:-kept]:
-            remove_checkpoint(old)
-        names = [Path(name).name for name in there[-kept:]]
-        files.write_text(folder / "checkpoint", _describe_state(prefix.name, names))
+        names = [name for name in _list_written(folder) if name != prefix.name] + [prefix.name]
+        for old in names[:-kept]:
+            remove_checkpoint(folder / old)
+        files.write_text(folder / "checkpoint", _describe_state(names[-kept:]))
     except (OSError, tf.errors.OpError) as error:
         raise SaveError(describe_failure(error)) from error
     return str(prefix)
@@ -55,9 +67,16 @@ def describe_failure(error):
     return text.strip().partition("\n")[0] or type(error).__name__
 
 
-def _describe_state(newest, names):
-    """The file `checkpoint`, from which TensorFlow and upstream know which is the newest."""
-    lines = [f'model_checkpoint_path: "{newest}"', *(f'all_model_checkpoint_paths: "{name}"' for name in names)]
+def _list_written(folder):
+    """The names of the whole checkpoints ckpt-N that the file `checkpoint` names, in the order of writing."""
+    newest, named = read_state(folder)
+    names = dict.fromkeys(Path(name).name for name in (*named, newest))
+    return [name for name in names if re.fullmatch(r"ckpt-[0-9]+", name) and is_whole(folder / name)]
+
+
+def _describe_state(names):
+    """The file `checkpoint`, from which TensorFlow and upstream know which is the newest, the last of `names`."""
+    lines = [f'model_checkpoint_path: "{names[-1]}"', *(f'all_model_checkpoint_paths: "{name}"' for name in names)]
     return "\n".join(lines) + "\n"
 
 
@@ -67,7 +86,7 @@ def remove_checkpoint(prefix):
         path.unlink(missing_ok=True)
 
 
-def save_stubbornly(write, folder, step):
+def save_with_retries(write, folder, step):
     """As `save_checkpoint`, tried three times. Says aloud what fails; raises SaveError after the last try."""
     for pause in (*PAUSES, None):
         try:
@@ -89,6 +108,11 @@ def rehearse(write, folder):
     import tensorflow as tf
 
     folder = Path(folder)
+    if (folder / "checkpoint").is_dir():
+        raise InputError(
+            f"{folder}/checkpoint: is a folder, and training notes there which checkpoint is the newest; "
+            "move it away, or give another --model_dir"
+        )
     try:
         with files.make_room(folder / "rehearsal") as room:
             write(str(room / "ckpt"))
@@ -122,37 +146,39 @@ def require_room(folder, size):
 
 
 def read_step(prefix):
-    """The step that a checkpoint was written at. Raises TensorFlow's OpError or ValueError if that can't be read."""
-    import tensorflow as tf
-
-    return int(tf.train.load_variable(prefix, f"step{SUFFIX}"))
-
-
-def is_sound(prefix):
-    """Whether all of a checkpoint can be read: TensorFlow checks the sum of every variable."""
+    """The step that a checkpoint was written at. Raises InputError if it does not say that."""
     import tensorflow as tf
 
     try:
-        reader = tf.train.load_checkpoint(prefix)
-        for name in reader.get_variable_to_shape_map():
-            reader.get_tensor(name)
-    except (tf.errors.OpError, ValueError, IndexError, RuntimeError):
-        return False
-    return True
+        return int(tf.train.load_variable(prefix, f"step{SUFFIX}"))
+    except (tf.errors.OpError, *UNREADABLE) as error:
+        what = find_damage(prefix) or "holds no step, so it is not of a training"
+        raise InputError(f"{prefix}: {what}; move it out of this folder, or name another folder") from error
 
 
 def find_sound_checkpoint(folder):
-    """The prefix of the newest checkpoint of `folder` that can be read, or None. Says which ones can't.
+    """The prefix of the newest checkpoint of `folder` that can be read, all of it, or None. Says which ones can't.
 
-    The newest is the one that the file `checkpoint` names, which is written last; then come the others.
+    The newest is as in `list_candidates`.
     """
-    latest = find_latest_checkpoint(folder)
-    others = [prefix for prefix in reversed(list_checkpoints(folder)) if prefix != latest]
-    for prefix in [latest, *others] if latest else others:
-        if is_sound(prefix):
-            return prefix
-        say(f"warning: {prefix} is damaged and is left out")
-    return None
+    return next((prefix for prefix in list_candidates(folder) if not leave_out(prefix)), None)
+
+
+def name_newest(folder, prefix):
+    """Has the file `checkpoint` name `prefix`, which `find_sound_checkpoint` found in `folder`, as the newest.
+
+    Those after it, which are damaged, are not named any more: they stay where they are, take no sound one's place, and
+    are not taken by others, who do not look so closely.
+    """
+    folder, name = Path(folder), Path(prefix).name
+    if read_state(folder)[0] == name or Path(prefix).parent != folder:
+        return
+    written = _list_written(folder) or [Path(one).name for one in list_checkpoints(folder)]
+    names = written[: written.index(name) + 1] if name in written else [name]
+    try:
+        files.write_text(folder / "checkpoint", _describe_state(names))
+    except OSError as error:  # the training says so itself when it comes to save
+        say(f"warning: {folder}/checkpoint could not be written ({error.strerror})")
 
 
 @contextlib.contextmanager

@@ -1,8 +1,11 @@
 """Top module: what a training says of itself: its banner, a line every few seconds, train_log.csv and train_log.png."""
 
+import contextlib
 import csv
+import errno
 import io
 import math
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -11,6 +14,7 @@ import tfod.compat  # noqa: F401 - a quiet TensorFlow, with Keras 2
 
 from tfod import files
 from tfod.console import say
+from tfod.reading import is_file
 
 LOSSES = {  # the columns of train_log.csv, and upstream's names for what is in them
     "total_loss": "Loss/total_loss",
@@ -59,37 +63,83 @@ def format_step(values):
 
 
 def start_log(path, step):
-    """Makes train_log.csv ready for what comes after `step`: rows of later steps are of a training that was lost."""
+    """Makes train_log.csv ready for what comes after `step`: rows of later steps are of a training that was lost.
+
+    What keeps it from being written is said, and stops no training.
+    """
+    path = Path(path)
+    if path.exists() and not is_file(path):
+        say(f"warning: {path}: is not a file, so the steps are not noted; move it away, and the next training makes it")
+        return
     rows = [row for row in read_log(path) if row["step"] <= step]
     table = io.StringIO()
     writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: "" if math.isnan(row[name]) else f"{row[name]:.10g}" for name in COLUMNS} for row in rows)
-    files.write_text(path, table.getvalue())
+    try:
+        files.write_text(path, table.getvalue())
+    except OSError as error:
+        say(f"warning: {path}: could not be written ({error.strerror})")
 
 
 def append_log(path, step, values):
-    """Adds a row: `values` is a dict of floats by the names of COLUMNS. A full disk is said, and stops nothing."""
-    row = {"step": step, **{name: f"{values[name]:.6g}" for name in COLUMNS if name in values}}
+    """Adds a row: `values` is a dict of floats by the names of COLUMNS. A full disk is said, and stops nothing.
+
+    A row that the disk takes in part only is taken back; one after a half row begins on a line of its own.
+    """
+    if Path(path).exists() and not is_file(path):  # start_log has said so
+        return
+    row, line = {"step": step, **{name: f"{values[name]:.6g}" for name in COLUMNS if name in values}}, io.StringIO()
+    csv.DictWriter(line, COLUMNS, restval="", lineterminator="\n").writerow(row)
     try:
-        with Path(path).open("a", encoding="utf-8", newline="") as file:
-            csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n").writerow(row)
+        with Path(path).open("a+b", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - 1, 0))
+            # no number ends in a question mark: half of 0.4523 shall not become 0.45 by a line end
+            text = (b"" if file.read(1) in (b"\n", b"") else b"?\n") + line.getvalue().encode()
+            try:
+                if file.write(text) < len(text):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                with contextlib.suppress(OSError):  # what is said below is why
+                    file.truncate(size)
+                raise
     except OSError as error:
         say(f"warning: {path}: step {step} could not be noted ({error.strerror})")
 
 
 def read_log(path):
-    """The rows of train_log.csv, dicts of floats with NaN where there is nothing; an empty list where there is none."""
-    if not Path(path).exists():
+    """The rows of train_log.csv, dicts of floats with NaN where there is nothing; an empty list where there is none.
+
+    A row counts if it is whole: ends with a line end, and has a number or nothing in every column. Others are said.
+    """
+    path = Path(path)
+    if not path.exists():
         return []
-    rows = []
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            try:
-                rows.append({name: float(row.get(name) or "nan") for name in COLUMNS})
-            except ValueError:  # a line that was half written when the training was killed
-                continue
-    return [row for row in rows if not math.isnan(row["step"])]
+    if not is_file(path):
+        say(f"warning: {path}: is not a file, and is left out")
+        return []
+    try:
+        *lines, rest = path.read_bytes().decode(errors="replace").split("\n")
+    except OSError as error:
+        say(f"warning: {path}: can't be read ({error.strerror})")
+        return []
+    header = lines[0].rstrip("\r").split(",") if lines else COLUMNS
+    known = header[0] == "step" and set(header) <= set(COLUMNS)
+    rows = [_read_row(line, header if known else COLUMNS) for line in lines[1:]]
+    damaged = rows.count(None) + bool(rest) + (not known)
+    if damaged:
+        say(f"warning: {path}: {damaged} line{'s are' if damaged > 1 else ' is'} not whole, and left out")
+    return [row for row in rows if row]
+
+
+def _read_row(line, header):
+    cells = line.rstrip("\r").split(",")
+    try:
+        found = {name: float(cell or "nan") for name, cell in zip(header, cells, strict=True)}
+    except ValueError:  # half of a row, or none
+        return None
+    return {name: found.get(name, math.nan) for name in COLUMNS} if math.isfinite(found["step"]) else None
 
 
 def draw_log(path, picture):

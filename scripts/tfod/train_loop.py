@@ -2,12 +2,10 @@
 
 import contextlib
 import dataclasses
-import json
 import math
 import os
 import re
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -206,7 +204,7 @@ class TrainLoop:
     def _save(self, step, final):
         """Writes the checkpoint of `step`. One that fails ends the run only where it is the `final` one."""
         try:
-            self.checkpoint = saving.save_stubbornly(self.write, self.folder, step)
+            self.checkpoint = saving.save_with_retries(self.write, self.folder, step)
             self.save_at = time.monotonic() + 60 * self.plan.checkpoint_every_minutes
         except saving.SaveError as error:
             kept = f"{self.checkpoint} is kept" if self.checkpoint else "there is none yet"
@@ -259,13 +257,14 @@ class TrainLoop:
         """Notes the signals that ask for an end, so that the step is finished and saved; a second one ends at once."""
 
         def note(number, _):
-            if number == signal.SIGHUP:  # the terminal is gone: what is written there from now on would fail
-                sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
             if self.caught:
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(os.getpid(), number)
             self.caught.append(number)
-            say(f"{signal.Signals(number).name}: saving after this step; once more ends at once")
+            # straight to the system: Python may be within a print at this moment, and whoever reads may be gone
+            with contextlib.suppress(OSError):
+                text = f"{signal.Signals(number).name}: saving after this step; once more ends at once\n"
+                os.write(2, (b"\n" if os.isatty(2) else b"") + text.encode())
 
         wanted = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
         # one that is ignored stays so: nohup asks for it
@@ -307,11 +306,15 @@ class _Clock:
 
 
 def read_best(folder, name):
-    """(step, value) of the metric `name` in `folder`/best, or (0, None) where nothing was kept yet."""
+    """(step, value) of the metric `name` in `folder`/best, or (0, None) where there is nothing, or it is damaged."""
+    path = Path(folder) / "best" / metrics_files.METRICS
+    if not path.exists():
+        return 0, None
     try:
-        report = json.loads((Path(folder) / "best" / "metrics.json").read_text(encoding="utf-8"))
-        return report["step"], report["metrics"][name]
-    except (OSError, ValueError, KeyError):
+        report = metrics_files.read_metrics(path)
+        return int(report["step"]), float(report["metrics"][name])
+    except (InputError, KeyError, TypeError, ValueError):
+        say(f"warning: {path}: does not say how good the best is; the next evaluation makes it again")
         return 0, None
 
 

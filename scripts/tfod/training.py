@@ -3,6 +3,7 @@
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 from tfod import evaluation, fine_tuning, freezing, pipeline_config, saving, train_log, workers
+from tfod.checkpoints import list_candidates
 from tfod.console import InputError, say
 from tfod.tracing import build_plainly, trace_plainly
 from tfod.train_input import build_train_input, count_images
@@ -71,7 +72,7 @@ def make_strategy(config, num_workers=1, use_tpu=False, tpu_name=None):
     return tf.distribute.get_strategy()  # one device needs no mirroring, and is faster without
 
 
-def train_stubbornly(config, plan, strategy, nan_retries=0):
+def train_with_retries(config, plan, strategy, nan_retries=0):
     """As `train`, which starts again from the last checkpoint with half the learning rate where a loss is no number,
     up to `nan_retries` times."""
     for retry in range(nan_retries + 1):
@@ -99,8 +100,7 @@ def train(config, plan, strategy):
 
     chief = strategy.extended.should_checkpoint
     folder = plan.model_dir if chief else plan.model_dir / f"worker_{strategy.cluster_resolver.task_id}"
-    latest = saving.find_sound_checkpoint(plan.model_dir)
-    first = saving.read_step(latest) if latest else 0
+    latest, first = _find_start(plan.model_dir, chief)
     images = count_images(config)
     for line in train_log.describe_run(config, plan.seed, images, strategy):
         say(line)
@@ -144,6 +144,16 @@ def train(config, plan, strategy):
             loop = TrainLoop(config, plan, folder, checkpoint.write, lambda: find_broken(model), measure, get_rate)
             loop.checkpoint = latest or ""
             return loop.run(strategy, run_step, iter(dataset), first)
+
+
+def _find_start(folder, chief):
+    """(the newest checkpoint of `folder` that can be read, or None; its step, or 0)."""
+    latest = saving.find_sound_checkpoint(folder)
+    if latest and chief:
+        saving.name_newest(folder, latest)
+    elif not latest and list_candidates(folder):
+        say(f"warning: {folder}: none of its checkpoints can be read, so the training begins again at step 0")
+    return latest, saving.read_step(latest) if latest else 0
 
 
 def _resume(checkpoint, path, shapes, config_path):

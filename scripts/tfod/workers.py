@@ -39,6 +39,11 @@ def find_faults(num_workers):
     return faults
 
 
+def is_chief(num_workers):
+    """Whether this process writes the model: it is alone, or the first worker of TF_CONFIG, which has no faults."""
+    return num_workers == 1 or int(json.loads(os.environ["TF_CONFIG"])["task"]["index"]) == 0
+
+
 def wait_for_others():
     """Returns when all workers of TF_CONFIG, which has no faults, are there.
 
