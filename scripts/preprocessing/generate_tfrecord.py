@@ -6,6 +6,7 @@ Every image, XML file and class name is checked first; all faults are told at on
 """
 
 import collections
+import contextlib
 import csv
 import time
 from pathlib import Path
@@ -128,8 +129,9 @@ def write_csv(path, paths, workers):
     with write_whole(path, MAKER) as fresh, fresh.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax"])
-        for rows in map_photos(list_rows, paths, workers, "writing the CSV file"):
-            table.writerows(rows)
+        with contextlib.closing(map_photos(list_rows, paths, workers, "writing the CSV file")) as found:
+            for rows in found:
+                table.writerows(rows)
 
 
 def write_records(output, paths, names_to_ids, args):

@@ -90,8 +90,9 @@ def write_examples(paths, count, make_example, workers, update):
         for shard in range(len(paths))
         for start in range(bounds[shard], bounds[shard + 1], CHUNK)
     ]
-    made = map_in_processes(lambda chunk: [make_example(index) for index in chunk[1]], chunks, workers)
     with contextlib.ExitStack() as stack:
+        make = map_in_processes(lambda chunk: [make_example(index) for index in chunk[1]], chunks, workers)
+        made = stack.enter_context(contextlib.closing(make))  # a full disk ends the workers, too
         files = [stack.enter_context(path.open("wb")) for path in paths]
         for (shard, indices), examples in zip(chunks, made, strict=True):
             for example in examples:
