@@ -176,7 +176,7 @@ def test_tutorials_commands_typed_by_hand(place):
         "-i images/test -o typed_result/"
     )
     assert "Wrote 3 annotated images" in output
-    assert len(list((workspace / "typed_result").iterdir())) == 3
+    assert len(list((workspace / "typed_result").glob("[!.]*"))) == 3
 
 
 def test_pretrained_tarball_of_our_own_export_is_fine_tuned_and_watched(place, tmp_path):

@@ -174,7 +174,7 @@ class _Ending:
 
     def note(self, number, _):
         self.number = number
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
     def end_from_within(self, unraisable):
         """For what is raised where Python can't let it go on to the caller: as in a function that C calls."""
