@@ -18,8 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tfod import files
-from tfod.console import InputError, make_parser, run, say
+from tfod.utils import files
+from tfod.utils.console import InputError, make_parser, run, say
 
 COLUMNS = [  # key, heading, how it is written
     ("name", "format", "{}"),
@@ -76,10 +76,13 @@ def find_formats(folder):
 
 def find_samples(arguments):
     """The `Source` of the test records that the config names."""
-    from tfod import exporting, pipeline_config, samples, trained_on
+    from tfod.config import pipeline
+    from tfod.data import samples
+    from tfod.export import exporting
+    from tfod.model import trained_on
 
     path = Path(arguments.pipeline_config_path or Path(arguments.export) / "pipeline.config")
-    config = pipeline_config.read_config(path)
+    config = pipeline.read_config(path)
     records = [record for reader in config.eval_input_reader for record in exporting.list_record_files(reader)]
     if not records:
         raise InputError(f"{path}: its test records are not there, seen from {Path.cwd()}; `make tfrecord` makes them")
@@ -89,7 +92,7 @@ def find_samples(arguments):
 
 def read_photos(source):
     """Yields the test photos, uint8 [height, width, 3]."""
-    from tfod.samples import decode_sample
+    from tfod.data.samples import decode_sample
 
     return map(decode_sample, source.read())
 
@@ -180,8 +183,8 @@ def run_format(name, path, arguments, room):
 
 def measure_precision(results, names):
     """(mAP, mAP at an IoU of 0.50) as COCO defines them, -1 where there is nothing to find, of a list of `Result`."""
-    from tfod.coco_metrics import measure_coco
-    from tfod.evaluation import collect
+    from tfod.evaluation.evaluator import collect
+    from tfod.evaluation.metrics import measure_coco
 
     metrics = measure_coco(collect(names, results)).metrics
     return tuple(metrics[f"DetectionBoxes_Precision/{name}"] for name in ("mAP", "mAP@.50IOU"))
@@ -218,8 +221,8 @@ def main():
     if arguments.measure:
         print(json.dumps(measure(arguments.measure, source, arguments.batch, arguments.output)))
         return
-    from tfod.agreement import compare_detections
-    from tfod.samples import Result, decode_sample
+    from tfod.data.samples import Result, decode_sample
+    from tfod.export.parity import compare_detections
 
     samples, sizes = [], []
     for sample in source.read():

@@ -13,8 +13,8 @@ import os
 import re
 from pathlib import Path
 
-from tfod.console import make_parser, run, say
-from tfod.files import FILE_MANAGERS, SHOWN, list_made_at, sha256
+from tfod.utils.console import make_parser, run, say
+from tfod.utils.files import FILE_MANAGERS, SHOWN, list_made_at, sha256
 
 # what training writes, and only training: it keeps no stamps of these
 TRAINED = re.compile(

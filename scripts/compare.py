@@ -11,7 +11,7 @@ first model is the one that the others are compared with. It writes a page, inde
 import json
 from pathlib import Path
 
-from tfod.console import make_parser, run, say
+from tfod.utils.console import make_parser, run, say
 
 MAKER = "compare"  # of the output, as its stamp says
 
@@ -47,14 +47,15 @@ def parse_arguments():
 
 def main():
     arguments = parse_arguments()
-    from tfod import compared_models, comparison, comparison_page, report, report_facts
-    from tfod.comparison_words import format_table
-    from tfod.files import fingerprint, is_current, mark_current, refuse_foreign, write_text, write_whole
+    from tfod.report import analysis, compared_models, comparison, comparison_page
+    from tfod.report import page as report
+    from tfod.report.comparison_wording import format_table
+    from tfod.utils.files import fingerprint, is_current, mark_current, refuse_foreign, write_text, write_whole
 
     models = compared_models.read_models(arguments.folders)
     for warning in compared_models.list_warnings(models):
         say(f"warning: {warning}")
-    inputs = [path for one in models for path in report_facts.list_inputs(one.folder, one.evaluated)]
+    inputs = [path for one in models for path in analysis.list_inputs(one.folder, one.evaluated)]
     inputs += [path for one in models for path in compared_models.list_cost_files(one, arguments.exports)]
     numbers = {name: getattr(arguments, name) for name in ("resamples", "seed", "images")}
     state = fingerprint([*inputs, *sorted(report.TEMPLATES.iterdir())], **numbers)

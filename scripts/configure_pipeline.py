@@ -17,12 +17,12 @@ import itertools
 import re
 from pathlib import Path
 
-from tfod import files
-from tfod.checkpoints import EXCEPT_CLASS_HEAD, FINE_TUNE_TYPES, find_latest_checkpoint, list_checkpoints
-from tfod.console import InputError, make_parser, run, say
+from tfod.model.checkpoints import EXCEPT_CLASS_HEAD, FINE_TUNE_TYPES, find_latest_checkpoint, list_checkpoints
+from tfod.utils import files
+from tfod.utils.console import InputError, make_parser, run, say
 
 MAKER = "configure_pipeline"  # of the output, as its stamp says
-PURPOSES = ("training", "evaluation")  # that a config is made for, by the names of tfod.config_checks
+PURPOSES = ("training", "evaluation")  # that a config is made for, by the names of tfod.config.checks
 
 
 def parse_arguments():
@@ -109,8 +109,8 @@ def find_start(base, base_config, arguments):
 
     A checkpoint that the base names and that is not there is warned of: then new weights are trained.
     """
-    from tfod.config_paths import find_checkpoint_path_faults
-    from tfod.pipeline_config import get_fine_tune_type
+    from tfod.config.paths import find_checkpoint_path_faults
+    from tfod.config.pipeline import get_fine_tune_type
 
     if arguments.fine_tune_checkpoint:
         return arguments.fine_tune_checkpoint, arguments.fine_tune_checkpoint_type
@@ -139,7 +139,7 @@ def find_pretrained(base):
 
 def find_records(name, faults):
     """(what a config says of the set of records `name`: itself or its shards' pattern, its files); notes faults."""
-    from tfod.shards import find_records_of
+    from tfod.data.shards import find_records_of
 
     try:
         paths = find_records_of(name)
@@ -154,7 +154,7 @@ def find_records(name, faults):
 
 def read_features(paths):
     """The keys of the features that the first 100 examples of the records hold something for."""
-    from tfod.tfrecord import parse_example, read_records
+    from tfod.data.tfrecord import parse_example, read_records
 
     examples = ((path, data) for path in paths for data in read_records(path))
     keys = set()
@@ -172,8 +172,8 @@ def fit_readers(config, label_map, records):
 
     Returns the number of training images.
     """
-    from tfod import model_config
-    from tfod.tfrecord import count_boxes
+    from tfod.config import edit
+    from tfod.data.tfrecord import count_boxes
 
     del config.eval_input_reader[1:]
     test_reader = config.eval_input_reader[0] if config.eval_input_reader else config.eval_input_reader.add()
@@ -188,7 +188,7 @@ def fit_readers(config, label_map, records):
         # Both readers cut what an image has beyond this, without a word: training then takes objects for background.
         # (train_config has a field of this name, too, which nothing reads.)
         most = max(boxes, default=0)
-        raised = model_config.raise_detections(config, most)
+        raised = edit.raise_detections(config, most)
         if most > reader.max_number_of_boxes:
             reader.max_number_of_boxes = most
             raised.insert(0, "max_number_of_boxes")
@@ -200,16 +200,16 @@ def fit_readers(config, label_map, records):
 
 def fit_model(config, arguments, num_classes, features):
     """Changes config.model in place to what was asked for; `features` are the keys that the records have."""
-    from tfod import model_config
+    from tfod.config import edit
 
     if features:
-        for task in model_config.drop_tasks(config, features):
+        for task in edit.drop_tasks(config, features):
             say(f"{arguments.base}: {task} is taken out: the records have boxes, and nothing for that")
-    model_config.set_num_classes(config, num_classes, arguments.label_map)
+    edit.set_num_classes(config, num_classes, arguments.label_map)
     faults = []
     for change in (
-        lambda: arguments.input_size and model_config.set_input_size(config, arguments.input_size),
-        lambda: model_config.set_thresholds(config, arguments.iou_threshold, arguments.score_threshold),
+        lambda: arguments.input_size and edit.set_input_size(config, arguments.input_size),
+        lambda: edit.set_thresholds(config, arguments.iou_threshold, arguments.score_threshold),
     ):
         try:
             change()
@@ -220,12 +220,12 @@ def fit_model(config, arguments, num_classes, features):
 
 def fit_training(config, arguments, fine_tune_checkpoint, fine_tune_type):
     """Changes train_config and eval_config in place to what was asked for."""
-    from tfod import augmentation, model_config, pipeline_config, schedules
+    from tfod.config import augmentation, edit, pipeline, schedule
 
     train = config.train_config
-    schedules.fill_schedule(train.optimizer)
-    pipeline_config.scale_schedule(config, arguments.batch_size, arguments.num_steps)
-    schedules.bound_schedule(train.optimizer, arguments.num_steps)
+    schedule.fill_schedule(train.optimizer)
+    pipeline.scale_schedule(config, arguments.batch_size, arguments.num_steps)
+    schedule.bound_schedule(train.optimizer, arguments.num_steps)
     train.fine_tune_checkpoint = fine_tune_checkpoint
     train.fine_tune_checkpoint_type = fine_tune_type
     train.fine_tune_checkpoint_version = (
@@ -244,20 +244,20 @@ def fit_training(config, arguments, fine_tune_checkpoint, fine_tune_type):
         if arguments.ema > 0:
             train.optimizer.moving_average_decay = arguments.ema
     if arguments.metrics:
-        config.eval_config.metrics_set[:] = [model_config.METRICS[arguments.metrics]]
+        config.eval_config.metrics_set[:] = [edit.METRICS[arguments.metrics]]
     if not config.eval_config.metrics_set:
         config.eval_config.metrics_set.append("coco_detection_metrics")
 
 
 def check_file(path):
-    from tfod import config_checks, pipeline_config
+    from tfod.config import checks, pipeline
 
-    config = pipeline_config.read_config(path)
+    config = pipeline.read_config(path)
     resumes = find_latest_checkpoint(Path(path).parent) is not None
-    found = config_checks.check_config(config, path, *PURPOSES, resumes=resumes)
-    config_checks.refuse_faults(found)
+    found = checks.check_config(config, path, *PURPOSES, resumes=resumes)
+    checks.refuse_faults(found)
     if config.train_config.fine_tune_checkpoint and not resumes:
-        from tfod import fine_tuning
+        from tfod.model import fine_tuning
 
         say("building the model, to hold the checkpoint's tensors to its own")
         print(f"{path}: from the checkpoint: {fine_tuning.describe_matches(fine_tuning.try_checkpoint(config, path))}")
@@ -267,10 +267,10 @@ def check_file(path):
 
 def make_config(arguments, base):
     """(base config, config made of it, classes, training images, faults): what was asked for; nothing is written."""
-    from tfod import config_fields, pipeline_config
-    from tfod.label_map import read_label_map
+    from tfod.config import fields, pipeline
+    from tfod.data.label_map import read_label_map
 
-    base_config = pipeline_config.read_config(base)
+    base_config = pipeline.read_config(base)
     if base_config.model.WhichOneof("model") not in ("ssd", "faster_rcnn", "center_net"):
         raise InputError(
             f"{base}: has no model of a known family; start from a config of scripts/configs or of the zoo"
@@ -283,7 +283,7 @@ def make_config(arguments, base):
     fit_training(config, arguments, *find_start(base, base_config, arguments))
     images = fit_readers(config, arguments.label_map, records)
     try:
-        config_fields.set_fields(config, arguments.set)
+        fields.set_fields(config, arguments.set)
     except InputError as error:
         faults += error.faults
     return base_config, config, num_classes, images, faults
@@ -294,27 +294,28 @@ def main():
     if arguments.check:
         check_file(arguments.check)
         return
-    from tfod import config_checks, config_fields, pipeline_config, trained_on, training_lock
+    from tfod.config import checks, fields, pipeline
+    from tfod.model import trained_on, training_lock
 
     base = Path(arguments.base)
     base = base / "pipeline.config" if base.is_dir() else base
     base_config, config, num_classes, images, faults = make_config(arguments, base)
     output = Path(arguments.output)
-    former = pipeline_config.read_config(output) if output.exists() and not arguments.force else None
+    former = pipeline.read_config(output) if output.exists() and not arguments.force else None
     edited = former is not None and former != config and not files.is_untouched(output, MAKER)
     trained = find_latest_checkpoint(output.parent)
     if trained:  # first: other faults may only follow from it
         trained_on.hold_label_map(output.parent, arguments.label_map)
     checked, images = (former, None) if edited else (config, images)
-    found = config_checks.check_config(checked, output, *PURPOSES, images=images, resumes=trained is not None)
+    found = checks.check_config(checked, output, *PURPOSES, images=images, resumes=trained is not None)
     if former is not None and trained and former.model.WhichOneof("model"):
-        classes = pipeline_config.get_model(former).num_classes
+        classes = pipeline.get_model(former).num_classes
         if classes != num_classes:
             faults.append(
                 f"{output}: {trained} is of a model with {classes} classes, the label map has {num_classes}; give the "
                 "new model another name (MODEL=), or remove the old one (make clean-model)"
             )
-    config_checks.refuse_faults(found, *(fault for fault in dict.fromkeys(faults) if fault not in found.faults))
+    checks.refuse_faults(found, *(fault for fault in dict.fromkeys(faults) if fault not in found.faults))
     if edited:
         say(f"{output} was edited by hand and is kept as it is; --force (make config FORCE=1) writes it anew")
         return
@@ -324,10 +325,10 @@ def main():
     if trained:
         say(f"{output}: changes, and its folder holds checkpoints: training goes on from them under the new config")
     with training_lock.lock_folder(output.parent):  # not under a training that runs
-        pipeline_config.write_config(output, config)
+        pipeline.write_config(output, config)
         files.mark_current(output, None, MAKER)
     print(f"Changed against {base}:")
-    for line in config_fields.list_changes(base_config, config):
+    for line in fields.list_changes(base_config, config):
         print(f"  {line}")
     train = config.train_config
     checkpoint = train.fine_tune_checkpoint

@@ -8,11 +8,11 @@ makes them, are taken as they are. Where the folder holds more than --number, th
 
 from pathlib import Path
 
-from tfod.console import InputError, make_parser, progress, run, say
-from tfod.files import fingerprint, is_current, mark_current, refuse_foreign, write_whole
-from tfod.images import list_images, read_image
-from tfod.sheet import draw_sheet
-from tfod.voc import read_annotation
+from tfod.data.images import list_images, read_image
+from tfod.data.voc import read_annotation
+from tfod.utils.console import InputError, make_parser, progress, run, say
+from tfod.utils.contact_sheets import draw_sheet
+from tfod.utils.files import fingerprint, is_current, mark_current, refuse_foreign, write_whole
 
 MAKER = "contact_sheet"  # of the output, as its stamp says
 OUTPUT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")

@@ -14,8 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tfod import files
-from tfod.console import InputError, find_disk_error, make_parser, run, say
+from tfod.utils import files
+from tfod.utils.console import InputError, find_disk_error, make_parser, run, say
 
 PIXELS, SCORE = 0.5, 1e-3  # by how much the ONNX file may differ from the SavedModel
 
@@ -45,9 +45,11 @@ def main():
     if not (folder / "saved_model.pb").is_file():
         raise InputError(f"{folder}: holds no saved_model.pb; `make export` makes exported_models/NAME/saved_model")
     config_path = Path(arguments.pipeline_config_path or folder.parent / "pipeline.config")
-    from tfod import exporting, pipeline_config, trained_on
+    from tfod.config import pipeline
+    from tfod.export import exporting
+    from tfod.model import trained_on
 
-    config = pipeline_config.read_config(config_path)
+    config = pipeline.read_config(config_path)
     trained_on.hold_label_map(folder.parent, *exporting.list_label_maps(config)[:1])
     names = exporting.read_class_names(config, folder.parent)
     fingerprint = files.fingerprint([folder], opset=arguments.opset, names=sorted(names.items()))
@@ -94,9 +96,9 @@ def write_labels(path, names):
 
 def compare(folder, path, photos, config):
     """The `Agreement` of the ONNX file with the SavedModel on `photos`: of what they find, and of an SSD's anchors."""
-    from tfod.agreement import compare_formats
     from tfod.detector import Detector
-    from tfod.exporting import turn_off_tf32
+    from tfod.export.exporting import turn_off_tf32
+    from tfod.export.parity import compare_formats
 
     turn_off_tf32()
     expected, found = (Detector(model, score=0.0, max_boxes=1000).detect(photos) for model in (folder, path))
@@ -115,7 +117,7 @@ def compare_anchors(folder, path, photos, agreement):
     import onnxruntime
     import tensorflow as tf
 
-    from tfod import saved_model
+    from tfod.export import saved_model
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     (taken,) = session.get_inputs()

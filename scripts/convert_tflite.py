@@ -14,9 +14,9 @@
 
 from pathlib import Path
 
-from tfod import files
-from tfod.checkpoints import choose_checkpoint, list_checkpoint_files, use_checkpoint
-from tfod.console import InputError, make_parser, run, say
+from tfod.model.checkpoints import choose_checkpoint, list_checkpoint_files, use_checkpoint
+from tfod.utils import files
+from tfod.utils.console import InputError, make_parser, run, say
 
 MAKER = "convert_tflite"  # of the output, as its stamp says
 FORMATS = ["float32", "float16", "dynamic", "int8"]
@@ -46,11 +46,13 @@ def parse_arguments():
 
 def find_input(arguments):
     """(config, files or folders that int8's photos come from); every fault of the arguments at once."""
-    from tfod import exporting, pipeline_config, tflite, trained_on
+    from tfod.config import pipeline
+    from tfod.export import exporting, tflite
+    from tfod.model import trained_on
 
     faults, sources = [], []
     choose_checkpoint(arguments.trained_checkpoint_dir)
-    config = pipeline_config.read_config(arguments.pipeline_config_path)
+    config = pipeline.read_config(arguments.pipeline_config_path)
     tflite.require_convertible(config, arguments.pipeline_config_path)
     if not (Path(arguments.saved_model_dir) / "saved_model.pb").is_file():
         faults.append(f"{arguments.saved_model_dir}: holds no saved_model.pb; run export_tflite_graph_tf2.py first")
@@ -126,7 +128,7 @@ def prepare_tools(config, checkpoint, arguments):
     import tensorflow as tf
     from object_detection.builders import model_builder
 
-    from tfod import exporting, tflite
+    from tfod.export import exporting, tflite
 
     tf.get_logger().setLevel("ERROR")
     model = model_builder.build(config.model, is_training=False)
@@ -148,7 +150,7 @@ def prepare_tools(config, checkpoint, arguments):
 
 def convert(kind, config, tools, arguments):
     """The bytes of the TFLite file of one of FORMATS, with metadata."""
-    from tfod import tflite, tflite_metadata
+    from tfod.export import tflite, tflite_metadata
 
     def read_inputs():
         photos = find_training_photos(config, arguments)
@@ -164,7 +166,8 @@ def find_training_photos(config, arguments):
     """Yields the photos that int8's ranges are measured on, drawn by chance: uint8 arrays [height, width, 3]."""
     import numpy as np
 
-    from tfod import exporting, images, tfrecord
+    from tfod.data import images, tfrecord
+    from tfod.export import exporting
 
     chance = np.random.default_rng(arguments.seed)
     if arguments.representative_images:
@@ -182,8 +185,8 @@ def compare(kind, path, config, tools):
 
     Rounded models are compared where they are somewhat sure; below, other boxes come first.
     """
-    from tfod import saved_model, tflite
-    from tfod.agreement import SURE, compare_detections, compare_formats
+    from tfod.export import saved_model, tflite
+    from tfod.export.parity import SURE, compare_detections, compare_formats
 
     detect = tflite.make_tflite_detector(path, tools["prepare"])
     found = [detect(photo) for photo in tools["photos"]]

@@ -9,8 +9,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from tfod import nvidia
-from tfod.console import InputError, make_parser, run
+from tfod.utils import nvidia
+from tfod.utils.console import InputError, make_parser, run
 
 REINSTALL = "`make clean-venv install` makes the environment anew"
 REMEDY = "`make install CUDA=1` installs CUDA's libraries"
@@ -119,9 +119,9 @@ def run_training_step():
     from object_detection.builders import model_builder, optimizer_builder
     from object_detection.core import standard_fields
 
-    from tfod import pipeline_config
+    from tfod.config import pipeline
 
-    config = pipeline_config.read_config(Path(__file__).resolve().parent / "configs" / "demo.config")
+    config = pipeline.read_config(Path(__file__).resolve().parent / "configs" / "demo.config")
     model = model_builder.build(config.model, is_training=True)
     optimizer, _ = optimizer_builder.build(config.train_config.optimizer, global_step=tf.Variable(0, dtype=tf.int64))
     names = standard_fields.InputDataFields

@@ -15,12 +15,12 @@ import shutil
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from tfod.archives import MOST_BYTES, check_member, open_tarball
-from tfod.console import InputError, make_parser, run, say
-from tfod.download import describe_disk_error, fetch, take_turn
-from tfod.files import sha256, write_text, write_whole
-from tfod.reading import read_bytes
-from tfod.zoo import HOME, MODELS, get_address
+from tfod.config.zoo import HOME, MODELS, get_address
+from tfod.utils.archives import MOST_BYTES, check_member, open_tarball
+from tfod.utils.console import InputError, make_parser, run, say
+from tfod.utils.download import describe_disk_error, fetch, take_turn
+from tfod.utils.files import sha256, write_text, write_whole
+from tfod.utils.reading import read_bytes
 
 ENDING = ".tar.gz"
 HOST = urlsplit(HOME).hostname

@@ -12,9 +12,9 @@ table, and writes metrics.json, per_class.csv, ground_truth.json and detections.
 
 from pathlib import Path
 
-from tfod.checkpoints import choose_checkpoint, try_checkpoints
-from tfod.console import InputError, make_parser, run
-from tfod.runtimes import find_model
+from tfod.inference.backends import find_model
+from tfod.model.checkpoints import choose_checkpoint, try_checkpoints
+from tfod.utils.console import InputError, make_parser, run
 
 
 def parse_arguments():
@@ -70,32 +70,33 @@ def is_exported(path):
 
 def read_config(arguments):
     """The config and its path, or (None, None): an exported model can do without. Raises InputError."""
-    from tfod import pipeline_config
+    from tfod.config import pipeline
 
     places = [arguments.model, *(arguments.model.parents if arguments.kind else ())][:4]
     beside = next((place / "pipeline.config" for place in places if (place / "pipeline.config").is_file()), None)
     path = arguments.pipeline_config_path or beside
     if path is None and arguments.kind is None:
         path = arguments.model / "pipeline.config"
-    return (pipeline_config.read_config(path), path) if path else (None, None)
+    return (pipeline.read_config(path), path) if path else (None, None)
 
 
 def open_source(arguments, config, path):
     """The images to measure on. Raises InputError with all that is wrong with them."""
-    from tfod import evaluation, samples
+    from tfod.data import samples
+    from tfod.evaluation import evaluator
 
     records, own_data = arguments.records or (), bool(arguments.records or arguments.image_dir)
     faults = [f"{path}: is not there; `make tfrecord` makes records" for path in records if not path.is_file()]
     if not own_data and not config:
         faults.append(f"{arguments.model}: has no pipeline.config that names records; give --records or --image_dir")
     if config:
-        from tfod import config_checks
+        from tfod.config import checks
 
         if arguments.labels_path and config.eval_input_reader:
             config.eval_input_reader[0].label_map_path = str(arguments.labels_path)
         hold_label_map(arguments, config)
-        purpose = config_checks.EXPORT_EVALUATION if arguments.kind else config_checks.EVALUATION
-        config_checks.refuse_faults(config_checks.check_config(config, path, purpose, own_data=own_data), *faults)
+        purpose = checks.EXPORT_EVALUATION if arguments.kind else checks.EVALUATION
+        checks.refuse_faults(checks.check_config(config, path, purpose, own_data=own_data), *faults)
     elif faults:
         raise InputError(*faults)
     names = read_names(arguments, config)
@@ -106,12 +107,13 @@ def open_source(arguments, config, path):
         return samples.open_records(arguments.records, names, arguments.sample_1_of_n)
     if arguments.sample_1_of_n > 1:
         config.eval_input_reader[0].sample_1_of_n_examples = arguments.sample_1_of_n
-    return evaluation.open_config_records(config)
+    return evaluator.open_config_records(config)
 
 
 def hold_label_map(arguments, config):
     """Raises InputError where the label map is not the one that the model of a model_dir was trained with."""
-    from tfod import exporting, trained_on
+    from tfod.export import exporting
+    from tfod.model import trained_on
 
     if arguments.kind:  # its own files say what its classes are
         return
@@ -123,8 +125,9 @@ def hold_label_map(arguments, config):
 
 def read_names(arguments, config):
     """dict class id -> name: of --labels_path, else of the config, else of the model itself."""
-    from tfod import exporting, label_map
-    from tfod.runtimes import open_model
+    from tfod.data import label_map
+    from tfod.export import exporting
+    from tfod.inference.backends import open_model
 
     path = arguments.labels_path or (config and exporting.find_label_map(config))
     if path:
@@ -153,7 +156,7 @@ def main():
     config, path = read_config(arguments)
     source = open_source(arguments, config, path)
     folder = choose_output(arguments)
-    from tfod import evaluation, metrics_files
+    from tfod.evaluation import evaluator, metrics_files
 
     if arguments.output:
         metrics_files.refuse_other_files(folder)
@@ -161,9 +164,9 @@ def main():
         from object_detection.protos import eval_pb2
 
         eval_config = config.eval_config if config else eval_pb2.EvalConfig()
-        report = evaluation.evaluate_export(arguments.found, folder, source, eval_config, arguments.batch)
+        report = evaluator.evaluate_export(arguments.found, folder, source, eval_config, arguments.batch)
     else:
-        reports = evaluation.evaluate_checkpoints(
+        reports = evaluator.evaluate_checkpoints(
             config,
             try_checkpoints(arguments.model, which),
             folder,

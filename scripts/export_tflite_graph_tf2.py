@@ -11,9 +11,9 @@ OUTPUT_DIRECTORY gets saved_model/, whole or not at all; it takes one image of t
 
 from pathlib import Path
 
-from tfod import files
-from tfod.checkpoints import choose_checkpoint, list_checkpoint_files, use_checkpoint
-from tfod.console import InputError, add_flag, make_parser, run, say
+from tfod.model.checkpoints import choose_checkpoint, list_checkpoint_files, use_checkpoint
+from tfod.utils import files
+from tfod.utils.console import InputError, add_flag, make_parser, run, say
 
 MAKER = "export_tflite_graph_tf2"  # of the output, as its stamp says
 
@@ -45,13 +45,15 @@ def main():
     output = Path(arguments.output_directory) / "saved_model"
     files.refuse_foreign(output, MAKER, "name another folder with --output_directory")
     choose_checkpoint(arguments.trained_checkpoint_dir)  # says at once where there is none
-    from tfod import config_checks, exporting, pipeline_config, tflite, trained_on
+    from tfod.config import checks, pipeline
+    from tfod.export import exporting, tflite
+    from tfod.model import trained_on
 
-    config = pipeline_config.read_config(arguments.pipeline_config_path, arguments.config_override)
+    config = pipeline.read_config(arguments.pipeline_config_path, arguments.config_override)
     trained_on.hold_label_map(arguments.trained_checkpoint_dir, *exporting.list_label_maps(config)[:1])
     tflite.require_convertible(config, arguments.pipeline_config_path)
-    found = config_checks.check_config(config, arguments.pipeline_config_path, config_checks.EXPORT)
-    config_checks.refuse_faults(found)
+    found = checks.check_config(config, arguments.pipeline_config_path, checks.EXPORT)
+    checks.refuse_faults(found)
     use_checkpoint(
         arguments.trained_checkpoint_dir,
         None,
@@ -61,7 +63,7 @@ def main():
 
 def export_checkpoint(config, checkpoint, output, arguments):
     """Exports one checkpoint, unless that was done already. Raises InputError, or whatever it can't be read with."""
-    from tfod import exporting, tflite
+    from tfod.export import exporting, tflite
 
     most = arguments.max_detections or exporting.count_detections(config)
     regular = tflite.suppresses_within_classes(config, arguments.ssd_use_regular_nms)
@@ -89,8 +91,8 @@ def export(config, checkpoint, folder, options, arguments):
     from object_detection import export_tflite_graph_lib_tf2 as upstream
     from object_detection.builders import model_builder
 
-    from tfod import exporting, saved_model
-    from tfod.tracing import trace_method_plainly
+    from tfod.export import exporting, saved_model
+    from tfod.model.tracing import trace_method_plainly
 
     tf.get_logger().setLevel("ERROR")  # SavedModel warns of every function it does not need to save
     if config.model.WhichOneof("model") == "ssd":

@@ -15,9 +15,9 @@ import fnmatch
 import shutil
 from pathlib import Path
 
-from tfod import files
-from tfod.checkpoints import choose_checkpoint, list_checkpoint_files, use_checkpoint
-from tfod.console import InputError, add_flag, make_parser, run, say
+from tfod.model.checkpoints import choose_checkpoint, list_checkpoint_files, use_checkpoint
+from tfod.utils import files
+from tfod.utils.console import InputError, add_flag, make_parser, run, say
 
 MAKER = "exporter_main_v2"  # of the output, as its stamp says
 INPUT_TYPES = [
@@ -99,12 +99,14 @@ def _parse_share(word):
 
 def read_config(arguments):
     """The config with the post-processing asked for. Raises InputError with its faults."""
-    from tfod import config_checks, exporting, pipeline_config, trained_on
+    from tfod.config import checks, pipeline
+    from tfod.export import exporting
+    from tfod.model import trained_on
 
     path = arguments.pipeline_config_path
-    config = pipeline_config.read_config(path, arguments.config_override)
+    config = pipeline.read_config(path, arguments.config_override)
     trained_on.hold_label_map(arguments.trained_checkpoint_dir, *exporting.list_label_maps(config)[:1])
-    config_checks.refuse_faults(config_checks.check_config(config, path, config_checks.EXPORT))
+    checks.refuse_faults(checks.check_config(config, path, checks.EXPORT))
     exporting.set_postprocessing(
         config,
         arguments.score_threshold,
@@ -162,7 +164,8 @@ def main():
     refuse_other(Path(arguments.output_directory))
     choose_checkpoint(arguments.trained_checkpoint_dir, arguments.checkpoint)  # says at once where there is none
     config = read_config(arguments)
-    from tfod import exporting, trained_on
+    from tfod.export import exporting
+    from tfod.model import trained_on
 
     label_map = exporting.find_label_map(config) or trained_on.find_kept_map(arguments.trained_checkpoint_dir)
     use_checkpoint(
@@ -207,9 +210,11 @@ def export(config, checkpoint, label_map, folder, arguments):
     import tensorflow as tf
     from object_detection.builders import model_builder
 
-    from tfod import exporting, model_card, pipeline_config, saved_model
-    from tfod.tflite_metadata import list_labels
-    from tfod.tracing import trace_method_plainly
+    from tfod.config import pipeline
+    from tfod.export import exporting, saved_model
+    from tfod.export.tflite_metadata import list_labels
+    from tfod.model.tracing import trace_method_plainly
+    from tfod.report.page import model_card
 
     tf.get_logger().setLevel("ERROR")  # SavedModel warns of every function it does not need to save
     model = model_builder.build(config.model, is_training=False)
@@ -219,7 +224,7 @@ def export(config, checkpoint, label_map, folder, arguments):
     check_weights()
     tf.train.CheckpointManager(tf.train.Checkpoint(model=model), folder / "checkpoint", 1).save(checkpoint_number=0)
     saved_model.save(module, folder / "saved_model", function)
-    pipeline_config.write_config(folder / "pipeline.config", config)
+    pipeline.write_config(folder / "pipeline.config", config)
     if label_map:
         shutil.copyfile(label_map, folder / "label_map.pbtxt")
     else:

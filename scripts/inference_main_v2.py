@@ -12,8 +12,8 @@ import itertools
 import os
 from pathlib import Path
 
-from tfod.console import InputError, find_hidden, make_parser, run, say
-from tfod.reading import find_oddity, is_file
+from tfod.utils.console import InputError, find_hidden, make_parser, run, say
+from tfod.utils.reading import find_oddity, is_file
 
 SAVE_KINDS = ("images", "json", "csv", "coco", "voc", "crops", "video")
 OPTIONS = ("score", "iou", "class_agnostic", "max_boxes", "classes", "batch")  # that the results depend on
@@ -87,8 +87,8 @@ def split(text):
 
 def find_input(arguments):
     """(photos, videos, faults of single photos); every fault of the arguments' files at once."""
-    from tfod.runtimes import find_model
-    from tfod.sources import find_sources
+    from tfod.inference.backends import find_model
+    from tfod.inference.sources import find_sources
 
     output, faults = Path(arguments.output_dir), []
     photos = videos = odd = ()
@@ -113,7 +113,7 @@ def find_input(arguments):
     except InputError as error:
         faults += error.faults
     if not (overwritten := find_overwritten(words, [*photos, *videos], output)):
-        from tfod import results
+        from tfod.inference.predict import results
 
         kinds = results.choose_kinds(arguments.save, photos, videos)
         overwritten = results.find_foreign(output, kinds, photos, videos, bool(arguments.save))
@@ -131,7 +131,7 @@ def find_input(arguments):
 
 def find_label_map_faults(folder, path):
     """How the label map `path` is another than that of the model in `folder`, as texts."""
-    from tfod import trained_on
+    from tfod.model import trained_on
 
     kept = trained_on.find_kept_map(folder)
     changed = kept and trained_on.list_changes(kept, path)[0]  # a class that was added changes no other's name
@@ -154,8 +154,8 @@ def make_fingerprint(arguments, photos, videos):
     """The fingerprint of all that the results depend on; None for a camera, which never shows the same again."""
     if any(isinstance(video.path, int) for video in videos):
         return None
-    from tfod import files
-    from tfod.runtimes import find_model
+    from tfod.inference.backends import find_model
+    from tfod.utils import files
 
     model = find_model(arguments.saved_model_path)[1]
     labels = arguments.labels_path or model.parent / "label_map.pbtxt"
@@ -172,7 +172,8 @@ def main():
     if not (photos or videos or odd):
         say("every image has an XML file: there is nothing to label")
         return 0
-    from tfod import files, results
+    from tfod.inference.predict import results
+    from tfod.utils import files
 
     fingerprint = make_fingerprint(arguments, photos, videos)
     save = results.choose_kinds(arguments.save, photos, videos)
@@ -180,11 +181,11 @@ def main():
         kinds = ", ".join(arguments.save) if arguments.save else "annotated images"
         say(f"{output} is up to date: {kinds} of {len(photos)} photos and {len(videos)} videos")
         return 0
-    from tfod import inference
+    from tfod.inference.predict import predict
 
     try:
         with files.make_room(output) as room:
-            done, former, written = inference.infer(arguments, photos, videos, output, room)
+            done, former, written = predict.infer(arguments, photos, videos, output, room)
             faults = [*odd, *done.faults]
             mirrors = not faults and any(Path(word).is_dir() for word in arguments.images_dir)
             removed = results.settle(output, save, former, written, None if faults else fingerprint, mirrors)

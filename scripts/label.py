@@ -16,10 +16,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tfod.console import InputError, make_parser, run, say
-from tfod.images import list_images
-from tfod.label_map import read_label_map
-from tfod.voc import list_annotations, read_annotation
+from tfod.data.images import list_images
+from tfod.data.label_map import read_label_map
+from tfod.data.voc import list_annotations, read_annotation
+from tfod.utils.console import InputError, make_parser, run, say
 
 ROOT = Path(__file__).resolve().parents[1]
 

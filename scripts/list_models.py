@@ -7,8 +7,8 @@ to yours. TFLite "if resized": with a fixed_shape_resizer in the config.
     python scripts/list_models.py --max-ms 50 --min-map 25 --tflite
 """
 
-from tfod.console import InputError, make_parser, run, say
-from tfod.zoo import MODELS, describe_tflite
+from tfod.config.zoo import MODELS, describe_tflite
+from tfod.utils.console import InputError, make_parser, run, say
 
 FAMILIES = list(dict.fromkeys(model.family for model in MODELS.values()))
 SORTS = {  # what is not known comes last

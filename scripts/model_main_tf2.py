@@ -11,8 +11,8 @@ import contextlib
 import time
 from pathlib import Path
 
-from tfod.checkpoints import find_latest_checkpoint, require_checkpoint, try_checkpoints
-from tfod.console import InputError, add_flag, make_parser, run, say
+from tfod.model.checkpoints import find_latest_checkpoint, require_checkpoint, try_checkpoints
+from tfod.utils.console import InputError, add_flag, make_parser, run, say
 
 
 def parse_arguments():
@@ -75,28 +75,32 @@ def parse_arguments():
 
 
 def read_checked_config(arguments, *purposes):
-    """The config, held to the rules of these purposes (of tfod.config_checks). Raises InputError with its faults.
+    """The config, held to the rules of these purposes (of tfod.config.checks). Raises InputError with its faults.
 
     Its label maps are held to that of the model's training before: other faults may only follow from another one.
     """
-    from tfod import config_checks, exporting, pipeline_config, trained_on, workers
+    from tfod.config import checks, pipeline
+    from tfod.export import exporting
+    from tfod.model import trained_on
+    from tfod.training.trainer import distributed
 
-    config = pipeline_config.read_config(arguments.pipeline_config_path)
+    config = pipeline.read_config(arguments.pipeline_config_path)
     if arguments.num_train_steps:
         config.train_config.num_steps = arguments.num_train_steps
     folder = arguments.checkpoint_dir or arguments.model_dir
     if trained_on.is_trained(folder):
         trained_on.hold_label_map(folder, *exporting.list_label_maps(config))
     resumes = find_latest_checkpoint(arguments.model_dir) is not None
-    found = config_checks.check_config(config, arguments.pipeline_config_path, *purposes, resumes=resumes)
-    alone = found.faults or config_checks.TRAINING not in purposes
-    config_checks.refuse_faults(found, *([] if alone else workers.find_faults(arguments.num_workers)))
+    found = checks.check_config(config, arguments.pipeline_config_path, *purposes, resumes=resumes)
+    alone = found.faults or checks.TRAINING not in purposes
+    checks.refuse_faults(found, *([] if alone else distributed.find_faults(arguments.num_workers)))
     return config
 
 
 def require_best_metric(arguments, config):
     """Raises InputError where --best_metric is not among what eval_config measures. Losses are the model's to know."""
-    from tfod import label_map, metric_sets
+    from tfod.data import label_map
+    from tfod.evaluation.evaluator import metric_sets
 
     names = label_map.read_names(config.eval_input_reader[0].label_map_path)
     known, metric = metric_sets.list_metrics(config.eval_config, names), arguments.best_metric
@@ -105,14 +109,14 @@ def require_best_metric(arguments, config):
 
 
 def train(arguments):
-    from tfod import config_checks
+    from tfod.config import checks
 
-    purposes = [config_checks.TRAINING, config_checks.EVALUATION]
+    purposes = [checks.TRAINING, checks.EVALUATION]
     config = read_checked_config(arguments, *purposes[: 2 if arguments.eval_every_n else 1])
     if arguments.eval_every_n:
         require_best_metric(arguments, config)
     model_dir = Path(arguments.model_dir)
-    from tfod.train_loop import Plan
+    from tfod.training.loop import Plan
 
     plan = Plan(
         config_path=arguments.pipeline_config_path,
@@ -131,18 +135,19 @@ def train(arguments):
             )
         },
     )
-    from tfod import training_lock, workers
+    from tfod.model import training_lock
+    from tfod.training.trainer import distributed
 
-    chief = workers.is_chief(arguments.num_workers)
+    chief = distributed.is_chief(arguments.num_workers)
     with training_lock.lock_folder(model_dir) if chief else contextlib.nullcontext():
         return go_on(arguments, config, plan, chief)
 
 
 def go_on(arguments, config, plan, chief):
     """Trains from where the model's folder stands, which nobody else trains in. Returns the exit code."""
-    from tfod import trained_on
-    from tfod.train_input import list_train_records
-    from tfod.train_loop import is_patience_over
+    from tfod.model import trained_on
+    from tfod.training.input import list_train_records
+    from tfod.training.loop import is_patience_over
 
     model_dir, last = plan.model_dir, config.train_config.num_steps
     if chief:
@@ -163,16 +168,16 @@ def go_on(arguments, config, plan, chief):
             say(f"warning: the training records changed since: {changes}, which {model_dir} does not know;")
             say(f"  {more} goes on with them, `make train MODEL=another_name` (--model_dir) trains a new model")
         return 0
-    from tfod import training
+    from tfod.training.trainer import trainer
 
     say(f"training {model_dir} to step {last}")
     if changes:
         say(f"the training records changed since step {step}: {changes}; the training goes on with what is there now")
-    training.set_up(arguments, config)
-    strategy = training.make_strategy(config, arguments.num_workers, arguments.use_tpu, arguments.tpu_name)
+    trainer.set_up(arguments, config)
+    strategy = trainer.make_strategy(config, arguments.num_workers, arguments.use_tpu, arguments.tpu_name)
     if chief:
         trained_on.note_training(model_dir, photos)
-    outcome = training.train_with_retries(config, plan, strategy, arguments.nan_retries)
+    outcome = trainer.train_with_retries(config, plan, strategy, arguments.nan_retries)
     if outcome.ended_by == "patience":
         print(f"Ended at step {outcome.step}, no better in {plan.patience} evaluations; the best is {model_dir}/best")
     elif outcome.ended_by:
@@ -188,7 +193,7 @@ def find_step(model_dir, last, chief):
     checkpoint = find_latest_checkpoint(model_dir)
     if not checkpoint:
         return 0
-    from tfod import saving
+    from tfod.model import saving
 
     with contextlib.suppress(InputError):  # it is damaged, and looked at below
         step = saving.read_step(checkpoint)
@@ -203,24 +208,25 @@ def find_step(model_dir, last, chief):
 def evaluate(arguments):
     if not arguments.watch:
         require_checkpoint(arguments.checkpoint_dir)
-    from tfod import config_checks
+    from tfod.config import checks
 
     on_train = arguments.eval_on_train_data
-    purpose = config_checks.TRAIN_DATA_EVALUATION if on_train else config_checks.EVALUATION
+    purpose = checks.TRAIN_DATA_EVALUATION if on_train else checks.EVALUATION
     config = read_checked_config(arguments, purpose)
-    from tfod import evaluation, metrics_files, trained_on
+    from tfod.evaluation.evaluator import evaluator, metrics_files
+    from tfod.model import trained_on
 
     sample = arguments.sample_1_of_n_eval_on_train_examples if on_train else arguments.sample_1_of_n_eval_examples
     if sample:
-        evaluation.get_reader(config, on_train).sample_1_of_n_examples = sample
+        evaluator.get_reader(config, on_train).sample_1_of_n_examples = sample
     model_dir = Path(arguments.model_dir)
     folder = model_dir / "on_train" if on_train else model_dir
     summary_dir = model_dir / ("eval_on_train" if on_train else "eval")
     if trained_on.is_trained(arguments.checkpoint_dir):  # else a training, which keeps it, is yet to write a checkpoint
-        label_map = evaluation.get_reader(config, on_train).label_map_path
+        label_map = evaluator.get_reader(config, on_train).label_map_path
         trained_on.keep_label_map(arguments.checkpoint_dir, label_map)
     checkpoints = find_checkpoints(arguments)
-    for report in evaluation.evaluate_checkpoints(config, checkpoints, folder, summary_dir, on_train):
+    for report in evaluator.evaluate_checkpoints(config, checkpoints, folder, summary_dir, on_train):
         print(metrics_files.format_metrics(report), flush=True)
         if not arguments.watch or report["step"] >= config.train_config.num_steps:
             break

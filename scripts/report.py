@@ -10,7 +10,7 @@ evaluate.py (`make eval`) comes first; the photos must still be where they were.
 
 from pathlib import Path
 
-from tfod.console import make_parser, run, say
+from tfod.utils.console import make_parser, run, say
 
 MAKER = "report"  # of the output, as its stamp says
 PAGE = "report/index.html"
@@ -39,24 +39,24 @@ def parse_arguments():
 
 def main():
     arguments = parse_arguments()
-    from tfod import report, report_data, report_facts
-    from tfod.files import fingerprint, is_current, mark_current, refuse_foreign, write_text
+    from tfod.report import analysis, data, page
+    from tfod.utils.files import fingerprint, is_current, mark_current, refuse_foreign, write_text
 
     output = arguments.output or arguments.model_dir / PAGE
-    facts = report_facts.read_facts(arguments.model_dir)
-    records = [path for paths in report_data.list_records(facts.config).values() for path in paths]
-    writers = [*sorted(report.TEMPLATES.iterdir()), *sorted(Path(report.__file__).parent.glob("report*.py"))]
-    inputs = report_facts.list_inputs(arguments.model_dir, facts.evaluated, [*records, arguments.check, *writers])
+    facts = analysis.read_facts(arguments.model_dir)
+    records = [path for paths in data.list_records(facts.config).values() for path in paths]
+    writers = [*sorted(page.TEMPLATES.iterdir()), *sorted(Path(page.__file__).parent.glob("*.py"))]
+    inputs = analysis.list_inputs(arguments.model_dir, facts.evaluated, [*records, arguments.check, *writers])
     numbers = {name: getattr(arguments, name) for name in ("worst", "best", "crops")}
-    state = fingerprint(inputs, versions=report_data.list_packages(), **numbers)
+    state = fingerprint(inputs, versions=data.list_packages(), **numbers)
     if is_current(output, state, MAKER):
         say(f"{output} is up to date: nothing has changed since it was written")
         return
     refuse_foreign(output, MAKER, "name another file with --output")
-    contents = report.collect(facts, arguments.check, **numbers)
+    contents = page.collect(facts, arguments.check, **numbers)
     for fault in contents["unread"]:
         say(f"warning: {fault}")
-    write_text(output, report.render(contents), MAKER)
+    write_text(output, page.render(contents), MAKER)
     mark_current(output, state, MAKER)
     print(contents["summary"]["headline"], *contents["explanation"], sep="\n")
     size, pictures = output.stat().st_size / 1e6, len(contents["pictures"])

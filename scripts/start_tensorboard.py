@@ -19,7 +19,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from tfod.console import InputError, make_parser, run, say
+from tfod.utils.console import InputError, make_parser, run, say
 
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # all of a machine's addresses: one that reaches it from itself
 PATIENCE = 60  # seconds for the page, and again for the curves

@@ -20,9 +20,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tfod import files
-from tfod.console import InputError, make_parser, run, say
 from tfod.families import FAMILIES, LABELS, SCRIPTS, ZOO_LABELS, list_stages, work
+from tfod.utils import files
+from tfod.utils.console import InputError, make_parser, run, say
 
 CORES = len(os.sched_getaffinity(0))
 LINES = 40  # of a log that are shown where a process ended before its time

@@ -22,7 +22,7 @@ import time
 import tomllib
 from pathlib import Path
 
-from tfod.console import InputError, make_parser, run, say
+from tfod.utils.console import InputError, make_parser, run, say
 
 UPSTREAM = Path(__file__).resolve().parent.parent / "tests" / "upstream"
 KNOWN_FAILURES = UPSTREAM / "known_failures.toml"

@@ -8,11 +8,12 @@ python scripts/write_models_page.py
 import json
 from pathlib import Path
 
-from tfod import files, pipeline_config
-from tfod.checkpoints import FINE_TUNE_TYPES
-from tfod.console import InputError, make_parser, run, say
+from tfod.config import pipeline
+from tfod.config.zoo import MODELS
 from tfod.families import SCRIPTS
-from tfod.zoo import MODELS
+from tfod.model.checkpoints import FINE_TUNE_TYPES
+from tfod.utils import files
+from tfod.utils.console import InputError, make_parser, run, say
 
 DOCS = SCRIPTS.parent / "docs"
 BEGIN = "<!-- made by scripts/write_models_page.py -->"
@@ -61,7 +62,7 @@ def make_table(results):
     reasons = []
     for name, zoo_name in ZOO.items():
         model, result = MODELS[zoo_name], results[name]
-        config = pipeline_config.read_config(SCRIPTS / "configs" / f"{name}.config")
+        config = pipeline.read_config(SCRIPTS / "configs" / f"{name}.config")
         cells = [f"{model.family}: `{name}`", f"{model.ms:g}, {model.map:g}", describe_input(config)]
         cells.append(f"{result['step']['seconds']:.2g}")
         for stage, title in STAGES.items():
@@ -77,7 +78,7 @@ def make_table(results):
 
 
 def describe_input(config):
-    resizer = pipeline_config.get_model(config).image_resizer
+    resizer = pipeline.get_model(config).image_resizer
     if resizer.HasField("fixed_shape_resizer"):
         size = resizer.fixed_shape_resizer
         return f"{size.width} x {size.height}"

@@ -11,7 +11,7 @@ from conftest import ROOT, label_photo, run_script
 from made_models import detect, make_photos, write_model
 from PIL import ExifTags, Image
 
-from tfod.voc import Box
+from tfod.data.voc import Box
 
 MODEL, EXPORT, LABELS = "models/my_model", "exported_models/my_model", "annotations/label_map.pbtxt"
 CONFIG, RECORD = f"{MODEL}/pipeline.config", "annotations/train.record"

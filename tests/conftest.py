@@ -20,8 +20,8 @@ from constant_detector import write_onnx_model
 from hypothesis import settings
 from PIL import Image, ImageDraw
 
-from tfod.label_map import write_label_map
-from tfod.voc import Box, write_annotation
+from tfod.data.label_map import write_label_map
+from tfod.data.voc import Box, write_annotation
 
 ROOT = Path(__file__).parents[1]
 
@@ -190,7 +190,7 @@ def trained(tmp_path_factory):
 def train_detector(place):
     from test_make import make_tiny_config
 
-    from tfod import pipeline_config
+    from tfod.config import pipeline
 
     run_script("preprocessing/make_sample_dataset.py", "-o", "images", "--number", 12, "--size", 160, cwd=place)
     labels, records = "annotations/label_map.pbtxt", ["annotations/train.record", "annotations/test.record"]
@@ -199,15 +199,15 @@ def train_detector(place):
         run_script("preprocessing/generate_tfrecord.py", "-x", "images", "-l", labels, "-o", record, cwd=place)
     path = place / "models/my_model/pipeline.config"
     make_tiny_config(path)
-    config = pipeline_config.read_config(path)
+    config = pipeline.read_config(path)
     config.model.ssd.num_classes = 2
-    pipeline_config.scale_schedule(config, 4, 80)
+    pipeline.scale_schedule(config, 4, 80)
     rate = config.train_config.optimizer.adam_optimizer.learning_rate.cosine_decay_learning_rate
     rate.learning_rate_base *= 3  # after so few steps its scores shall differ, or rounding decides what comes first
     for reader, record in zip((config.train_input_reader, config.eval_input_reader[0]), records, strict=True):
         reader.label_map_path = labels
         reader.tf_record_input_reader.input_path[:] = [record]
-    pipeline_config.write_config(path, config)
+    pipeline.write_config(path, config)
     model = ["--model_dir=models/my_model", "--pipeline_config_path=models/my_model/pipeline.config"]
     return run_script("model_main_tf2.py", *model, cwd=place)[0]
 

@@ -6,7 +6,7 @@ import io
 import numpy as np
 from hypothesis import strategies
 
-from tfod.evaluated import Evaluated, Image, make_detections, make_truths
+from tfod.evaluation.results import Evaluated, Image, make_detections, make_truths
 
 NAMES = {1: "cat", 2: "dog", 5: "emu"}
 

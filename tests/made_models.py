@@ -3,11 +3,11 @@
 import numpy as np
 from conftest import draw_photo
 
-from tfod import files
-from tfod.coco_metrics import measure_coco
-from tfod.curves import measure_curves
-from tfod.evaluated import Evaluated, Image, make_detections, make_truths
-from tfod.metrics_files import keep_measured, list_classes
+from tfod.evaluation.curves import measure_curves
+from tfod.evaluation.metrics import measure_coco
+from tfod.evaluation.metrics_files import keep_measured, list_classes
+from tfod.evaluation.results import Evaluated, Image, make_detections, make_truths
+from tfod.utils import files
 
 SIZE = (96, 64)  # pixels of the photos: width, height
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfod.evaluated import Evaluated, Image, make_detections, make_truths
+from tfod.evaluation.results import Evaluated, Image, make_detections, make_truths
 
 
 def make_random(seed, images=12, classes=3, objects=4, ties=False):

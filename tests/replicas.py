@@ -14,8 +14,9 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 import tensorflow as tf
 
-from tfod import pipeline_config, training
-from tfod.train_loop import Plan
+from tfod.config import pipeline
+from tfod.training import trainer
+from tfod.training.loop import Plan
 
 
 def make_config(source, path):
@@ -24,7 +25,7 @@ def make_config(source, path):
     A loss that is divided by the number of boxes, batch norm, and a gradient that is clipped look at each half alone,
     so they are left out. Losses are sums then; upstream divides those of a replica as it does means.
     """
-    config = pipeline_config.read_config(source)
+    config = pipeline.read_config(source)
     train, ssd = config.train_config, config.model.ssd
     train.batch_size, train.num_steps = 4, 2
     ssd.freeze_batchnorm, ssd.normalize_loss_by_num_matches = True, False
@@ -34,7 +35,7 @@ def make_config(source, path):
     train.optimizer.momentum_optimizer.learning_rate.constant_learning_rate.learning_rate = 1e-4
     train.optimizer.use_moving_average = config.eval_config.use_moving_averages = True
     train.optimizer.moving_average_decay = 0.5
-    pipeline_config.write_config(path, config)
+    pipeline.write_config(path, config)
     return config
 
 
@@ -52,7 +53,7 @@ def main():
             config.train_config.num_steps = end
             last = end == 2
             plan = Plan("replicas.config", Path("models") / name, eval_every_n=2 * last, record_summaries=last)
-            training.train(config, plan, strategy)
+            trainer.train(config, plan, strategy)
 
 
 if __name__ == "__main__":

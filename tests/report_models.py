@@ -4,9 +4,11 @@ import re
 
 from conftest import draw_photo
 
-from tfod import coco_metrics, curves, report, report_facts
-from tfod.evaluated import Evaluated, Image, make_detections, make_truths, write_evaluated
-from tfod.metrics_files import list_classes, write_metrics
+from tfod.evaluation import curves, metrics
+from tfod.evaluation.metrics_files import list_classes, write_metrics
+from tfod.evaluation.results import Evaluated, Image, make_detections, make_truths, write_evaluated
+from tfod.report import analysis
+from tfod.report import page as report
 
 HOSTILE, QUOTED = "<script>alert(1)</script>", "a \"quoted\" 'name' <b> & $x_$ 猫.png"
 LONG = "一只在森林里的非常非常大的浣熊" * 4
@@ -29,7 +31,7 @@ def write_model(folder, truths, found, names, images=12, photos=True):
     model = folder / "models" / "my_model"
     model.mkdir(parents=True)
     write_evaluated(model, evaluated)
-    result = coco_metrics.measure_coco(evaluated)
+    result = metrics.measure_coco(evaluated)
     classes = list_classes(result, curves.measure_curves(evaluated))
     more = {"data": ["annotations/test.record"], "images": images, "classes": classes, "errors": []}
     write_metrics(model / "metrics.json", 300, "models/my_model/ckpt-300", result.metrics, **more)
@@ -56,7 +58,7 @@ def write_log(model):
 
 def write_page(model):
     """Collects and renders; checks what must hold for every page, and returns (contents, page)."""
-    contents = report.collect(report_facts.read_facts(model), model.parent.parent / "annotations/check.json")
+    contents = report.collect(analysis.read_facts(model), model.parent.parent / "annotations/check.json")
     page = report.render(contents)
     assert not re.search(r">\s*(nan|None|-1(\.0+)?|inf)\s*<", page), "a number that is none is shown as one"
     ids = re.findall(r'\sid="([^"]+)"', page)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfod.agreement import compare_detections, compare_formats
+from tfod.export.parity import compare_detections, compare_formats
 
 SIZE = (200, 100)  # width, height
 

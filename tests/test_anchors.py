@@ -7,9 +7,9 @@ from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfod.anchors import RPN_THRESHOLD, find_best_iou, get_input_size, get_match_threshold, make_anchor_grids
-from tfod.console import InputError
-from tfod.pipeline_config import pipeline_pb2, read_config
+from tfod.config.pipeline import pipeline_pb2, read_config
+from tfod.report.anchors import RPN_THRESHOLD, find_best_iou, get_input_size, get_match_threshold, make_anchor_grids
+from tfod.utils.console import InputError
 
 FPNLITE = ROOT / "scripts/configs/ssd_mobilenet_v2_fpnlite_320.config"
 # As the first SSD had them: six maps, no pyramid, scales from 0.2 to 0.95 of the input.

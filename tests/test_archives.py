@@ -7,8 +7,8 @@ import tarfile
 
 import pytest
 
-from tfod.archives import MOST_AT_ONCE, open_tarball
-from tfod.console import InputError
+from tfod.utils.archives import MOST_AT_ONCE, open_tarball
+from tfod.utils.console import InputError
 
 
 def make_member(name, size, kind=tarfile.REGTYPE):

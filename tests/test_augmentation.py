@@ -7,7 +7,7 @@ from object_detection.builders import preprocessor_builder
 from object_detection.core import preprocessor, standard_fields
 from object_detection.protos import train_pb2
 
-from tfod import augmentation
+from tfod.config import augmentation
 
 Fields = standard_fields.InputDataFields
 

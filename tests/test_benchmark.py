@@ -6,7 +6,7 @@ import pytest
 from conftest import load_script, run_script
 from test_make import run_make
 
-from tfod.samples import Result, Sample
+from tfod.data.samples import Result, Sample
 
 WORDS = ["--export=exported_models/my_model", "--batch=4", "--score=0.05"]
 

@@ -8,8 +8,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from random_evaluated import make_random, repeat_images
 
-from tfod.bootstrap import draw_resamples, find_interval, match_detections, measure_resamples, summarize
-from tfod.evaluated import Evaluated, Image, make_detections, make_truths, write_evaluated
+from tfod.evaluation.bootstrap import draw_resamples, find_interval, match_detections, measure_resamples, summarize
+from tfod.evaluation.results import Evaluated, Image, make_detections, make_truths, write_evaluated
 
 
 def ask_pycocotools(folder, one):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from checkpoint_files import write_checkpoint
 
-from tfod.checkpoints import (
+from tfod.model.checkpoints import (
     choose_checkpoint,
     find_latest_checkpoint,
     list_candidates,
@@ -14,7 +14,7 @@ from tfod.checkpoints import (
     require_checkpoint,
     use_checkpoint,
 )
-from tfod.console import InputError
+from tfod.utils.console import InputError
 
 ZOO = Path(__file__).parents[2] / "shared/zoo"
 

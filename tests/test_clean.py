@@ -11,7 +11,7 @@ from conftest import ROOT, draw_photo, label_photo, run_script
 from recorded_make import make_clone
 
 from clean import clean
-from tfod.files import claim, mark_current, sha256
+from tfod.utils.files import claim, mark_current, sha256
 
 STAYS = "stays: it is not what these scripts left there; remove it yourself if nobody needs it"
 TRAINED = [
@@ -129,7 +129,7 @@ def test_a_folder_of_results_goes_with_its_stamp(tmp_path, capsys):
 
 
 def test_links_to_photos_that_inference_made_go_and_the_photos_stay(tmp_path, capsys):
-    """A stamp for each --save stands in the folder itself; see tfod.results."""
+    """A stamp for each --save stands in the folder itself; see tfod.inference.results."""
     photo = write(tmp_path / "images/a.jpg")
     voc = tmp_path / "result/voc"
     voc.mkdir(parents=True)

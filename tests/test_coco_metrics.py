@@ -3,7 +3,7 @@ import pytest
 from evaluations import CASES, NAMES, evaluations, make, run_pycocotools
 from hypothesis import given, settings
 
-from tfod import coco_metrics
+from tfod.evaluation import metrics as coco_metrics
 
 
 def run_upstream(evaluated):

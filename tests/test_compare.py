@@ -8,8 +8,8 @@ from browser import open_page
 from conftest import count_seconds
 from made_models import detect, make_photos, write_model
 
-from tfod.evaluated import Evaluated
-from tfod.train_log import append_log, start_log
+from tfod.evaluation.results import Evaluated
+from tfod.training.log import append_log, start_log
 
 NAMES = ["my_model", "浣熊 <b>&", "third"]
 

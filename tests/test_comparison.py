@@ -6,13 +6,13 @@ import pytest
 from made_models import detect, make_photos, write_model
 from random_evaluated import make_random
 
-from tfod.coco_metrics import measure_coco
-from tfod.compared_models import find_differences, list_warnings, read_costs, read_models
-from tfod.comparison import compare, rank_disagreements
-from tfod.comparison_words import describe_difference, format_interval, format_table
-from tfod.console import InputError
-from tfod.evaluated import Evaluated, Image, make_detections, make_truths
-from tfod.report_facts import measure_facts
+from tfod.evaluation.metrics import measure_coco
+from tfod.evaluation.results import Evaluated, Image, make_detections, make_truths
+from tfod.report.analysis import measure_facts
+from tfod.report.compared_models import find_differences, list_warnings, read_costs, read_models
+from tfod.report.comparison import compare, rank_disagreements
+from tfod.report.comparison_wording import describe_difference, format_interval, format_table
+from tfod.utils.console import InputError
 
 
 def make_facts(folder, evaluated):

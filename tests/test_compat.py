@@ -23,7 +23,7 @@ def run_python(code, **environment):
 
 def refuse_import(code="import tfod.compat", **environment):
     """What a script says whose main() runs `code` and is refused: one line for each fault, and no traceback."""
-    done = run_python(f"from tfod.console import run\ndef main():\n  {code}\nrun(main)", **environment)
+    done = run_python(f"from tfod.utils.console import run\ndef main():\n  {code}\nrun(main)", **environment)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("error: ")

@@ -1,8 +1,8 @@
 import pytest
 from checkpoint_files import write_checkpoint
 
-from tfod import pipeline_config
-from tfod.config_checks import (
+from tfod.config import pipeline
+from tfod.config.checks import (
     BOX_METRICS,
     EVALUATION,
     EXPORT,
@@ -13,9 +13,9 @@ from tfod.config_checks import (
     check_config,
     refuse_faults,
 )
-from tfod.console import InputError
-from tfod.tfrecord import make_example, write_records
-from tfod.voc import Box
+from tfod.data.tfrecord import make_example, write_records
+from tfod.data.voc import Box
+from tfod.utils.console import InputError
 
 CONFIG = """
 model { %s { num_classes: 2
@@ -51,7 +51,7 @@ def check(tmp_path, monkeypatch):
 
     def check(kind="ssd", change=None, *purposes, **options):
         text = CONFIG % KINDS[kind]
-        config = pipeline_config.text_format.Parse(text, pipeline_config.pipeline_pb2.TrainEvalPipelineConfig())
+        config = pipeline.text_format.Parse(text, pipeline.pipeline_pb2.TrainEvalPipelineConfig())
         if kind == "hourglass":
             config.model.center_net.image_resizer.fixed_shape_resizer.width = 256
             config.model.center_net.image_resizer.fixed_shape_resizer.height = 256

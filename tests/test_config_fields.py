@@ -1,21 +1,21 @@
 import pytest
 
-from tfod import pipeline_config
-from tfod.config_fields import list_changes, set_fields
-from tfod.console import InputError
+from tfod.config import pipeline
+from tfod.config.fields import list_changes, set_fields
+from tfod.utils.console import InputError
 
 RATE = "train_config.optimizer.momentum_optimizer.learning_rate.constant_learning_rate.learning_rate"
 
 
 @pytest.fixture
 def config():
-    return pipeline_config.text_format.Parse(
+    return pipeline.text_format.Parse(
         """
         model { ssd { num_classes: 3 image_resizer { fixed_shape_resizer { width: 320 height: 320 } } } }
         train_config { batch_size: 4 data_augmentation_options { random_horizontal_flip {} } }
         eval_config { metrics_set: "coco_detection_metrics" }
         """,
-        pipeline_config.pipeline_pb2.TrainEvalPipelineConfig(),
+        pipeline.pipeline_pb2.TrainEvalPipelineConfig(),
     )
 
 

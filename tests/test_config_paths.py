@@ -1,7 +1,7 @@
 import pytest
 from checkpoint_files import write_checkpoint
 
-from tfod import config_paths
+from tfod.config import paths
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_paths_that_lead_nowhere_are_named_with_what_to_write(here, value, fault
     for name in ("a.record", "with\\backslash"):
         (here / name).touch()
     (here / "folder").mkdir()
-    faults = config_paths.find_file_faults("x", value, "make it")
+    faults = paths.find_file_faults("x", value, "make it")
     if fault is None:
         assert faults == []
     else:
@@ -76,8 +76,8 @@ def test_what_is_near_a_checkpoint_is_understood(here, given, meant):
     (here / "several").mkdir()
     for number in (9, 10):
         (here / f"several/ckpt-{number}.index").touch()
-    assert config_paths.suggest_checkpoint(given) == meant
-    (fault,) = config_paths.find_checkpoint_path_faults(given)
+    assert paths.suggest_checkpoint(given) == meant
+    (fault,) = paths.find_checkpoint_path_faults(given)
     start = f"fine_tune_checkpoint {given} is not there (no {given}.index, seen from {here}); "
     assert fault == start + (
         f"did you mean {meant}?"
@@ -88,11 +88,11 @@ def test_what_is_near_a_checkpoint_is_understood(here, given, meant):
 
 def test_checkpoints_that_are_there_and_foreign_ones(here):
     write_checkpoint(here / "zoo/checkpoint/ckpt-0", {"model/a": [3]})
-    assert config_paths.find_checkpoint_path_faults("zoo/checkpoint/ckpt-0") == []
-    (fault,) = config_paths.find_checkpoint_path_faults("C:/models/zoo/ckpt-0")
+    assert paths.find_checkpoint_path_faults("zoo/checkpoint/ckpt-0") == []
+    (fault,) = paths.find_checkpoint_path_faults("C:/models/zoo/ckpt-0")
     assert fault == (
         "fine_tune_checkpoint C:/models/zoo/ckpt-0 is a path of Windows, which WSL has below /mnt; write "
         "/mnt/c/models/zoo/ckpt-0"
     )
-    (fault,) = config_paths.find_checkpoint_path_faults("PATH_TO_BE_CONFIGURED")
+    (fault,) = paths.find_checkpoint_path_faults("PATH_TO_BE_CONFIGURED")
     assert "is still PATH_TO_BE_CONFIGURED; name the file, `make config`, or leave it empty to train from" in fault

@@ -8,9 +8,11 @@ from checkpoint_files import write_checkpoint
 from recorded_make import record_make
 
 from configure_pipeline import find_start
-from tfod import augmentation, config_checks, pipeline_config, schedules, training_lock
-from tfod.tfrecord import make_example, write_records
-from tfod.voc import Box
+from tfod.config import augmentation, checks, pipeline
+from tfod.config import schedule as schedules
+from tfod.data.tfrecord import make_example, write_records
+from tfod.data.voc import Box
+from tfod.model import training_lock
 
 ROOT = Path(__file__).resolve().parents[1]
 BASES = sorted((ROOT / "scripts" / "configs").glob("*.config"))
@@ -40,7 +42,7 @@ def configure(call, tmp_path):
 
 
 def read_config(tmp_path):
-    return pipeline_config.read_config(tmp_path / "models/m/pipeline.config")
+    return pipeline.read_config(tmp_path / "models/m/pipeline.config")
 
 
 @pytest.mark.parametrize("base", BASES, ids=lambda path: path.stem)
@@ -48,17 +50,17 @@ def test_every_base_config_is_fitted_to_the_data(configure, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     code, output, _ = configure("--num_steps", 90, "--batch_size", 4, "--input_size", 256, base=base)
     assert code == 0
-    assert pipeline_config.get_input_scale(read_config(tmp_path), 512, 512) == (0.5, 0.5)
+    assert pipeline.get_input_scale(read_config(tmp_path), 512, 512) == (0.5, 0.5)
     assert "2 classes, 90 steps of 4 images, from scratch" in output
-    config = pipeline_config.read_config(tmp_path / "models/m/pipeline.config")
-    model, made = pipeline_config.get_model(config), pipeline_config.read_config(base).train_config
+    config = pipeline.read_config(tmp_path / "models/m/pipeline.config")
+    model, made = pipeline.get_model(config), pipeline.read_config(base).train_config
     assert model.num_classes == 2
     assert (config.train_config.num_steps, config.train_config.batch_size) == (90, 4)
     schedule, former = (schedules.get_schedule(train.optimizer)[1] for train in (config.train_config, made))
     assert schedule.total_steps == 90
     assert 9 <= schedule.warmup_steps <= 45
     assert schedule.learning_rate_base == pytest.approx(former.learning_rate_base * 4 / made.batch_size)
-    assert config_checks.check_config(config, "p", "training", "evaluation", images=8) == ([], [])
+    assert checks.check_config(config, "p", "training", "evaluation", images=8) == ([], [])
     assert config.eval_config.metrics_set == ["coco_detection_metrics"]
     assert list(config.train_input_reader.tf_record_input_reader.input_path) == ["annotations/train.record"]
     assert list(config.eval_input_reader[0].tf_record_input_reader.input_path) == ["annotations/test.record"]
@@ -68,12 +70,12 @@ def make_pretrained(folder):
     """A pretrained model's folder, as the zoo's are: its config was made for a pod of TPUs."""
     (folder / "checkpoint").mkdir(parents=True)
     write_checkpoint(folder / "checkpoint/ckpt-0", {"model/_feature_extractor/a": [3], "model/_box_predictor/b": [90]})
-    config = pipeline_config.read_config(BASE)
+    config = pipeline.read_config(BASE)
     config.train_config.use_bfloat16 = config.train_config.sync_replicas = True
     config.train_config.replicas_to_aggregate = 8
     config.train_config.fine_tune_checkpoint = "PATH_TO_BE_CONFIGURED"
     config.train_config.fine_tune_checkpoint_type = "classification"
-    pipeline_config.write_config(folder / "pipeline.config", config)
+    pipeline.write_config(folder / "pipeline.config", config)
 
 
 def test_pretrained_model_gives_its_config_and_its_checkpoint(configure, tmp_path):
@@ -81,7 +83,7 @@ def test_pretrained_model_gives_its_config_and_its_checkpoint(configure, tmp_pat
     code, output, _ = configure(base="pre_trained_models/own")
     assert code == 0
     assert "from pre_trained_models/own/checkpoint/ckpt-0 (except_class_head)" in output
-    train = pipeline_config.read_config(tmp_path / "models/m/pipeline.config").train_config
+    train = pipeline.read_config(tmp_path / "models/m/pipeline.config").train_config
     assert train.fine_tune_checkpoint == "pre_trained_models/own/checkpoint/ckpt-0"
     assert train.fine_tune_checkpoint_type == "except_class_head"
     assert not train.use_bfloat16
@@ -90,9 +92,9 @@ def test_pretrained_model_gives_its_config_and_its_checkpoint(configure, tmp_pat
 
 
 def make_base_with_checkpoint(path, checkpoint, kind="full"):
-    config = pipeline_config.read_config(BASE)
+    config = pipeline.read_config(BASE)
     config.train_config.fine_tune_checkpoint, config.train_config.fine_tune_checkpoint_type = checkpoint, kind
-    pipeline_config.write_config(path, config)
+    pipeline.write_config(path, config)
 
 
 def test_a_bases_own_checkpoint_and_its_type_are_kept(configure, tmp_path):
@@ -103,7 +105,7 @@ def test_a_bases_own_checkpoint_and_its_type_are_kept(configure, tmp_path):
     assert output.endswith("8 images, from own/ckpt-3 (full)\n")
     train = read_config(tmp_path).train_config
     assert (train.fine_tune_checkpoint, train.fine_tune_checkpoint_type) == ("own/ckpt-3", "full")
-    base = pipeline_config.read_config(tmp_path / "base.config")
+    base = pipeline.read_config(tmp_path / "base.config")
     asked = SimpleNamespace(base="base.config", fine_tune_checkpoint="other-1", fine_tune_checkpoint_type="detection")
     assert find_start("base.config", base, asked) == ("other-1", "detection")  # what is asked for comes first
 
@@ -221,7 +223,7 @@ def test_images_of_more_than_100_boxes_raise_the_readers_limits(configure, tmp_p
     _, _, said = configure("--batch_size", 3)
     assert "annotations/train.record: an image has 137 boxes; max_number_of_boxes, max_total_detections, " in said
     assert "annotations/test.record: an image has" not in said
-    config = pipeline_config.read_config(tmp_path / "models/m/pipeline.config")
+    config = pipeline.read_config(tmp_path / "models/m/pipeline.config")
     assert config.train_input_reader.max_number_of_boxes == 137
     assert config.eval_input_reader[0].max_number_of_boxes == 100
     nms = config.model.ssd.post_processing.batch_non_max_suppression
@@ -235,7 +237,7 @@ def test_shards_are_read_by_as_many_readers(configure, tmp_path):
         write_boxes(path, 100 + number)
     code, _, said = configure("--batch_size", 3)
     assert code == 0, said
-    reader = pipeline_config.read_config(tmp_path / "models/m/pipeline.config").train_input_reader
+    reader = pipeline.read_config(tmp_path / "models/m/pipeline.config").train_input_reader
     assert list(reader.tf_record_input_reader.input_path) == ["annotations/train.record-?????-of-00003"]
     assert (reader.num_readers, reader.max_number_of_boxes) == (3, 102)
     shards[1].unlink()
@@ -279,7 +281,7 @@ def test_options_of_the_recipe_are_set_together(configure, tmp_path):
     assert (nms.score_threshold, nms.iou_threshold) == (0.25, 0.5)
     assert train.gradient_clipping_by_norm == 10
     configure("--base", "models/m/pipeline.config", "--ema", "0", "--freeze", "none", "-o", "again.config", *words[-2:])
-    again = pipeline_config.read_config(tmp_path / "again.config")
+    again = pipeline.read_config(tmp_path / "again.config")
     assert not again.train_config.optimizer.use_moving_average
     assert not again.eval_config.use_moving_averages
     assert not again.train_config.freeze_variables
@@ -287,14 +289,14 @@ def test_options_of_the_recipe_are_set_together(configure, tmp_path):
 
 def test_without_options_the_recipe_is_the_bases_own(configure, tmp_path):
     configure(base=OTHER)
-    base, config = pipeline_config.read_config(OTHER), read_config(tmp_path)
+    base, config = pipeline.read_config(OTHER), read_config(tmp_path)
     assert config.train_config.data_augmentation_options == base.train_config.data_augmentation_options
     assert config.model.ssd.post_processing == base.model.ssd.post_processing
     assert config.model.ssd.image_resizer == base.model.ssd.image_resizer
 
 
 def test_the_default_augmentation_is_that_of_the_base_configs():
-    config = pipeline_config.read_config(ROOT / "scripts/configs/ssd_mobilenet_v2_fpnlite_320.config")
+    config = pipeline.read_config(ROOT / "scripts/configs/ssd_mobilenet_v2_fpnlite_320.config")
     base = list(config.train_config.data_augmentation_options)
     augmentation.set_augmentation(config.train_config, "default")
     assert list(config.train_config.data_augmentation_options) == base
@@ -353,7 +355,7 @@ def test_config_is_made_without_tensorflow(configure, monkeypatch):
     code, _, said = configure()
     assert code == 0
     imported = {line.rpartition("|")[2].strip() for line in said.splitlines()}
-    assert "tfod.config_checks" in imported
+    assert "tfod.config.checks" in imported
     assert not {"tensorflow", "numpy", "pandas", "matplotlib"} & imported
 
 
@@ -383,7 +385,7 @@ def test_makes_variables_become_the_scripts_options(tmp_path):
 
 
 def test_tasks_that_the_records_have_nothing_for_are_taken_out_and_named(configure, tmp_path):
-    text = pipeline_config.text_format.MessageToString(pipeline_config.read_config(BASE))
+    text = pipeline.text_format.MessageToString(pipeline.read_config(BASE))
     model = """faster_rcnn { number_of_stages: 3 feature_extractor { type: "faster_rcnn_resnet50_keras" }
       image_resizer { fixed_shape_resizer { width: 320 height: 320 } }
       second_stage_box_predictor { mask_rcnn_box_predictor { predict_instance_masks: true } } } }\n"""
@@ -396,7 +398,7 @@ def test_tasks_that_the_records_have_nothing_for_are_taken_out_and_named(configu
 
 
 def test_base_for_tensorflow_1_is_named(configure, tmp_path):
-    text = pipeline_config.text_format.MessageToString(pipeline_config.read_config(BASE))
+    text = pipeline.text_format.MessageToString(pipeline.read_config(BASE))
     (tmp_path / "old.config").write_text(text.replace("ssd_mobilenet_v2_fpn_keras", "ssd_mobilenet_v2_fpn"))
     code, _, said = configure(base="old.config")
     assert code == 1

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfod.console import format_seconds
+from tfod.utils.console import format_seconds
 
-BEGIN = "import sys, time\nfrom tfod.console import *\nfrom tfod.console import add_flag, format_seconds\n"
+BEGIN = "import sys, time\nfrom tfod.utils.console import *\nfrom tfod.utils.console import add_flag, format_seconds\n"
 
 
 def run_program(text, *arguments):

@@ -7,7 +7,7 @@ import pytest
 from conftest import label_photo
 from PIL import Image
 
-from tfod.drawing import get_colour
+from tfod.utils.drawing import get_colour
 
 
 def test_a_sheet_shows_every_image_with_its_boxes(call, labelled_images, tmp_path):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from conftest import run_script
 
-from tfod import tflite_metadata
-from tfod.console import InputError
+from tfod.export import tflite_metadata
+from tfod.utils.console import InputError
 
 FORMATS = ["float32", "float16", "dynamic", "int8"]
 

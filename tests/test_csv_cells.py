@@ -8,10 +8,10 @@ from conftest import label_photo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfod.csv_cells import read_class, write_class, write_path
-from tfod.label_map import write_label_map
-from tfod.metrics_files import CLASS_COLUMNS, format_csv
-from tfod.voc import Box, read_annotation
+from tfod.data.csv_cells import read_class, write_class, write_path
+from tfod.data.label_map import write_label_map
+from tfod.data.voc import Box, read_annotation
+from tfod.evaluation.metrics_files import CLASS_COLUMNS, format_csv
 
 pytestmark = pytest.mark.attack
 FORMULAS = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"  # as OWASP lists them

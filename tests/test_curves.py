@@ -6,15 +6,15 @@ from evaluations import CASES, evaluations, make
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfod import coco_metrics
-from tfod.curves import (
+from tfod.evaluation import metrics
+from tfod.evaluation.curves import (
     count_confusions,
     measure_calibration,
     measure_curves,
     measure_sizes,
     rank_images,
 )
-from tfod.error_kinds import CORRECT, DEFAULT_THRESHOLD, KINDS, count_kinds, find_errors, measure_ap
+from tfod.evaluation.tide import CORRECT, DEFAULT_THRESHOLD, KINDS, count_kinds, find_errors, measure_ap
 
 THRESHOLDS = {1: 0.5, 2: 0.3, 5: 0.0}
 
@@ -82,7 +82,7 @@ def test_curves_are_what_counting_gives(evaluated):
 @given(evaluations())
 def test_the_area_under_a_curve_is_pycocotools_ap(evaluated):
     errors = find_errors(evaluated)
-    for one in coco_metrics.measure_coco(evaluated).classes:
+    for one in metrics.measure_coco(evaluated).classes:
         if one.truths:
             mine = np.flatnonzero((errors.kind >= 0) & (evaluated.detections.label == one.id))
             mine = mine[np.argsort(-evaluated.detections.score[mine], kind="stable")]

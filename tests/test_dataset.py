@@ -4,8 +4,8 @@ import pytest
 from conftest import draw_photo, label_photo
 from PIL import ExifTags, Image
 
-from tfod.dataset import check_photo
-from tfod.voc import Box, write_annotation
+from tfod.data.photos import check_photo
+from tfod.data.voc import Box, write_annotation
 
 
 def check(image, xml=None, decode=True):

@@ -5,13 +5,13 @@ import pytest
 from conftest import ROOT, label_photo
 from PIL import Image
 
-from tfod.console import InputError
-from tfod.dataset import check_photo
-from tfod.dataset_charts import draw_boxes_per_class, draw_charts, draw_figures, draw_samples
-from tfod.dataset_statistics import format_summary, measure, share_covered, share_sizes
-from tfod.pipeline_config import pipeline_pb2, read_config
-from tfod.size_charts import describe_coverage
-from tfod.voc import Box
+from tfod.config.pipeline import pipeline_pb2, read_config
+from tfod.data.photos import check_photo
+from tfod.data.voc import Box
+from tfod.report.dataset_charts import draw_boxes_per_class, draw_charts, draw_figures, draw_samples
+from tfod.report.dataset_statistics import format_summary, measure, share_covered, share_sizes
+from tfod.report.size_charts import describe_coverage
+from tfod.utils.console import InputError
 
 CONFIG = ROOT / "scripts/configs/ssd_mobilenet_v2_fpnlite_320.config"
 
@@ -127,7 +127,7 @@ def test_every_chart_is_there_and_says_its_numbers(sides, tmp_path):
 
 
 def test_chinese_names_have_glyphs_where_the_system_has_a_font(sides, tmp_path, recwarn):
-    from tfod.drawing import _find_missing, get_font
+    from tfod.utils.drawing import _find_missing, get_font
 
     if _find_missing(get_font("浣熊", 16), "浣熊"):
         pytest.skip("no font here has Chinese letters")
@@ -182,7 +182,7 @@ def test_boxes_per_image_in_ranges_count_every_image(tmp_path):
 def test_samples_show_the_class_in_its_lasting_colour(sides):
     statistics = measure(sides, CLASSES)
     page = draw_samples(statistics, "cat")
-    from tfod.drawing import get_colour
+    from tfod.utils.drawing import get_colour
 
     colours = {colour for _, colour in page.getcolors(1 << 24)}
     assert get_colour(1) in colours

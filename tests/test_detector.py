@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tfod import runtimes
-from tfod.agreement import compare_detections
-from tfod.console import InputError
-from tfod.detector import Detector, find_ids, suppress
-from tfod.images import list_images, read_image
-from tfod.runtimes import find_model, open_model, resize
+from tfod.data.images import list_images, read_image
+from tfod.export.parity import compare_detections
+from tfod.inference import backends
+from tfod.inference.backends import find_model, open_model, resize
+from tfod.inference.detector import Detector, find_ids, suppress
+from tfod.utils.console import InputError
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_batches_and_threads_change_nothing(formats):
 
 def test_calls_of_a_saved_model_are_limited_where_a_card_computes(formats, monkeypatch):
     limited = []
-    monkeypatch.setattr(runtimes, "limit_calls", lambda run: limited.append(run) or (lambda images: 1 / 0))
+    monkeypatch.setattr(backends, "limit_calls", lambda run: limited.append(run) or (lambda images: 1 / 0))
     with pytest.raises(InputError, match="division by zero"):  # what limit_calls really does: test_nvidia.py
         open_model(formats[0]["SavedModel"], 1).run(np.zeros((1, 8, 8, 3), np.uint8))
     assert len(limited) == 1
@@ -213,7 +213,7 @@ def test_only_the_library_that_is_needed_is_imported(formats, tmp_path):
     import sys
 
     for kind in ("TFLite", "ONNX"):
-        code = f"import sys, tfod.detector\ntfod.detector.Detector({str(formats[0][kind])!r})\n"
+        code = f"import sys, tfod.inference.detector\ntfod.inference.detector.Detector({str(formats[0][kind])!r})\n"
         code += "print('tensorflow' in sys.modules, 'tf_keras' in sys.modules)"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout == "False False\n"

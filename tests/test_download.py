@@ -6,8 +6,8 @@ import random
 import pytest
 from https_site import make_environment, serve_https
 
-from tfod.console import InputError
-from tfod.download import fetch
+from tfod.utils.console import InputError
+from tfod.utils.download import fetch
 
 CONTENT = random.Random(1).randbytes(900_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -177,14 +177,14 @@ def test_a_server_that_is_not_there(tmp_path):
 
 
 def test_a_server_that_is_too_slow(site, tmp_path, monkeypatch):
-    monkeypatch.setattr("tfod.download.TIMEOUTS", (5, 0.2))
+    monkeypatch.setattr("tfod.utils.download.TIMEOUTS", (5, 0.2))
     site.delay = 1
     with pytest.raises(InputError, match=r"no answer in time; tried 1 times; "):
         fetch(site.address + "/model", tmp_path / "file", retries=0)
 
 
 def test_a_server_that_falls_silent_is_left_and_gone_on_with(site, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("tfod.download.TIMEOUTS", (5, 0.3))
+    monkeypatch.setattr("tfod.utils.download.TIMEOUTS", (5, 0.3))
     site.stalls = [300_000]
     assert fetch(site.address + "/model", tmp_path / "file", pause=0) == DIGEST
     assert "the connection broke off after 0.3 MB; trying again in 0 s" in capsys.readouterr().err
@@ -192,7 +192,7 @@ def test_a_server_that_falls_silent_is_left_and_gone_on_with(site, tmp_path, mon
 
 
 def test_a_throttled_download_arrives(site, tmp_path, monkeypatch):
-    monkeypatch.setattr("tfod.download.TIMEOUTS", (5, 0.5))
+    monkeypatch.setattr("tfod.utils.download.TIMEOUTS", (5, 0.5))
     site.pace = 10_000  # it takes 0.9 seconds, longer than the silence that is allowed
     assert fetch(site.address + "/model", tmp_path / "file", retries=0) == DIGEST
     assert len(site.log) == 1
@@ -244,7 +244,7 @@ def test_a_file_of_another_size_than_is_known_is_not_fetched(site, tmp_path):
 def test_a_file_without_end_is_left_where_it_is_too_long(site, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"the file there has 900000 bytes, not 10000 at most"):
         fetch(site.address + "/model", tmp_path / "file", most=10_000)
-    monkeypatch.setattr("tfod.download.TIMEOUTS", (5, 0.3))
+    monkeypatch.setattr("tfod.utils.download.TIMEOUTS", (5, 0.3))
     site.length, site.stalls = False, [600_000]  # whoever waits for the rest meets the silence
     with pytest.raises(InputError, match=r"the server sends more than 10000 bytes"):
         fetch(site.address + "/model", tmp_path / "file", most=10_000, retries=0)

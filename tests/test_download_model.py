@@ -11,8 +11,8 @@ import pytest
 from https_site import make_environment, serve_https
 
 from download_model import check_sums, find_source
-from tfod.console import InputError
-from tfod.zoo import MODELS
+from tfod.config.zoo import MODELS
+from tfod.utils.console import InputError
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 NAME = "ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8"

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
-from tfod import drawing
-from tfod.drawing import draw_detections, get_colour, get_font, get_text_colour, shorten
+from tfod.utils import drawing
+from tfod.utils.drawing import draw_detections, get_colour, get_font, get_text_colour, shorten
 
 GREY = (128, 128, 128)
 

@@ -10,8 +10,8 @@ import pytest
 from evaluations import CASES, evaluations, make, match_by_pycocotools, run_pycocotools
 from hypothesis import given, settings
 
-from tfod import coco_metrics, matching
-from tfod.error_kinds import (
+from tfod.evaluation import matching, metrics
+from tfod.evaluation.tide import (
     BACKGROUND_IOU,
     CORRECT,
     FOREGROUND_IOU,
@@ -289,7 +289,7 @@ def measure_iou(one, other):
 def test_ap_is_that_of_pycocotools(evaluated):
     errors = find_errors(evaluated)
     found = evaluated.detections
-    for one in coco_metrics.measure_coco(evaluated).classes:
+    for one in metrics.measure_coco(evaluated).classes:
         mine = np.flatnonzero((errors.kind >= 0) & (found.label == one.id))
         mine = mine[np.argsort(-found.score[mine], kind="stable")]
         if one.truths:

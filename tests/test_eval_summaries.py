@@ -9,8 +9,8 @@ from object_detection.protos import eval_pb2
 from PIL import Image as Pillow
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tfod.eval_summaries import draw_side_by_side, write_summaries
-from tfod.evaluated import Evaluated, Image, make_detections, make_truths
+from tfod.evaluation.results import Evaluated, Image, make_detections, make_truths
+from tfod.evaluation.summaries import draw_side_by_side, write_summaries
 
 
 def make_evaluated(folder):

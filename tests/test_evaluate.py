@@ -7,11 +7,11 @@ import pytest
 from conftest import count_seconds, draw_photo, run_script
 from PIL import Image
 
-from tfod import pipeline_config
-from tfod.evaluated import read_evaluated
-from tfod.label_map import write_label_map
-from tfod.metrics_files import format_metrics
-from tfod.voc import Box, write_annotation
+from tfod.config import pipeline
+from tfod.data.label_map import write_label_map
+from tfod.data.voc import Box, write_annotation
+from tfod.evaluation.metrics_files import format_metrics
+from tfod.evaluation.results import read_evaluated
 
 FILES = ["detections.json", "ground_truth.json", "metrics.json", "per_class.csv"]
 SIZE = (100, 80)  # of the photos; the constant detector finds a dog (0.9) and a cat (0.4) in each
@@ -283,10 +283,10 @@ def test_exports_are_measured(workspace, tflite_files):
 def test_training_measures_what_the_eval_verb_measures(workspace):
     """With moving averages, which change places with the weights for the time of an evaluation."""
     path = workspace / "models/other/pipeline.config"
-    config = pipeline_config.read_config(workspace / "models/my_model/pipeline.config")
+    config = pipeline.read_config(workspace / "models/my_model/pipeline.config")
     config.train_config.optimizer.use_moving_average = config.eval_config.use_moving_averages = True
     config.eval_config.metrics_set[:] = ["coco_detection_metrics", "pascal_voc_detection_metrics"]
-    pipeline_config.write_config(path, config)
+    pipeline.write_config(path, config)
     words = ["--model_dir=models/other", f"--pipeline_config_path={path}", "--num_train_steps=4", "--eval_every_n=4"]
     run_script("model_main_tf2.py", *words, cwd=workspace)
     inside = read_report(workspace / "models/other/best")
@@ -308,23 +308,23 @@ def test_wrong_checkpoints_and_sets_are_named(workspace, call):
     assert "models/my_model: holds no checkpoint ckpt-7; there are " in fail(*MODEL, "--checkpoint", "7")
     assert "models/my_model: holds no best/ with a checkpoint" in fail(*MODEL, "--checkpoint", "best")
     path = workspace / "models/my_model/pipeline.config"
-    config = pipeline_config.read_config(path)
+    config = pipeline.read_config(path)
     config.eval_config.metrics_set[:] = ["coco_mask_metrics", "mine"]
-    pipeline_config.write_config(path, config)
+    pipeline.write_config(path, config)
     said = fail(*MODEL)
     for name in ("coco_mask_metrics", "mine"):
         assert f"pipeline.config: metrics_set {name} is not measured here, only metrics of boxes are; give" in said
     config.eval_config.metrics_set[:] = []
     config.eval_input_reader[0].expand_labels_hierarchy = True
-    pipeline_config.write_config(path, config)
+    pipeline.write_config(path, config)
     assert "expand_labels_hierarchy: can't be evaluated; write the wider classes into the records" in fail(*MODEL)
     config.eval_input_reader[0].ClearField("expand_labels_hierarchy")
     config.eval_input_reader[0].input_type = 2  # TF_SEQUENCE_EXAMPLE
-    pipeline_config.write_config(path, config)
+    pipeline.write_config(path, config)
     assert "input_type: only records of single images can be evaluated; leave it out" in fail(*MODEL)
     config.eval_input_reader[0].ClearField("input_type")
     config.model.ssd.box_predictor.weight_shared_convolutional_box_predictor.depth = 24
-    pipeline_config.write_config(path, config)
+    pipeline.write_config(path, config)
     assert "ckpt-80: is not of this config's model (" in fail(*MODEL)
     (workspace / "annotations/test.record").unlink()
     assert "annotations/test.record" in fail(*MODEL)

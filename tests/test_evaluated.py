@@ -4,24 +4,25 @@ import numpy as np
 import pytest
 from conftest import label_photo
 
-from tfod import evaluated, tfrecord
-from tfod.console import InputError
-from tfod.images import read_image
+from tfod.data import tfrecord
+from tfod.data.images import read_image
+from tfod.evaluation import results
+from tfod.utils.console import InputError
 
 
 def make_one():
-    images = [evaluated.Image("a.jpg", 96, 64, "images/a.jpg"), evaluated.Image("b.jpg", 50, 40, "test.record", 1)]
-    truths = evaluated.make_truths([0, 1], [1, 2], [[1, 2, 11.5, 22], [0, 0, 40, 50]], [False, True], [True, False])
-    found = evaluated.make_detections(
+    images = [results.Image("a.jpg", 96, 64, "images/a.jpg"), results.Image("b.jpg", 50, 40, "test.record", 1)]
+    truths = results.make_truths([0, 1], [1, 2], [[1, 2, 11.5, 22], [0, 0, 40, 50]], [False, True], [True, False])
+    found = results.make_detections(
         [1, 0, 1], [2, 1, 1], [[0, 0, 40, 50], [1, 2, 3, 4], [5, 6, 7, 8]], [0.25, 0.5, 1 / 3]
     )
-    return evaluated.Evaluated({1: "cat", 2: "浣熊"}, images, truths, found)
+    return results.Evaluated({1: "cat", 2: "浣熊"}, images, truths, found)
 
 
 def test_what_was_written_is_read_again(tmp_path):
     one = make_one()
-    evaluated.write_evaluated(tmp_path, one)
-    again = evaluated.read_evaluated(tmp_path)
+    results.write_evaluated(tmp_path, one)
+    again = results.read_evaluated(tmp_path)
     assert (again.names, again.images) == (one.names, one.images)
     for written, read in zip((*one.truths, *one.detections), (*again.truths, *again.detections), strict=True):
         np.testing.assert_array_equal(written, read)
@@ -35,7 +36,7 @@ def test_detections_are_sorted_by_image_and_score():
 def test_pycocotools_reads_the_files(tmp_path):
     from pycocotools.coco import COCO
 
-    evaluated.write_evaluated(tmp_path, make_one())
+    results.write_evaluated(tmp_path, make_one())
     truths = COCO(tmp_path / "ground_truth.json")
     found = truths.loadRes(str(tmp_path / "detections.json"))
     assert [one["bbox"] for one in truths.loadAnns([1, 2])] == [[2, 1, 20, 10.5], [0, 0, 50, 40]]
@@ -44,21 +45,21 @@ def test_pycocotools_reads_the_files(tmp_path):
 
 
 def test_nothing_at_all(tmp_path):
-    none = evaluated.Evaluated({}, [], evaluated.make_truths(), evaluated.make_detections())
-    evaluated.write_evaluated(tmp_path, none)
-    assert len(evaluated.read_evaluated(tmp_path).detections.score) == 0
+    none = results.Evaluated({}, [], results.make_truths(), results.make_detections())
+    results.write_evaluated(tmp_path, none)
+    assert len(results.read_evaluated(tmp_path).detections.score) == 0
 
 
 def test_files_that_do_not_belong_together(tmp_path):
-    evaluated.write_evaluated(tmp_path, make_one())
+    results.write_evaluated(tmp_path, make_one())
     (tmp_path / "detections.json").write_text(
         json.dumps([{"image_id": 9, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1}])
     )
     with pytest.raises(InputError, match="do not belong together"):
-        evaluated.read_evaluated(tmp_path)
+        results.read_evaluated(tmp_path)
     (tmp_path / "detections.json").unlink()
     with pytest.raises(InputError, match="detections.json: can't be read"):
-        evaluated.read_evaluated(tmp_path)
+        results.read_evaluated(tmp_path)
 
 
 def test_photos_come_from_files_and_from_records(tmp_path):
@@ -67,11 +68,11 @@ def test_photos_come_from_files_and_from_records(tmp_path):
     tfrecord.write_records(tmp_path / "test.record", examples)
     expected = np.asarray(read_image(paths[1]))
     for image in (
-        evaluated.Image("1.png", 96, 64, str(paths[1])),
-        evaluated.Image("1.png", 96, 64, str(tmp_path / "test.record"), 1),
+        results.Image("1.png", 96, 64, str(paths[1])),
+        results.Image("1.png", 96, 64, str(tmp_path / "test.record"), 1),
     ):
-        np.testing.assert_array_equal(np.asarray(evaluated.load_photo(image)), expected)
+        np.testing.assert_array_equal(np.asarray(results.load_photo(image)), expected)
     with pytest.raises(InputError, match="has no record 4 any more"):
-        evaluated.load_photo(evaluated.Image("3.png", 96, 64, str(tmp_path / "test.record"), 3))
+        results.load_photo(results.Image("3.png", 96, 64, str(tmp_path / "test.record"), 3))
     with pytest.raises(InputError, match="can't be read"):
-        evaluated.load_photo(evaluated.Image("3.png", 96, 64, str(tmp_path / "gone.record"), 3))
+        results.load_photo(results.Image("3.png", 96, 64, str(tmp_path / "gone.record"), 3))

@@ -1,6 +1,7 @@
 import pytest
 
-from tfod import pipeline_config, tflite
+from tfod.config import pipeline
+from tfod.export import tflite
 
 FIXED = "image_resizer { fixed_shape_resizer { height: 64 width: 64 } }"
 CODER = "box_coder { faster_rcnn_box_coder {} }"
@@ -83,5 +84,5 @@ def test_wrong_call_ends_with_2(export):
 def test_suppression_is_the_configs_unless_asked(tmp_path, agnostic, asked, regular):
     nms = f"batch_non_max_suppression {{ use_class_agnostic_nms: {str(agnostic).lower()} }}"
     (tmp_path / "pipeline.config").write_text(f"model {{ ssd {{ post_processing {{ {nms} }} }} }}")
-    config = pipeline_config.read_config(tmp_path / "pipeline.config")
+    config = pipeline.read_config(tmp_path / "pipeline.config")
     assert tflite.suppresses_within_classes(config, asked) == regular

@@ -10,9 +10,10 @@ from checkpoint_files import write_checkpoint
 from conftest import load_script, run_script
 from PIL import Image
 
-from tfod import model_card, pipeline_config
-from tfod.agreement import compare_detections
-from tfod.console import InputError
+from tfod.config import pipeline
+from tfod.export.parity import compare_detections
+from tfod.report import model_card
+from tfod.utils.console import InputError
 
 MODEL = ["--pipeline_config_path=models/my_model/pipeline.config", "--trained_checkpoint_dir=models/my_model"]
 
@@ -270,7 +271,7 @@ def test_the_comparison_leaves_out_tf32(monkeypatch):
     """Cards multiply in TF32 otherwise, and differ by more than a faulty export may."""
     import tensorflow as tf
 
-    from tfod import saved_model
+    from tfod.export import saved_model
 
     class Compared(Exception):
         pass
@@ -291,10 +292,10 @@ def test_the_comparison_leaves_out_tf32(monkeypatch):
 def test_other_weights_are_noticed(exported):
     from object_detection.builders import model_builder
 
-    from tfod import exporting
+    from tfod.export import exporting
 
     workspace, _ = exported
-    config = pipeline_config.read_config(workspace / "models/my_model/pipeline.config")
+    config = pipeline.read_config(workspace / "models/my_model/pipeline.config")
     model = model_builder.build(config.model, is_training=False)
     check = exporting.restore_weights(config, model, str(workspace / "models/my_model/ckpt-80"))
     run, photos = exporting.make_reference(model), read_photos(workspace, 2)
@@ -317,9 +318,9 @@ def test_moving_averages_are_the_weights_where_the_config_evaluates_them(exporte
     import tensorflow as tf
     from object_detection.builders import model_builder, optimizer_builder
 
-    from tfod import exporting
+    from tfod.export import exporting
 
-    config = pipeline_config.read_config(exported[0] / "models/my_model/pipeline.config")
+    config = pipeline.read_config(exported[0] / "models/my_model/pipeline.config")
     config.eval_config.use_moving_averages = config.train_config.optimizer.use_moving_average = True
 
     def build():

@@ -8,8 +8,8 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 import pytest
 from conftest import load_script, run_script
 
-from tfod import files
-from tfod.console import InputError
+from tfod.utils import files
+from tfod.utils.console import InputError
 
 pytestmark = pytest.mark.attack
 MODEL = ["--pipeline_config_path=models/my_model/pipeline.config", "--trained_checkpoint_dir=models/my_model"]

@@ -6,8 +6,9 @@ import re
 import pytest
 from conftest import ROOT, load_script
 
-from tfod import families, zoo
-from tfod.console import InputError
+from tfod import families
+from tfod.config import zoo
+from tfod.utils.console import InputError
 
 runner, page = load_script("test_families.py"), load_script("write_models_page.py")
 CONFIGS = {path.stem for path in (ROOT / "scripts/configs").glob("*.config")}

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf import text_format
 from object_detection.protos import model_pb2
 
-from tfod.feature_extractors import KNOWN, NEAREST, find_extractor_faults
+from tfod.config.feature_extractors import KNOWN, NEAREST, find_extractor_faults
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tfod.console import InputError
-from tfod.files import (
+from tfod.utils.console import InputError
+from tfod.utils.files import (
     claim,
     find_foreign,
     fingerprint,
@@ -291,7 +291,7 @@ def test_a_killed_run_leaves_what_the_next_one_may_replace(tmp_path):
 
 
 def test_what_a_killed_run_left_is_cleared_by_the_next_one_for_the_same_file_only(tmp_path):
-    program = "import os, sys; from tfod.files import *\nwith write_whole(sys.argv[1]) as fresh:\n"
+    program = "import os, sys; from tfod.utils.files import *\nwith write_whole(sys.argv[1]) as fresh:\n"
     program += "    fresh.write_text('half'); print('there', flush=True); sys.stdin.read()"
     runs = [
         subprocess.Popen([sys.executable, "-c", program, path], cwd=tmp_path, **PIPES) for path in ("a", "a.b", "a")

@@ -8,8 +8,9 @@ from conftest import ROOT
 from object_detection.builders import model_builder
 from test_make import make_tiny_config
 
-from tfod import fine_tuning, pipeline_config, saving
-from tfod.console import InputError
+from tfod.config import pipeline
+from tfod.model import fine_tuning, saving
+from tfod.utils.console import InputError
 
 
 def build(config):
@@ -23,7 +24,7 @@ def trained(tmp_path_factory):
     """(config, model, checkpoint of the whole detector, checkpoint of its backbone)."""
     folder = tmp_path_factory.mktemp("trained")
     make_tiny_config(folder / "tiny.config")
-    config = pipeline_config.read_config(folder / "tiny.config")
+    config = pipeline.read_config(folder / "tiny.config")
     model = build(config)
     for variable in fine_tuning.list_variables(model):
         variable.assign(tf.random.uniform(variable.shape, 0.1, 0.2))
@@ -63,9 +64,9 @@ def test_detection_leaves_the_heads_and_full_takes_all(trained):
 
 def test_except_class_head_takes_all_else_though_the_classes_are_others(trained):
     config, source, detector, _ = trained
-    other = pipeline_config.pipeline_pb2.TrainEvalPipelineConfig()
+    other = pipeline.pipeline_pb2.TrainEvalPipelineConfig()
     other.CopyFrom(config)
-    pipeline_config.get_model(other).num_classes += 3
+    pipeline.get_model(other).num_classes += 3
     model, matched = tune(other, detector, "except_class_head")
     assert matched.pop("class head")[0] == 0
     assert list(matched) == ["backbone", "FPN", "prediction tower", "box head"]
@@ -75,7 +76,7 @@ def test_except_class_head_takes_all_else_though_the_classes_are_others(trained)
 
 
 def test_hourglass_without_a_backbone_is_named_and_taken_whole(tmp_path):
-    config = pipeline_config.read_config(ROOT / "scripts/configs/centernet_mobilenet_v2_fpn.config")
+    config = pipeline.read_config(ROOT / "scripts/configs/centernet_mobilenet_v2_fpn.config")
     center_net = config.model.center_net
     center_net.num_classes, center_net.feature_extractor.type = 2, "hourglass_10"
     checkpoint = tf.train.Checkpoint(model=build(config)).save(str(tmp_path / "hourglass"))
@@ -106,9 +107,9 @@ def test_misfits_name_what_changed(trained, tmp_path):
     checkpoint = tf.train.Checkpoint(model=model, step=tf.Variable(7, dtype=tf.int64))
     _, shapes = saving.rehearse(checkpoint.write, tmp_path)
     assert fine_tuning.find_misfits(shapes, detector) == []
-    other = pipeline_config.pipeline_pb2.TrainEvalPipelineConfig()
+    other = pipeline.pipeline_pb2.TrainEvalPipelineConfig()
     other.CopyFrom(config)
-    pipeline_config.get_model(other).num_classes = 5
+    pipeline.get_model(other).num_classes = 5
     predictor = other.model.ssd.box_predictor.weight_shared_convolutional_box_predictor
     predictor.num_layers_before_predictor += 1
     _, shapes = saving.rehearse(tf.train.Checkpoint(model=build(other)).write, tmp_path)

@@ -10,10 +10,12 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT, draw_photo
 
-from tfod import evaluation, fine_tuning, pipeline_config
-from tfod.label_map import write_label_map
-from tfod.tfrecord import make_example, write_records
-from tfod.voc import Box
+from tfod.config import pipeline
+from tfod.data.label_map import write_label_map
+from tfod.data.tfrecord import make_example, write_records
+from tfod.data.voc import Box
+from tfod.evaluation import evaluator
+from tfod.model import fine_tuning
 
 SIZES = [(96, 64), (60, 90), (64, 64), (120, 50), (97, 61), (40, 80), (80, 80), (96, 64), (50, 50), (70, 96)]
 
@@ -132,8 +134,8 @@ FAMILIES = {
 def make_model(name, folder, counts):
     """(config, a model of the family that is small and stirred up), and photos with so many boxes in `folder`."""
     write_photos(folder, counts)
-    config = pipeline_config.read_config(ROOT / f"scripts/configs/{name}.config")
-    pipeline_config.get_model(config).num_classes = 2
+    config = pipeline.read_config(ROOT / f"scripts/configs/{name}.config")
+    pipeline.get_model(config).num_classes = 2
     shrink, gain = FAMILIES[name]
     shrink(config)
     point_at(config, folder)
@@ -149,7 +151,7 @@ def make_model(name, folder, counts):
 def test_families_are_measured_as_upstream_does(name, tmp_path):
     counts = [2, 3, 1, 0, 1, 2, 1, 1, 2, 1]  # two batches, of which the second is not full
     config, model = make_model(name, tmp_path, counts)
-    _, evaluate = evaluation.build_evaluation(config, tmp_path / "eval", model=model)
+    _, evaluate = evaluator.build_evaluation(config, tmp_path / "eval", model=model)
     measured = evaluate(0)
     compare(measured.metrics, evaluate_upstream(config, model, tmp_path / "upstream"))
     images = sorted(measured.evaluated.images, key=lambda image: image.number)
@@ -177,7 +179,7 @@ def test_other_metrics_sets_are_upstreams(tmp_path):
     config.eval_config.metrics_set[:] = SETS
     config.eval_config.recall_lower_bound, config.eval_config.recall_upper_bound = 0.0, 0.5
     config.eval_input_reader[0].max_number_of_boxes = 2
-    _, evaluate = evaluation.build_evaluation(config, tmp_path / "eval", model=model)
+    _, evaluate = evaluator.build_evaluation(config, tmp_path / "eval", model=model)
     ours = evaluate(0).metrics
     theirs = evaluate_upstream(config, model, tmp_path / "upstream")
     compare(ours, {name: -1.0 if value != value else value for name, value in theirs.items()})
@@ -189,15 +191,15 @@ def test_other_metrics_sets_are_upstreams(tmp_path):
 
 def test_damaged_photo_and_faulty_boxes_are_named(tmp_path):
     config, model = make_model("ssd_mobilenet_v2_fpnlite_320", tmp_path, [1] * 10)
-    source = evaluation.open_config_records(config)
-    _, evaluate = evaluation.build_evaluation(config, tmp_path / "eval", model=model)
+    source = evaluator.open_config_records(config)
+    _, evaluate = evaluator.build_evaluation(config, tmp_path / "eval", model=model)
     assert evaluate(0).metrics["Loss/total_loss"] > 0
     examples = [tf.train.Example.FromString(sample.example) for sample in source.read()]
     sound = examples[9].features.feature["image/encoded"].bytes_list.value[0]
 
     def fail():
         write_records(tmp_path / "test.record", [example.SerializeToString() for example in examples])
-        with pytest.raises(evaluation.InputError) as caught:
+        with pytest.raises(evaluator.InputError) as caught:
             evaluate(0)
         return str(caught.value)
 

@@ -5,16 +5,17 @@ import tensorflow as tf
 from object_detection.builders import model_builder
 from test_make import make_tiny_config
 
-from tfod import fine_tuning, pipeline_config
-from tfod.console import InputError
-from tfod.freezing import freeze_variables
+from tfod.config import pipeline
+from tfod.model import fine_tuning
+from tfod.model.freezing import freeze_variables
+from tfod.utils.console import InputError
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     path = tmp_path_factory.mktemp("config") / "tiny.config"
     make_tiny_config(path)
-    return pipeline_config.read_config(path)
+    return pipeline.read_config(path)
 
 
 def build(config, freeze=(), update=()):

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from lxml import etree
 from PIL import Image
 
-from tfod.console import Fault, InputError, find_hidden
-from tfod.dataset import check_photo
-from tfod.images import check_image, read_image, read_small
-from tfod.label_map import find_near_name, read_label_map
-from tfod.voc import Box, find_images_of, write_annotation
+from tfod.data.images import check_image, read_image, read_small
+from tfod.data.label_map import find_near_name, read_label_map
+from tfod.data.photos import check_photo
+from tfod.data.voc import Box, find_images_of, write_annotation
+from tfod.utils.console import Fault, InputError, find_hidden
 
 SEED = 20240229
 SECONDS = 20  # of a core, for one file; most take a thousandth
@@ -133,8 +133,8 @@ def make_annotations(folder):
 
 
 def test_two_thousand_xml_files(room):
-    from tfod.dataset_checks import look_at
-    from tfod.dataset_fixes import make_fix, write_fix
+    from tfod.data.checks import look_at
+    from tfod.data.fixes import make_fix, write_fix
 
     image, xml, fixed = room / "images/a.jpg", room / "images/a.xml", room / "fixed"
     seeds = make_annotations(room)

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 
-from tfod import images
-from tfod.console import InputError
-from tfod.images import check_image, list_images, map_in_threads, read_image
+from tfod.data import images
+from tfod.data.images import check_image, list_images, map_in_threads, read_image
+from tfod.utils.console import InputError
 
 # EXIF orientation -> what the camera did to the upright picture when it stored it
 STORED = {
@@ -237,7 +237,7 @@ def test_a_decompression_bomb_is_refused(tmp_path):
 
 def test_a_photo_of_a_hundred_megapixels_is_read_without_a_word(tmp_path):
     Image.new("1", (12000, 9000)).save(tmp_path / "a.png")
-    program = "import sys, tfod.images; print(tfod.images.check_image(sys.argv[1]).size)"
+    program = "import sys, tfod.data.images; print(tfod.data.images.check_image(sys.argv[1]).size)"
     command = [sys.executable, "-c", program, tmp_path / "a.png"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("(12000, 9000)\n", "")

@@ -13,11 +13,12 @@ from conftest import draw_photo, label_photo, load_script
 from hostile_images import make_png_of_30000_pixels_a_side
 from PIL import Image
 
-from tfod import images, inference
-from tfod.console import InputError
-from tfod.detections import is_proposal
-from tfod.sources import Video, open_video
-from tfod.voc import read_annotation
+from tfod.data import images
+from tfod.data.voc import read_annotation
+from tfod.inference import predict
+from tfod.inference.sources import Video, open_video
+from tfod.inference.writers import is_proposal
+from tfod.utils.console import InputError
 
 
 def test_files_patterns_and_folders_below(infer, labelled_images, tmp_path):
@@ -212,7 +213,7 @@ def test_a_very_large_photo_is_drawn_halved_and_its_boxes_are_its_own(tmp_path, 
     label_photo(tmp_path / "images", "large.jpg", photo=draw_photo(size=(192, 128)))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(images, "WORKABLE", 96 * 64)
-    monkeypatch.setattr(inference, "ALONE", 96 * 64)
+    monkeypatch.setattr(predict, "ALONE", 96 * 64)
     monkeypatch.setattr(
         "sys.argv", ["i", "-m", str(onnx_model), "-i", "images", "--save", "images,json,csv,coco,voc,crops"]
     )
@@ -240,9 +241,9 @@ def test_a_very_large_photo_is_drawn_halved_and_its_boxes_are_its_own(tmp_path, 
 def test_very_large_photos_are_worked_on_one_at_a_time(tmp_path, monkeypatch, onnx_model):
     for number in range(8):
         label_photo(tmp_path / "images", f"{number}.jpg", number)
-    monkeypatch.setattr(inference, "ALONE", 96 * 64 - 1)
+    monkeypatch.setattr(predict, "ALONE", 96 * 64 - 1)
     at_work, most = [], []
-    finish = inference.Work.finish
+    finish = predict.Work.finish
 
     def watch(*arguments):
         at_work.append(1)
@@ -251,7 +252,7 @@ def test_very_large_photos_are_worked_on_one_at_a_time(tmp_path, monkeypatch, on
         at_work.pop()
         return done
 
-    monkeypatch.setattr(inference.Work, "finish", watch)
+    monkeypatch.setattr(predict.Work, "finish", watch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["i", "-m", str(onnx_model), "-i", "images", "--threads", "4"])
     assert load_script("inference_main_v2.py").main() == 0

@@ -13,9 +13,9 @@ from conftest import ROOT, label_photo
 from constant_detector import write_saved_model
 from PIL import Image
 
-from tfod.detections import is_proposal
-from tfod.label_map import write_label_map
-from tfod.voc import read_annotation
+from tfod.data.label_map import write_label_map
+from tfod.data.voc import read_annotation
+from tfod.inference.writers import is_proposal
 
 
 @pytest.fixture(scope="module")
@@ -242,4 +242,4 @@ def test_help_imports_nothing_slow():
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "--saved_model_path" in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "tfod.console" in imported and not imported & {"tensorflow", "numpy", "PIL", "cv2"}
+    assert "tfod.utils.console" in imported and not imported & {"tensorflow", "numpy", "PIL", "cv2"}

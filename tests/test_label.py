@@ -10,9 +10,9 @@ from conftest import ROOT, label_photo, load_script
 from PIL import Image, ImageChops, ImageDraw, ImageGrab
 from virtual_screen import close_window, drag, open_screen, use, wait_for
 
-from tfod.console import InputError
-from tfod.label_map import write_label_map
-from tfod.voc import Box, read_annotation, write_annotation
+from tfod.data.label_map import write_label_map
+from tfod.data.voc import Box, read_annotation, write_annotation
+from tfod.utils.console import InputError
 
 SIZE = (480, 320)  # of the small photo, pixels
 SCALE = 5  # the large photo has that many times the pixels a side; labelImg++ shows at most 2048 of them

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfod.console import InputError, find_hidden
-from tfod.label_map import find_near_name, find_unknown_names, read_label_map, write_label_map
+from tfod.data.label_map import find_near_name, find_unknown_names, read_label_map, write_label_map
+from tfod.utils.console import InputError, find_hidden
 
 names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1).filter(lambda name: not find_hidden(name))
 

@@ -8,7 +8,7 @@ import pytest
 from recorded_make import record_make
 
 from list_models import FIRST, choose_models
-from tfod.zoo import MODELS
+from tfod.config.zoo import MODELS
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "list_models.py"
 

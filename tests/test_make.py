@@ -17,8 +17,8 @@ import pytest
 from conftest import count_seconds, find_free_port
 from PIL import Image
 
-from tfod import pipeline_config
-from tfod.voc import read_annotation, write_annotation
+from tfod.config import pipeline
+from tfod.data.voc import read_annotation, write_annotation
 
 ROOT = Path(__file__).resolve().parents[1]
 VERBS = ["split", "tfrecord", "train", "eval", "export", "infer"]
@@ -57,7 +57,7 @@ def make_photos(folder):
 def make_tiny_config(path):
     """The demo's config at 96 x 96 pixels with an eighth of the channels, half the levels and a backbone of half the
     layers, since what takes a tiny model's time is to build and trace them."""
-    config = pipeline_config.read_config(ROOT / "scripts" / "configs" / "demo.config")
+    config = pipeline.read_config(ROOT / "scripts" / "configs" / "demo.config")
     ssd = config.model.ssd
     ssd.feature_extractor.type = "ssd_mobilenet_v1_fpn_keras"
     ssd.feature_extractor.fpn.max_level = ssd.anchor_generator.multiscale_anchor_generator.max_level = 4
@@ -70,7 +70,7 @@ def make_tiny_config(path):
     predictor.num_layers_before_predictor = 1
     for hyperparams in (ssd.feature_extractor.conv_hyperparams, predictor.conv_hyperparams):
         hyperparams.batch_norm.decay = 0.8  # forgets its start within 80 steps, after which all photos look alike
-    pipeline_config.write_config(path, config)
+    pipeline.write_config(path, config)
 
 
 @pytest.fixture(scope="module")

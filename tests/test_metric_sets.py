@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from object_detection.protos import eval_pb2
 
-from tfod import metric_sets
-from tfod.evaluation import collect
-from tfod.samples import Result, Sample
+from tfod.data.samples import Result, Sample
+from tfod.evaluation import metric_sets
+from tfod.evaluation.evaluator import collect
 
 NAMES = {1: "cat", 2: "dog"}
 BOX, ELSEWHERE = [0.1, 0.1, 0.5, 0.5], [0.6, 0.6, 0.9, 0.9]

@@ -8,7 +8,7 @@ import numpy as np
 from object_detection.core import standard_fields
 from object_detection.metrics import coco_evaluation
 
-from tfod import metrics_files
+from tfod.evaluation import metrics_files
 
 
 def measure(shift):

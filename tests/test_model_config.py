@@ -1,8 +1,8 @@
 import pytest
 from google.protobuf import text_format
 
-from tfod import model_config, pipeline_config
-from tfod.console import InputError
+from tfod.config import edit, pipeline
+from tfod.utils.console import InputError
 
 BOXES = {"image/object/bbox/xmin"}
 FIXED = "image_resizer { fixed_shape_resizer { width: %d height: %d } }"
@@ -18,14 +18,14 @@ CENTER_NET = 'feature_extractor { type: "%s" }'
 
 def make_config(model, rest=""):
     text = f"model {{ {model} }} {rest}"
-    return text_format.Parse(text, pipeline_config.pipeline_pb2.TrainEvalPipelineConfig())
+    return text_format.Parse(text, pipeline.pipeline_pb2.TrainEvalPipelineConfig())
 
 
 # ---------------------------------------------------------------- size
 
 
 def read_size(config):
-    resizer = pipeline_config.get_model(config).image_resizer
+    resizer = pipeline.get_model(config).image_resizer
     if resizer.HasField("fixed_shape_resizer"):
         return resizer.fixed_shape_resizer.width, resizer.fixed_shape_resizer.height
     if resizer.HasField("keep_aspect_ratio_resizer"):
@@ -46,7 +46,7 @@ def read_size(config):
 )
 def test_size_goes_into_every_resizer(resizer, size, expected):
     config = make_config(f"ssd {{ {resizer} }}")
-    model_config.set_input_size(config, size)
+    edit.set_input_size(config, size)
     assert read_size(config) == expected
 
 
@@ -61,13 +61,13 @@ def test_size_goes_into_every_resizer(resizer, size, expected):
 )
 def test_size_that_a_resizer_does_not_take_is_refused(resizer, size, message):
     with pytest.raises(InputError, match=message):
-        model_config.set_input_size(make_config(f"ssd {{ {resizer} }}"), size)
+        edit.set_input_size(make_config(f"ssd {{ {resizer} }}"), size)
 
 
 def test_augmentation_that_makes_pictures_of_a_size_follows():
     options = "train_config { data_augmentation_options { random_scale_crop_and_pad_to_square { output_size: 512 } } }"
     config = make_config(f"ssd {{ {PADDED} }}", options)
-    model_config.set_input_size(config, (640,))
+    edit.set_input_size(config, (640,))
     option = config.train_config.data_augmentation_options[0].random_scale_crop_and_pad_to_square
     assert option.output_size == 640
 
@@ -86,7 +86,7 @@ def test_augmentation_that_makes_pictures_of_a_size_follows():
 )
 def test_sizes_that_a_network_cannot_work_at_are_named(family, extractor, good, bad):
     for side in good + bad:
-        faults = model_config.find_size_faults(make_config(f"{family} {{ {extractor} {FIXED % (side, 640)} }}"))
+        faults = edit.find_size_faults(make_config(f"{family} {{ {extractor} {FIXED % (side, 640)} }}"))
         assert len(faults) == (side in bad), (side, faults)
         assert all(f"image_resizer's width is {side}" in fault for fault in faults)
 
@@ -94,23 +94,21 @@ def test_sizes_that_a_network_cannot_work_at_are_named(family, extractor, good, 
 def test_the_advice_of_a_size_is_a_size_that_works():
     for side in (300, 100, 33, 700):
         for extractor in (FPN % "", BIFPN % ""):
-            for fault in model_config.find_size_faults(make_config(f"ssd {{ {extractor} {FIXED % (side, 640)} }}")):
+            for fault in edit.find_size_faults(make_config(f"ssd {{ {extractor} {FIXED % (side, 640)} }}")):
                 for word in fault.partition("make it ")[2].partition(",")[0].split(" or "):
                     if word:
                         advised = make_config(f"ssd {{ {extractor} {FIXED % (int(word), 640)} }}")
-                        assert model_config.find_size_faults(advised) == []
+                        assert edit.find_size_faults(advised) == []
 
 
 def test_other_faults_of_a_resizer_are_named():
     keeping = "image_resizer { keep_aspect_ratio_resizer { min_dimension: 900 max_dimension: 600 } }"
-    assert model_config.find_size_faults(make_config(f"ssd {{ {SSD} {keeping} }}")) == [
+    assert edit.find_size_faults(make_config(f"ssd {{ {SSD} {keeping} }}")) == [
         "min_dimension 900 is more than max_dimension 600"
     ]
-    assert "image_resizer is not set" in model_config.find_size_faults(make_config(f"ssd {{ {SSD} }}"))[0]
-    assert model_config.find_size_faults(make_config(f"ssd {{ {FPN % ''} {KEEPING} }}")) == []
-    assert (
-        model_config.find_size_faults(make_config(f"ssd {{ {SSD} image_resizer {{ identity_resizer {{}} }} }}")) == []
-    )
+    assert "image_resizer is not set" in edit.find_size_faults(make_config(f"ssd {{ {SSD} }}"))[0]
+    assert edit.find_size_faults(make_config(f"ssd {{ {FPN % ''} {KEEPING} }}")) == []
+    assert edit.find_size_faults(make_config(f"ssd {{ {SSD} image_resizer {{ identity_resizer {{}} }} }}")) == []
 
 
 # ---------------------------------------------------------------- classes, tasks, detections
@@ -119,9 +117,9 @@ def test_other_faults_of_a_resizer_are_named():
 @pytest.mark.parametrize("family", ["ssd", "faster_rcnn", "center_net"])
 def test_classes_and_limits_are_set_in_every_family(family):
     config = make_config(f"{family} {{ num_classes: 90 }}")
-    model_config.set_num_classes(config, 3, "map")
-    raised = model_config.raise_detections(config, 333)
-    model = pipeline_config.get_model(config)
+    edit.set_num_classes(config, 3, "map")
+    raised = edit.raise_detections(config, 333)
+    model = pipeline.get_model(config)
     assert model.num_classes == 3
     if family == "center_net":
         assert raised == ["max_box_predictions"]
@@ -129,7 +127,7 @@ def test_classes_and_limits_are_set_in_every_family(family):
     else:
         assert raised[:2] == ["max_total_detections", "max_detections_per_class"]
         assert ("first_stage_max_proposals" in raised) == (family == "faster_rcnn")
-    assert model_config.raise_detections(config, 50) == []
+    assert edit.raise_detections(config, 50) == []
 
 
 KEYPOINTS = """center_net { num_classes: 90 keypoint_label_map_path: "PATH_TO_BE_CONFIGURED"
@@ -147,8 +145,8 @@ eval_config {
 
 def test_keypoints_that_the_records_lack_are_taken_out():
     config = make_config(KEYPOINTS, READERS)
-    assert model_config.drop_tasks(config, BOXES) == ["keypoint_estimation_task", "mask_estimation_task"]
-    model_config.set_num_classes(config, 2, "map")
+    assert edit.drop_tasks(config, BOXES) == ["keypoint_estimation_task", "mask_estimation_task"]
+    edit.set_num_classes(config, 2, "map")
     assert str(config.model.center_net) == "num_classes: 2\nobject_center_params {\n}\n"
     assert str(config.train_input_reader) == str(config.eval_input_reader[0]) == ""
     assert str(config.eval_config) == 'metrics_set: "coco_detection_metrics"\n'
@@ -166,7 +164,7 @@ def test_fields_of_keypoints_go_where_there_is_no_task_for_them():
         eval_config {{ metrics_set: "coco_keypoint_metrics" keypoint_edge {{ start: 0 end: 1 }} }}"""
     for family in ("ssd", "center_net"):
         config = make_config(f"{family} {{ num_classes: 90 }}", rest)
-        assert model_config.drop_tasks(config, BOXES) == []
+        assert edit.drop_tasks(config, BOXES) == []
         assert str(config.train_input_reader) == str(config.eval_input_reader[0]) == str(config.eval_config) == ""
         flip, turn, hue = config.train_config.data_augmentation_options
         assert str(flip.random_horizontal_flip) == "probability: 0.3\n"
@@ -176,8 +174,8 @@ def test_fields_of_keypoints_go_where_there_is_no_task_for_them():
 
 def test_tasks_that_the_records_have_stay_and_get_the_label_map():
     config = make_config(KEYPOINTS, READERS)
-    assert model_config.drop_tasks(config, BOXES | {"image/object/keypoint/x", "image/object/mask"}) == []
-    model_config.set_num_classes(config, 2, "map")
+    assert edit.drop_tasks(config, BOXES | {"image/object/keypoint/x", "image/object/mask"}) == []
+    edit.set_num_classes(config, 2, "map")
     assert config.model.center_net.keypoint_label_map_path == "map"
     assert config.train_input_reader.load_instance_masks
     assert len(config.eval_config.metrics_set) == 2
@@ -189,29 +187,29 @@ def test_mask_rcnn_without_masks_becomes_a_faster_rcnn():
         mask_rcnn_box_predictor { predict_instance_masks: true } } }""",
         READERS,
     )
-    assert model_config.drop_tasks(config, BOXES) == ["predict_instance_masks"]
+    assert edit.drop_tasks(config, BOXES) == ["predict_instance_masks"]
     assert config.model.faster_rcnn.number_of_stages == 2
     assert not config.model.faster_rcnn.second_stage_box_predictor.mask_rcnn_box_predictor.predict_instance_masks
     config = make_config("ssd { mask_head_config {} }")
-    assert model_config.drop_tasks(config, BOXES) == ["mask_head_config"]
+    assert edit.drop_tasks(config, BOXES) == ["mask_head_config"]
 
 
 def test_plain_detectors_have_nothing_to_take_out():
     for family in ("ssd", "faster_rcnn", "center_net"):
         config = make_config(f"{family} {{ num_classes: 2 }}")
-        assert model_config.drop_tasks(config, BOXES) == []
+        assert edit.drop_tasks(config, BOXES) == []
         assert str(config.model).split() == [family, "{", "num_classes:", "2", "}"]
 
 
 def test_thresholds_are_set_where_the_family_has_them():
     for family, where in (("ssd", "post_processing"), ("faster_rcnn", "second_stage_post_processing")):
         config = make_config(f"{family} {{ }}")
-        model_config.set_thresholds(config, iou=0.5, score=0.25)
-        nms = getattr(pipeline_config.get_model(config), where).batch_non_max_suppression
+        edit.set_thresholds(config, iou=0.5, score=0.25)
+        nms = getattr(pipeline.get_model(config), where).batch_non_max_suppression
         assert (nms.iou_threshold, nms.score_threshold) == (0.5, 0.25)
     for values, name in (({"iou": 0.5}, "iou_threshold"), ({"score": 0.5}, "score_threshold")):
         with pytest.raises(InputError, match=f"--{name}: this CenterNet finds peaks and has no non-maximum"):
-            model_config.set_thresholds(make_config("center_net { }"), **values)
+            edit.set_thresholds(make_config("center_net { }"), **values)
     config = make_config("center_net { post_processing { } }")
-    model_config.set_thresholds(config, iou=0.5)
+    edit.set_thresholds(config, iou=0.5)
     assert config.model.center_net.post_processing.batch_non_max_suppression.iou_threshold == 0.5

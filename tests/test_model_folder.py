@@ -9,11 +9,13 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 import pytest
 from conftest import load_script, run_script
 
-from tfod import exporting, pipeline_config, training_lock
-from tfod.checkpoints import list_checkpoint_files
-from tfod.console import InputError
-from tfod.detector import Detector
-from tfod.label_map import write_label_map
+from tfod.config import pipeline
+from tfod.data.label_map import write_label_map
+from tfod.export import exporting
+from tfod.inference.detector import Detector
+from tfod.model import training_lock
+from tfod.model.checkpoints import list_checkpoint_files
+from tfod.utils.console import InputError
 
 FOLDER, EXPORT, LABELS = "models/my_model", "exported_models/my_model", "annotations/label_map.pbtxt"
 CONFIG = f"--pipeline_config_path={FOLDER}/pipeline.config"
@@ -219,7 +221,7 @@ def test_model_of_before_label_maps_were_kept_is_gone_on_with(workspace):
 @pytest.mark.attack
 def test_evaluation_keeps_the_label_map_of_the_config_and_none_that_is_given_for_once(workspace, monkeypatch):
     monkeypatch.chdir(workspace)
-    config, kept = pipeline_config.read_config(f"{FOLDER}/pipeline.config"), workspace / FOLDER / "label_map.pbtxt"
+    config, kept = pipeline.read_config(f"{FOLDER}/pipeline.config"), workspace / FOLDER / "label_map.pbtxt"
     kept.unlink()
     write_label_map(workspace / "mine.pbtxt", {"dog": 1, "cat": 2})
     for path in ("mine.pbtxt", None):

@@ -6,8 +6,8 @@ from checkpoint_files import write_checkpoint
 from conftest import count_seconds, load_script
 from test_checkpoints import spoil_state
 
-from tfod.label_map import write_label_map
-from tfod.tfrecord import make_example, write_records
+from tfod.data.label_map import write_label_map
+from tfod.data.tfrecord import make_example, write_records
 
 # upstream's own flags, each with a value of its kind
 UPSTREAM = """--pipeline_config_path=x --num_train_steps=5 --eval_on_train_data --noeval_on_train_data

@@ -19,9 +19,10 @@ import pretended_driver
 import pytest
 from conftest import load_script
 
-from tfod import nvidia, runtimes
-from tfod.console import InputError, run
-from tfod.nvidia import Driver
+from tfod.inference import backends
+from tfod.utils import nvidia
+from tfod.utils.console import InputError, run
+from tfod.utils.nvidia import Driver
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD = Driver("575.64.03", [("Pretended RTX", (8, 6))])
@@ -269,24 +270,25 @@ def count_at_once(run):
 
 
 def test_a_card_gets_a_few_calls_at_a_time(card):
-    assert 2 <= count_at_once(runtimes.limit_calls) <= runtimes.CALLS_ON_CARD == 3
+    assert 2 <= count_at_once(backends.limit_calls) <= backends.CALLS_ON_CARD == 3
 
 
 def test_the_cpu_gets_one_call_from_each_thread():
-    assert runtimes.limit_calls(len) is len
+    assert backends.limit_calls(len) is len
 
 
 @pytest.mark.parametrize(("gpus", "way"), [(["GPU:0"], "NCCL"), ([], "AUTO")])
 def test_workers_with_cards_talk_over_nccl(gpus, way, monkeypatch):
     import tensorflow as tf
 
-    from tfod import pipeline_config, training
+    from tfod.config import pipeline
+    from tfod.training import trainer
 
-    config = pipeline_config.pipeline_pb2.TrainEvalPipelineConfig()
+    config = pipeline.pipeline_pb2.TrainEvalPipelineConfig()
     config.train_config.batch_size = 8
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: gpus)
-    monkeypatch.setattr(training.workers, "wait_for_others", lambda: None)
+    monkeypatch.setattr(trainer.workers, "wait_for_others", lambda: None)
     monkeypatch.setattr(
         tf.distribute, "MultiWorkerMirroredStrategy", lambda communication_options: communication_options
     )
-    assert training.make_strategy(config, num_workers=2).implementation.value == way
+    assert trainer.make_strategy(config, num_workers=2).implementation.value == way

@@ -9,9 +9,9 @@ import pytest
 from conftest import label_photo, load_script
 from constant_detector import FOUND, write_saved_model
 
-from tfod.console import InputError
-from tfod.detector import Detector
-from tfod.label_map import write_label_map
+from tfod.data.label_map import write_label_map
+from tfod.inference.detector import Detector
+from tfod.utils.console import InputError
 
 pytestmark = pytest.mark.attack
 PHOTO = np.zeros((40, 60, 3), np.uint8)
@@ -97,7 +97,7 @@ def test_onnx_detectors_of_fixed_size_or_batch_or_of_any_run(tmp_path, shape, fo
 
 
 def test_a_photo_that_a_fixed_size_takes_is_the_whole_photo(tmp_path):
-    from tfod.runtimes import _fit
+    from tfod.inference.backends import _fit
 
     photo = np.arange(40, dtype=np.uint8).reshape(1, 4, 10, 1).repeat(3, 3)
     assert _fit(photo, (4, 10)) is photo and _fit(photo, None) is photo
@@ -151,7 +151,7 @@ def test_damaged_tflite_files_are_named(tmp_path, tflite_files):
 
 
 def test_damaged_tflite_metadata_is_said_and_detection_goes_on(tmp_path, tflite_files, capsys):
-    from tfod.tflite_metadata import read_metadata
+    from tfod.export.tflite_metadata import read_metadata
 
     sound = tflite_files[0] / "exported_models/my_model/tflite/model_float32.tflite"
     data = sound.read_bytes()

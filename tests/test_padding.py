@@ -9,7 +9,8 @@ from object_detection import model_lib, model_lib_v2
 from object_detection.builders import model_builder
 from test_make import make_tiny_config
 
-from tfod import fine_tuning, pipeline_config
+from tfod.config import pipeline
+from tfod.model import fine_tuning
 
 PADDED = 100  # boxes that every image of a batch has, most of them empty
 
@@ -44,7 +45,7 @@ def measure(tmp_path_factory):
     """measure(features, labels, unpad): the losses of a tiny detector, a dict name -> float."""
     path = tmp_path_factory.mktemp("padding") / "tiny.config"
     make_tiny_config(path)
-    model = model_builder.build(pipeline_config.read_config(path).model, is_training=True)
+    model = model_builder.build(pipeline.read_config(path).model, is_training=True)
     fine_tuning.build_variables(model)
     model._is_training = True
     tf.keras.backend.set_learning_phase(True)

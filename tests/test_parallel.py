@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tfod.console import InputError
-from tfod.parallel import map_in_processes
+from tfod.utils.console import InputError
+from tfod.utils.parallel import map_in_processes
 
 
 @pytest.fixture

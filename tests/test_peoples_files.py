@@ -7,8 +7,8 @@ import pytest
 from conftest import label_photo
 from forked import call_forked
 
-from tfod.label_map import write_label_map
-from tfod.voc import Box
+from tfod.data.label_map import write_label_map
+from tfod.data.voc import Box
 
 pytestmark = pytest.mark.attack
 VICTIMS = ["images/mine.jpg", "images/mine.xml", "map.pbtxt", "notes.txt"]

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from tfod import pipeline_config
-from tfod.console import InputError
+from tfod.config import pipeline
+from tfod.utils.console import InputError
 
 MINIMAL = """
 model { ssd { num_classes: 3 } }
@@ -27,20 +27,20 @@ def write(tmp_path, monkeypatch):
     def write(rate=COSINE, checkpoint="", text=MINIMAL):
         path = tmp_path / "pipeline.config"
         path.write_text(text % (checkpoint, rate))
-        return pipeline_config.read_config(path)
+        return pipeline.read_config(path)
 
     return write
 
 
 def test_what_is_written_is_read_back_equal(write, tmp_path):
     config = write()
-    pipeline_config.write_config(tmp_path / "again", config)
-    assert pipeline_config.read_config(tmp_path / "again") == config
+    pipeline.write_config(tmp_path / "again", config)
+    assert pipeline.read_config(tmp_path / "again") == config
 
 
 def test_rates_follow_the_batch_and_steps_the_training(write):
     config = write()
-    pipeline_config.scale_schedule(config, batch_size=4, num_steps=500)
+    pipeline.scale_schedule(config, batch_size=4, num_steps=500)
     rate = config.train_config.optimizer.momentum_optimizer.learning_rate.cosine_decay_learning_rate
     assert (config.train_config.batch_size, config.train_config.num_steps) == (4, 500)
     assert (rate.total_steps, rate.warmup_steps) == (500, 50)
@@ -53,7 +53,7 @@ def test_every_entry_of_a_manual_schedule_is_scaled(write):
         """manual_step_learning_rate { initial_learning_rate: 0.4
         schedule { step: 600 learning_rate: 0.04 } schedule { step: 900 learning_rate: 0.004 } }"""
     )
-    pipeline_config.scale_schedule(config, batch_size=8, num_steps=2000)
+    pipeline.scale_schedule(config, batch_size=8, num_steps=2000)
     rate = config.train_config.optimizer.momentum_optimizer.learning_rate.manual_step_learning_rate
     assert rate.initial_learning_rate == pytest.approx(0.2)
     assert [entry.step for entry in rate.schedule] == [1200, 1800]
@@ -62,8 +62,8 @@ def test_every_entry_of_a_manual_schedule_is_scaled(write):
 
 def test_scaling_there_and_back_changes_nothing(write):
     config, former = write(), write()
-    pipeline_config.scale_schedule(config, batch_size=2, num_steps=8000)
-    pipeline_config.scale_schedule(config, batch_size=16, num_steps=1000)
+    pipeline.scale_schedule(config, batch_size=2, num_steps=8000)
+    pipeline.scale_schedule(config, batch_size=16, num_steps=1000)
     assert str(config) == str(former)
 
 
@@ -99,14 +99,14 @@ def test_unreadable_configs_are_named(tmp_path, text, message):
     if text is not None:
         path.write_text(text)
     with pytest.raises(InputError, match=message):
-        pipeline_config.read_config(path)
+        pipeline.read_config(path)
 
 
 def test_text_that_is_not_utf_8_is_named(tmp_path):
     path = tmp_path / "pipeline.config"
     path.write_bytes("model { }".encode("utf-16"))
     with pytest.raises(InputError, match="pipeline.config: is not in UTF-8; save it in that encoding"):
-        pipeline_config.read_config(path)
+        pipeline.read_config(path)
 
 
 @pytest.mark.attack
@@ -116,7 +116,7 @@ def test_what_is_in_the_place_of_a_config_hangs_nothing(tmp_path, make):
     with pytest.raises(
         InputError, match="pipeline.config: is a (pipe|folder), not a file; replace it with a file, or take"
     ):
-        pipeline_config.read_config(tmp_path / "pipeline.config")
+        pipeline.read_config(tmp_path / "pipeline.config")
 
 
 @pytest.mark.attack
@@ -124,7 +124,7 @@ def test_what_is_in_the_place_of_a_config_hangs_nothing(tmp_path, make):
 def test_damaged_config_is_one_error(tmp_path, content):
     (tmp_path / "pipeline.config").write_bytes(content)
     with pytest.raises(InputError, match="pipeline.config: ") as raised:
-        pipeline_config.read_config(tmp_path / "pipeline.config")
+        pipeline.read_config(tmp_path / "pipeline.config")
     assert len(raised.value.faults) == 1
 
 
@@ -133,24 +133,24 @@ def test_byte_order_mark_changes_nothing(write, tmp_path):
     path = tmp_path / "pipeline.config"
     path.write_text(path.read_text(), encoding="utf-8-sig")
     assert path.read_bytes().startswith(b"\xef\xbb\xbf")
-    assert pipeline_config.read_config(path) == config
+    assert pipeline.read_config(path) == config
 
 
 def test_wrong_override_is_named(write, tmp_path):
     write()
     with pytest.raises(InputError, match="--config_override: .*give fields"):
-        pipeline_config.read_config(tmp_path / "pipeline.config", "model { nonsense: 1 }")
+        pipeline.read_config(tmp_path / "pipeline.config", "model { nonsense: 1 }")
 
 
 def test_input_scale_is_what_the_resizer_does():
-    fixed, keeping = (pipeline_config.pipeline_pb2.TrainEvalPipelineConfig() for _ in range(2))
+    fixed, keeping = (pipeline.pipeline_pb2.TrainEvalPipelineConfig() for _ in range(2))
     resizer = fixed.model.ssd.image_resizer.fixed_shape_resizer
     resizer.width, resizer.height = 320, 160
-    assert pipeline_config.get_input_scale(fixed, 640, 480) == (0.5, 1 / 3)
+    assert pipeline.get_input_scale(fixed, 640, 480) == (0.5, 1 / 3)
     resizer = keeping.model.faster_rcnn.image_resizer.keep_aspect_ratio_resizer
     resizer.min_dimension, resizer.max_dimension = 600, 1024
-    assert pipeline_config.get_input_scale(keeping, 400, 300) == (2, 2)
-    assert pipeline_config.get_input_scale(keeping, 2048, 1000) == (0.5, 0.5)
+    assert pipeline.get_input_scale(keeping, 400, 300) == (2, 2)
+    assert pipeline.get_input_scale(keeping, 2048, 1000) == (0.5, 0.5)
     keeping.model.faster_rcnn.image_resizer.identity_resizer.SetInParent()
     with pytest.raises(ValueError, match="identity_resizer"):
-        pipeline_config.get_input_scale(keeping, 400, 300)
+        pipeline.get_input_scale(keeping, 400, 300)

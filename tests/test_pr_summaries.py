@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from random_evaluated import make_random
 
-from tfod.bootstrap import match_detections
-from tfod.evaluated import Evaluated, Image, make_detections, make_truths
-from tfod.pr_summaries import THRESHOLDS, count_at_thresholds, write_pr_curves
+from tfod.evaluation.bootstrap import match_detections
+from tfod.evaluation.pr_summaries import THRESHOLDS, count_at_thresholds, write_pr_curves
+from tfod.evaluation.results import Evaluated, Image, make_detections, make_truths
 
 
 def make_one():

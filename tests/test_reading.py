@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from tfod.console import Fault, InputError
-from tfod.pipeline_config import read_config
-from tfod.reading import find_oddity, is_file, parse_json, read_bytes, read_text
+from tfod.config.pipeline import read_config
+from tfod.utils.console import Fault, InputError
+from tfod.utils.reading import find_oddity, is_file, parse_json, read_bytes, read_text
 
 pytestmark = pytest.mark.attack
 

@@ -9,10 +9,12 @@ import pytest
 from conftest import ROOT
 from report_models import ELSEWHERE, HOSTILE, LONG, QUOTED, WHOLE, write_log, write_model, write_page, write_typical
 
-from tfod import compared_models, curves, report, report_facts, report_pictures, report_words
-from tfod.console import InputError
-from tfod.report_charts import draw_class
-from tfod.report_svg import charting, make_svg
+from tfod.evaluation import curves
+from tfod.report import analysis, compared_models, pictures, wording
+from tfod.report import page as report
+from tfod.report.charts import draw_class
+from tfod.report.svg import charting, make_svg
+from tfod.utils.console import InputError
 
 
 def get_text(page):
@@ -106,8 +108,8 @@ def test_names_of_users_are_texts_wherever_they_stand(tmp_path):
 )
 def test_explanation_says_what_is_wrong_and_what_costs_most(tmp_path, wrong, said):
     model = write_model(tmp_path, [(0, 1, WHOLE)], [(0, 1, WHOLE, 0.9), *wrong], {1: "dog"}, images=1)
-    facts = report_facts.read_facts(model)
-    assert report_words.explain_cost(facts, report_words.describe_errors(facts)) == said
+    facts = analysis.read_facts(model)
+    assert wording.explain_cost(facts, wording.describe_errors(facts)) == said
 
 
 NOTHING = {"no detections": ([(0, 1, WHOLE)], []), "no ground truth": ([], [(0, 1, WHOLE, 0.9)]), "neither": ([], [])}
@@ -163,19 +165,19 @@ def test_training_curves_and_check_are_shown_where_they_are(tmp_path):
 
 def test_pictures_keep_to_their_budget(tmp_path, monkeypatch):
     model = write_typical(tmp_path)
-    facts = report_facts.read_facts(model)
-    whole, *_ = report_pictures.draw_pictures(facts, range(12), ([], []))
-    monkeypatch.setattr(report_pictures, "EDGES", (880, 48))
-    monkeypatch.setattr(report_pictures, "BUDGET", sum(map(len, whole.values())) - 1)
-    small, *_ = report_pictures.draw_pictures(facts, range(12), ([], []))
+    facts = analysis.read_facts(model)
+    whole, *_ = pictures.draw_pictures(facts, range(12), ([], []))
+    monkeypatch.setattr(pictures, "EDGES", (880, 48))
+    monkeypatch.setattr(pictures, "BUDGET", sum(map(len, whole.values())) - 1)
+    small, *_ = pictures.draw_pictures(facts, range(12), ([], []))
     assert sum(map(len, small.values())) < sum(map(len, whole.values()))
 
 
 def test_wilsons_interval():
-    assert report_words.find_interval(0, 0) == (0, 1)
-    assert report_words.find_interval(10, 10) == pytest.approx((0.7225, 1), abs=1e-4)
-    assert report_words.find_interval(0, 10) == pytest.approx((0, 0.2775), abs=1e-4)
-    assert report_words.find_interval(50, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
+    assert wording.find_interval(0, 0) == (0, 1)
+    assert wording.find_interval(10, 10) == pytest.approx((0.7225, 1), abs=1e-4)
+    assert wording.find_interval(0, 10) == pytest.approx((0, 0.2775), abs=1e-4)
+    assert wording.find_interval(50, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
 
 
 def test_a_curve_of_many_detections_is_drawn_with_few_points_and_meets_its_threshold(tmp_path):
@@ -242,7 +244,7 @@ def test_script_names_what_is_missing_and_what_to_do(call, tmp_path):
 
 def test_templates_are_where_the_package_looks_for_them():
     assert {"report.html", "report.css", "report.js"} <= {
-        path.name for path in (ROOT / "scripts/tfod/templates").iterdir()
+        path.name for path in (ROOT / "scripts/tfod/report/templates").iterdir()
     }
 
 
@@ -265,7 +267,7 @@ SPOILT = {
 def test_damaged_files_of_an_evaluation_are_named_with_what_makes_them_again(tmp_path, name, how):
     model = write_typical(tmp_path)
     SPOILT[how](model / name)
-    for read in (report_facts.read_facts, lambda folder: compared_models.read_models([folder, folder])):
+    for read in (analysis.read_facts, lambda folder: compared_models.read_models([folder, folder])):
         with pytest.raises(InputError) as raised:
             read(model)
         assert name in str(raised.value)
@@ -280,7 +282,7 @@ def test_damaged_log_check_and_benchmark_stop_no_page(tmp_path, how, capsys):
     (tmp_path / "check.json").write_text("{}")
     for path in (model / "train_log.csv", tmp_path / "check.json"):
         SPOILT[how](path)
-    contents = report.collect(report_facts.read_facts(model), tmp_path / "check.json", worst=1, best=1, crops=1)
+    contents = report.collect(analysis.read_facts(model), tmp_path / "check.json", worst=1, best=1, crops=1)
     assert "check.json is not there" in get_text(report.render(contents))
     assert how == "empty" or "train_log.csv: " in capsys.readouterr().err
     benchmark = tmp_path / "exported_models/my_model/benchmark.json"
@@ -288,7 +290,7 @@ def test_damaged_log_check_and_benchmark_stop_no_page(tmp_path, how, capsys):
     benchmark.write_text("{}")
     SPOILT[how](benchmark)
     with pytest.raises(InputError, match="benchmark.json: "):
-        compared_models.read_costs(report_facts.read_facts(model), tmp_path / "exported_models")
+        compared_models.read_costs(analysis.read_facts(model), tmp_path / "exported_models")
 
 
 @pytest.mark.attack

@@ -6,9 +6,9 @@ import tfod.compat  # noqa: F401 - a quiet TensorFlow, with Keras 2
 import pytest
 import tensorflow as tf
 
-from tfod import saving
-from tfod.checkpoints import find_damage, find_latest_checkpoint, list_checkpoint_files, list_checkpoints
-from tfod.console import InputError
+from tfod.model import saving
+from tfod.model.checkpoints import find_damage, find_latest_checkpoint, list_checkpoint_files, list_checkpoints
+from tfod.utils.console import InputError
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 import pytest
 from google.protobuf import text_format
 
-from tfod import pipeline_config, schedules
+from tfod.config import pipeline
+from tfod.config import schedule as schedules
 
 COSINE = "cosine_decay_learning_rate { learning_rate_base: 0.1 warmup_learning_rate: 0.01 %s }"
 MANUAL = "manual_step_learning_rate { initial_learning_rate: 0.1 %s }"
@@ -9,7 +10,7 @@ MANUAL = "manual_step_learning_rate { initial_learning_rate: 0.1 %s }"
 
 def make_config(rate, num_steps=1000):
     text = "train_config { batch_size: 8 num_steps: %d optimizer { momentum_optimizer { learning_rate { %s } } } }"
-    return text_format.Parse(text % (num_steps, rate), pipeline_config.pipeline_pb2.TrainEvalPipelineConfig())
+    return text_format.Parse(text % (num_steps, rate), pipeline.pipeline_pb2.TrainEvalPipelineConfig())
 
 
 def find_all(train_config):
@@ -19,7 +20,7 @@ def find_all(train_config):
 def scale(config, num_steps):
     optimizer = config.train_config.optimizer
     schedules.fill_schedule(optimizer)
-    pipeline_config.scale_schedule(config, 8, num_steps)
+    pipeline.scale_schedule(config, 8, num_steps)
     schedules.bound_schedule(optimizer, num_steps)
     return schedules.get_schedule(optimizer)[1]
 

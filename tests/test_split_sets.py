@@ -10,7 +10,7 @@ from conftest import load_script
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tfod import split_sets
+from tfod.data import split
 
 partition = load_script("preprocessing/partition_dataset.py")
 
@@ -25,7 +25,7 @@ def make_groups(sizes):
 
 
 def draw_test(groups, ratio, seed):
-    return split_sets.share_out(groups, [None] * len(groups), {"test": ratio}, seed)["test"]
+    return split.share_out(groups, [None] * len(groups), {"test": ratio}, seed)["test"]
 
 
 def count(groups):
@@ -39,7 +39,7 @@ def assert_all_there_once(shares, groups):
 @given(sizes, ratios, seeds)
 def test_the_test_side_has_the_number_that_groups_allow(sizes, ratio, seed):
     groups = make_groups(sizes)
-    shares = split_sets.share_out(groups, [None] * len(groups), {"test": ratio}, seed)
+    shares = split.share_out(groups, [None] * len(groups), {"test": ratio}, seed)
     sums = {0}
     for size in sizes:
         sums |= {total + size for total in sums}
@@ -54,7 +54,7 @@ def test_three_sides_of_single_images_are_exact(number, test, val, seed):
     if test + val >= 1:
         test, val = test / 2, val / 2
     groups = make_groups([1] * number)
-    shares = split_sets.share_out(groups, [None] * number, {"test": test, "val": val}, seed)
+    shares = split.share_out(groups, [None] * number, {"test": test, "val": val}, seed)
     wanted_test = min(math.ceil(test * number), number - 2)
     assert len(shares["test"]) == wanted_test
     assert len(shares["val"]) == min(math.ceil(val * number), number - wanted_test - 1)
@@ -64,7 +64,7 @@ def test_three_sides_of_single_images_are_exact(number, test, val, seed):
 @given(st.lists(st.integers(1, 4), min_size=3, max_size=12), ratios, ratios, seeds)
 def test_no_side_of_three_stays_empty(sizes, test, val, seed):
     groups = make_groups(sizes)
-    shares = split_sets.share_out(groups, [None] * len(groups), {"test": test / 2, "val": val / 2}, seed)
+    shares = split.share_out(groups, [None] * len(groups), {"test": test / 2, "val": val / 2}, seed)
     assert all(shares.values())
     assert_all_there_once(shares, groups)
 
@@ -89,7 +89,7 @@ def test_the_split_does_not_depend_on_how_a_file_system_writes_umlauts():
 def test_the_split_of_seed_42_stays_what_it_was(classes):
     """A change here would give everybody another test set, and metrics that can't be compared."""
     groups = [[Path(f"raccoon-{i}.jpg")] for i in range(1, 21)]
-    chosen = split_sets.share_out(groups, [None] * 20, {"test": Fraction("0.1")}, 42, classes)["test"]
+    chosen = split.share_out(groups, [None] * 20, {"test": Fraction("0.1")}, 42, classes)["test"]
     assert [group[0].name for group in chosen] == ["raccoon-5.jpg", "raccoon-17.jpg"]
 
 
@@ -106,7 +106,7 @@ def test_each_class_gets_its_share_to_within_an_image(numbers, ratio, seed):
     groups = make_groups([1] * sum(numbers))
     names = [name for name, number in enumerate(numbers) for _ in range(number)]
     classes = {group[0]: {f"class {name}"} for group, name in zip(groups, names, strict=True)}
-    shares = split_sets.share_out(groups, [None] * len(groups), {"test": ratio}, seed, classes)
+    shares = split.share_out(groups, [None] * len(groups), {"test": ratio}, seed, classes)
     wanted = min(math.ceil(ratio * len(groups)), len(groups) - 1)
     assert len(shares["test"]) == wanted
     found = collections.Counter(name for group in shares["test"] for name in classes[group[0]])
@@ -120,7 +120,7 @@ def test_a_class_of_two_images_is_on_both_sides_where_there_is_room(numbers, rat
     groups = make_groups([1] * sum(numbers))
     names = [name for name, number in enumerate(numbers) for _ in range(number)]
     classes = {group[0]: {name} for group, name in zip(groups, names, strict=True)}
-    shares = split_sets.share_out(groups, [None] * len(groups), {"test": ratio}, seed, classes)
+    shares = split.share_out(groups, [None] * len(groups), {"test": ratio}, seed, classes)
     wanted = min(math.ceil(ratio * len(groups)), len(groups) - 1)
     floors = [wanted * number // len(groups) for number in numbers]
     found = collections.Counter(names[groups.index(group)] for group in shares["test"])
@@ -136,7 +136,7 @@ def test_a_class_of_two_images_is_on_both_sides_where_there_is_room(numbers, rat
 def test_strata_cost_no_exactness_and_break_no_group(drawn, ratio, seed):
     groups = make_groups([size for size, _ in drawn])
     classes = {image: names for group, (_, names) in zip(groups, drawn, strict=True) for image in group}
-    shares = split_sets.share_out(groups, [None] * len(groups), {"test": ratio}, seed, classes)
+    shares = split.share_out(groups, [None] * len(groups), {"test": ratio}, seed, classes)
     assert_all_there_once(shares, groups)
     assert count(shares["test"]) == count(draw_test(groups, ratio, seed))
 
@@ -145,8 +145,8 @@ def test_the_rarest_class_of_all_images_of_a_group_is_its_stratum():
     groups = make_groups([2, 1, 1, 1])
     names = [{"dog"}, {"cat", "dog"}, {"dog"}, {"cat"}, set()]
     images = [image for group in groups for image in group]
-    strata = split_sets.find_strata(groups, dict(zip(images, names, strict=True)))
-    assert list(strata.values()) == [(2, "cat"), (3, "dog"), (2, "cat"), split_sets.NO_CLASS]
+    strata = split.find_strata(groups, dict(zip(images, names, strict=True)))
+    assert list(strata.values()) == [(2, "cat"), (3, "dog"), (2, "cat"), split.NO_CLASS]
 
 
 def test_a_class_that_is_never_the_rarest_gets_its_share_through_the_others():
@@ -155,7 +155,7 @@ def test_a_class_that_is_never_the_rarest_gets_its_share_through_the_others():
     names = [{"person", f"rare {i // 2}"} for i in range(12)] + [{"cat"}] * 28
     classes = {group[0]: its_names for group, its_names in zip(groups, names, strict=True)}
     for seed in range(30):
-        shares = split_sets.share_out(groups, [None] * 40, {"test": Fraction(1, 10)}, seed, classes)
+        shares = split.share_out(groups, [None] * 40, {"test": Fraction(1, 10)}, seed, classes)
         assert sum("person" in classes[group[0]] for group in shares["test"]) == 2
         assert len({name for group in shares["test"] for name in classes[group[0]]}) == 4  # two rare ones
 
@@ -164,11 +164,11 @@ def test_swaps_bring_a_class_onto_both_sides_and_take_none_away():
     a, b, c, d = make_groups([1] * 4)
     classes = {a[0]: {"x"}, b[0]: {"x", "y"}, c[0]: {"x", "y"}, d[0]: {"x", "z"}}
     strata = {group[0]: (4, "x") for group in (a, b, c, d)}
-    assert split_sets.spread_classes([a], [a, b, c, d], [], [], strata, classes) == [b]
-    assert split_sets.spread_classes([b, c], [a, b, c, d], [], [], strata, classes) == [a, c]
-    assert split_sets.spread_classes([d], [a, d], [], [], strata, classes) == [d]  # z would only change sides
+    assert split.spread_classes([a], [a, b, c, d], [], [], strata, classes) == [b]
+    assert split.spread_classes([b, c], [a, b, c, d], [], [], strata, classes) == [a, c]
+    assert split.spread_classes([d], [a, d], [], [], strata, classes) == [d]  # z would only change sides
     strata[b[0]] = strata[c[0]] = (2, "y")  # others' seats
-    assert split_sets.spread_classes([a], [a, b, c, d], [], [], strata, classes) == [a]
+    assert split.spread_classes([a], [a, b, c, d], [], [], strata, classes) == [a]
 
 
 @given(sizes, st.data())
@@ -176,7 +176,7 @@ def test_groups_with_a_side_keep_it_and_the_others_fill_up(sizes, data):
     groups = make_groups(sizes)
     former = data.draw(st.lists(st.sampled_from(["train", "test", None]), min_size=len(groups), max_size=len(groups)))
     ratio, seed = data.draw(ratios), data.draw(seeds)
-    shares = split_sets.share_out(groups, former, {"test": ratio}, seed)
+    shares = split.share_out(groups, former, {"test": ratio}, seed)
     assert_all_there_once(shares, groups)
     for group, side in zip(groups, former, strict=True):
         assert side is None or group in shares[side]
@@ -197,7 +197,7 @@ def test_groups_with_a_side_keep_it_and_the_others_fill_up(sizes, data):
 @given(st.lists(st.lists(st.integers(0, 19), min_size=2, max_size=4), max_size=10))
 def test_what_belongs_together_is_one_group(together):
     images = [Path(f"{number:02d}.jpg") for number in range(20)]
-    groups = split_sets.group_images(images, [[images[i] for i in numbers] for numbers in together])
+    groups = split.group_images(images, [[images[i] for i in numbers] for numbers in together])
     assert sorted(image for group in groups for image in group) == images
     place = {image: number for number, group in enumerate(groups) for image in group}
     for numbers in together:

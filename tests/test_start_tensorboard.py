@@ -18,9 +18,9 @@ from browser import open_page
 from conftest import ROOT, count_seconds, find_free_port, load_script
 from random_evaluated import make_random
 
-from tfod.console import InputError
-from tfod.pr_summaries import write_pr_curves
-from tfod.train_log import LOSSES, METRICS
+from tfod.evaluation.pr_summaries import write_pr_curves
+from tfod.training.log import LOSSES, METRICS
+from tfod.utils.console import InputError
 
 start_tensorboard = load_script("start_tensorboard.py")
 # dict tag -> number of points, of the cards whose curves are drawn; TensorBoard's pages are trees of shadow roots

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from conftest import load_script
 
-from tfod import workers
+from tfod.training import distributed
 
 ROOT = Path(__file__).resolve().parents[1]
 FACTS = json.loads((ROOT / "tests/tfjob_fields.json").read_text())
@@ -75,4 +75,4 @@ def test_the_command_is_one_of_ours_and_counts_all_workers(monkeypatch):
     names = [f"tfod-worker-{index}.default.svc:2222" for index in range(worker["replicas"])]
     config = {"cluster": {"worker": names}, "task": {"type": "worker", "index": 1}, "environment": "cloud"}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
-    assert workers.find_faults(arguments.num_workers) == []
+    assert distributed.find_faults(arguments.num_workers) == []

@@ -8,9 +8,9 @@ from ai_edge_litert.interpreter import Interpreter
 from object_detection import export_tflite_graph_lib_tf2 as upstream
 from object_detection.protos import pipeline_pb2
 
-from tfod import tflite_metadata
-from tfod.detector import Detector
-from tfod.runtimes import count_sound_threads
+from tfod.export import tflite_metadata
+from tfod.inference.backends import count_sound_threads
+from tfod.inference.detector import Detector
 
 CLASSES = 5
 

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from tfod import images
-from tfod.dataset import check_photo
-from tfod.images import check_image, read_image
-from tfod.label_map import write_label_map
-from tfod.tfrecord import (
+from tfod.data import images
+from tfod.data.images import check_image, read_image
+from tfod.data.label_map import write_label_map
+from tfod.data.photos import check_photo
+from tfod.data.tfrecord import (
     count_boxes,
     encode_image,
     make_example,
@@ -23,7 +23,7 @@ from tfod.tfrecord import (
     read_records,
     write_records,
 )
-from tfod.voc import Box
+from tfod.data.voc import Box
 
 TURNED = Image.Exif()
 TURNED[ExifTags.Base.Orientation] = 6

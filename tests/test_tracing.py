@@ -5,7 +5,7 @@ import tfod.compat  # noqa: F401 - a quiet TensorFlow, with Keras 2
 import pytest
 import tensorflow as tf
 
-from tfod.tracing import build_plainly, trace_method_plainly, trace_plainly
+from tfod.model.tracing import build_plainly, trace_method_plainly, trace_plainly
 
 
 def halve_if_even(number):

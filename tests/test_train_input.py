@@ -14,11 +14,12 @@ from object_detection.core.standard_fields import InputDataFields as Fields
 from object_detection.protos import image_resizer_pb2
 from test_make import ROOT
 
-from tfod import pipeline_config, train_input
-from tfod.label_map import write_label_map
-from tfod.tfrecord import make_example, write_records
-from tfod.tracing import build_plainly
-from tfod.voc import Box
+from tfod.config import pipeline
+from tfod.data.label_map import write_label_map
+from tfod.data.tfrecord import make_example, write_records
+from tfod.data.voc import Box
+from tfod.model.tracing import build_plainly
+from tfod.training import input
 
 IMAGES = 10
 
@@ -36,7 +37,7 @@ def config(tmp_path_factory):
         examples.append(make_example(f"{number}.png", encoded, "png", 96, 64, [box], {"cat": 1, "dog": 2}))
     write_records(folder / "train-0.record", examples[:6])
     write_records(folder / "train-1.record", examples[6:])
-    config = pipeline_config.read_config(ROOT / "scripts/configs/demo.config")
+    config = pipeline.read_config(ROOT / "scripts/configs/demo.config")
     resizer = config.model.ssd.image_resizer.fixed_shape_resizer
     resizer.height = resizer.width = 64
     config.train_config.batch_size = 4
@@ -51,7 +52,7 @@ def read_order(config, steps, **settings):
     """The numbers of the images in the batches of so many steps, one list a batch."""
     tf.random.set_seed(1)
     model = model_builder.build(config.model, is_training=True)
-    dataset = build_plainly(train_input.build_train_input, config, model, **{"seed": 1, **settings})
+    dataset = build_plainly(input.build_train_input, config, model, **{"seed": 1, **settings})
     return [[int(name.split(b".")[0]) for name in features["source_id"].numpy()] for features, _ in dataset.take(steps)]
 
 
@@ -91,13 +92,13 @@ def test_without_shuffling_the_order_is_that_of_the_files(config):
 def test_hashes_of_a_batch_lead_to_its_images(config):
     tf.random.set_seed(1)
     model = model_builder.build(config.model, is_training=True)
-    features, _ = next(iter(build_plainly(train_input.build_train_input, config, model, seed=1)))
+    features, _ = next(iter(build_plainly(input.build_train_input, config, model, seed=1)))
     names = sorted(name.decode() for name in features["source_id"].numpy())
-    assert train_input.find_source_ids(config, features["hash"].numpy()) == names
+    assert input.find_source_ids(config, features["hash"].numpy()) == names
 
 
 def test_images_are_counted_over_all_files(config):
-    assert train_input.count_images(config) == IMAGES
+    assert input.count_images(config) == IMAGES
 
 
 FIXED = "fixed_shape_resizer { width: 100 height: 50 }"
@@ -121,7 +122,7 @@ def test_large_photo_is_shrunk_to_what_the_model_can_use(text, width, height, wa
     ramp = np.linspace(10, 250, width, dtype=np.float32)
     photo = np.broadcast_to(ramp[None, :, None], (height, width, 3)).astype(np.uint8)
     example = {Fields.image: photo, Fields.groundtruth_boxes: np.array([[0.1, 0.2, 0.3, 0.4]], np.float32)}
-    dataset = tf.data.Dataset.from_tensors(example).map(lambda one: train_input.shrink_photo(one, resizer))
+    dataset = tf.data.Dataset.from_tensors(example).map(lambda one: input.shrink_photo(one, resizer))
     assert dataset.element_spec[Fields.image].shape[2] == 3
     (found,) = dataset.as_numpy_iterator()
     small = found[Fields.image]
@@ -130,4 +131,4 @@ def test_large_photo_is_shrunk_to_what_the_model_can_use(text, width, height, wa
     assert np.abs(small[0, :, 0] - np.linspace(10, 250, wanted[0])).max() <= 2
     np.testing.assert_array_equal(found[Fields.groundtruth_boxes], example[Fields.groundtruth_boxes])
     masked = {**example, Fields.groundtruth_instance_masks: np.ones((1, height, width), np.float32)}
-    assert train_input.shrink_photo(masked, resizer) is masked
+    assert input.shrink_photo(masked, resizer) is masked

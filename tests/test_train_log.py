@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from tfod import train_log
+from tfod.training import log
 
 VALUES = {
     "total_loss": 1.5,
@@ -20,23 +20,23 @@ VALUES = {
 
 def test_rows_after_the_step_that_is_resumed_are_dropped(tmp_path):
     path = tmp_path / "train_log.csv"
-    train_log.start_log(path, 0)
+    log.start_log(path, 0)
     for step in (10, 20, 30):
-        train_log.append_log(path, step, VALUES)
-    train_log.append_log(path, 30, {"mAP": 0.5})
+        log.append_log(path, step, VALUES)
+    log.append_log(path, 30, {"mAP": 0.5})
     with path.open("a") as file:
         file.write("40,1.2,half a ro")  # killed while writing
-    train_log.start_log(path, 20)
-    assert [row["step"] for row in train_log.read_log(path)] == [10, 20]
-    assert train_log.read_log(path)[1]["learning_rate"] == 0.001
-    assert math.isnan(train_log.read_log(path)[1]["mAP"])
+    log.start_log(path, 20)
+    assert [row["step"] for row in log.read_log(path)] == [10, 20]
+    assert log.read_log(path)[1]["learning_rate"] == 0.001
+    assert math.isnan(log.read_log(path)[1]["mAP"])
     content = path.read_bytes()
-    train_log.start_log(path, 20)
+    log.start_log(path, 20)
     assert path.read_bytes() == content
 
 
 def test_line_says_losses_rate_and_where_the_time_went():
-    assert train_log.format_step(VALUES) == (
+    assert log.format_step(VALUES) == (
         "loss total 1.500, classification 0.750, localization 0.500, regularization 0.250; learning rate 0.001;"
         " 16.0 images/s (0.500 s a step, 0.001 s of it data)"
     )
@@ -46,18 +46,18 @@ def test_line_says_losses_rate_and_where_the_time_went():
 @pytest.mark.parametrize("room", [0, 1, 7, 30, 41])
 def test_row_that_the_full_disk_takes_in_part_is_taken_back(tmp_path, room, capsys):
     path = tmp_path / "train_log.csv"
-    train_log.start_log(path, 0)
-    train_log.append_log(path, 10, VALUES)
+    log.start_log(path, 0)
+    log.append_log(path, 10, VALUES)
     size = path.stat().st_size
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + room, resource.RLIM_INFINITY))
     try:
-        train_log.append_log(path, 20, VALUES)
+        log.append_log(path, 20, VALUES)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert "step 20 could not be noted" in capsys.readouterr().err
     assert path.stat().st_size == size
-    train_log.append_log(path, 30, VALUES)
-    assert [row["step"] for row in train_log.read_log(path)] == [10, 30]
+    log.append_log(path, 30, VALUES)
+    assert [row["step"] for row in log.read_log(path)] == [10, 30]
     assert capsys.readouterr().err == ""
 
 
@@ -66,20 +66,20 @@ def test_row_that_the_full_disk_takes_in_part_is_taken_back(tmp_path, room, caps
 def test_half_a_row_is_no_row_and_the_next_one_begins_a_line(tmp_path, values, capsys):
     """Half of 0.8125 is not 0.8, wherever the row was cut."""
     path = tmp_path / "train_log.csv"
-    train_log.start_log(path, 0)
-    train_log.append_log(path, 110, VALUES)
+    log.start_log(path, 0)
+    log.append_log(path, 110, VALUES)
     before = path.read_bytes()
-    train_log.append_log(path, 120, values)
+    log.append_log(path, 120, values)
     row = path.read_bytes()[len(before) :]
     for keep in range(1, len(row)):
         path.write_bytes(before + row[:keep])
-        assert [row["step"] for row in train_log.read_log(path)] == [110]
+        assert [row["step"] for row in log.read_log(path)] == [110]
         assert f"warning: {path}: 1 line is not whole, and left out" in capsys.readouterr().err
-        train_log.append_log(path, 130, VALUES)
-        assert [row["step"] for row in train_log.read_log(path)] == [110, 130]
-    train_log.start_log(path, 130)
+        log.append_log(path, 130, VALUES)
+        assert [row["step"] for row in log.read_log(path)] == [110, 130]
+    log.start_log(path, 130)
     capsys.readouterr()
-    assert [row["step"] for row in train_log.read_log(path)] == [110, 130]
+    assert [row["step"] for row in log.read_log(path)] == [110, 130]
     assert capsys.readouterr().err == ""
 
 
@@ -96,11 +96,11 @@ def test_half_a_row_is_no_row_and_the_next_one_begins_a_line(tmp_path, values, c
 )
 def test_rows_of_a_damaged_log_are_left_out_and_said(tmp_path, content, steps, capsys):
     path = tmp_path / "train_log.csv"
-    path.write_bytes(content.replace(b"HEADER", ",".join(train_log.COLUMNS).encode() + b"\n"))
-    assert [row["step"] for row in train_log.read_log(path)] == steps
+    path.write_bytes(content.replace(b"HEADER", ",".join(log.COLUMNS).encode() + b"\n"))
+    assert [row["step"] for row in log.read_log(path)] == steps
     assert ("left out" in capsys.readouterr().err) == (content not in (b"", b"HEADER20,,,,,0.1,,,,,\r\n"))
-    train_log.start_log(path, 100)
-    assert [row["step"] for row in train_log.read_log(path)] == steps
+    log.start_log(path, 100)
+    assert [row["step"] for row in log.read_log(path)] == steps
     assert path.read_text().startswith("step,total_loss,")
 
 
@@ -109,11 +109,11 @@ def test_rows_of_a_damaged_log_are_left_out_and_said(tmp_path, content, steps, c
 def test_log_that_is_no_file_is_named_and_stays(tmp_path, make, capsys):
     path = tmp_path / "train_log.csv"
     make(path)
-    train_log.start_log(path, 0)
+    log.start_log(path, 0)
     assert f"warning: {path}: is not a file, so the steps are not noted; move it away" in capsys.readouterr().err
-    train_log.append_log(path, 10, VALUES)
+    log.append_log(path, 10, VALUES)
     assert capsys.readouterr().err == ""  # it was said
-    assert train_log.read_log(path) == []
+    assert log.read_log(path) == []
     assert f"warning: {path}: is not a file, and is left out" in capsys.readouterr().err
     assert not path.is_file()
 
@@ -123,13 +123,13 @@ def test_log_that_cannot_be_written_stops_no_training(tmp_path, capsys):
     path = tmp_path / "train_log.csv"
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
     try:
-        train_log.start_log(path, 0)
+        log.start_log(path, 0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert f"warning: {path}: could not be written (File too large)" in capsys.readouterr().err
 
 
 def test_curves_of_an_empty_log_are_drawn(tmp_path):
-    train_log.start_log(tmp_path / "train_log.csv", 0)
-    train_log.draw_log(tmp_path / "train_log.csv", tmp_path / "train_log.png")
+    log.start_log(tmp_path / "train_log.csv", 0)
+    log.draw_log(tmp_path / "train_log.csv", tmp_path / "train_log.png")
     assert (tmp_path / "train_log.png").stat().st_size > 1000

@@ -15,13 +15,15 @@ import pytest
 import tensorflow as tf
 from conftest import draw_photo
 
-from tfod import saving, train_log, train_loop
-from tfod.checkpoints import find_latest_checkpoint, list_checkpoints
-from tfod.console import InputError
-from tfod.label_map import write_label_map
-from tfod.pipeline_config import pipeline_pb2
-from tfod.tfrecord import make_example, write_records
-from tfod.train_loop import NonFiniteLoss, Plan, TrainLoop, read_best
+from tfod.config.pipeline import pipeline_pb2
+from tfod.data.label_map import write_label_map
+from tfod.data.tfrecord import make_example, write_records
+from tfod.model import saving
+from tfod.model.checkpoints import find_latest_checkpoint, list_checkpoints
+from tfod.training import log
+from tfod.training import loop as train_loop
+from tfod.training.loop import NonFiniteLoss, Plan, TrainLoop, read_best
+from tfod.utils.console import InputError
 
 MAP = "DetectionBoxes_Precision/mAP"
 
@@ -98,7 +100,7 @@ def test_signal_ends_after_a_whole_step_with_a_checkpoint(tmp_path, number, capf
     assert signal.getsignal(number) == before
     again = Toy(tmp_path, 40).train()
     assert again.step == 40
-    assert [row["step"] for row in train_log.read_log(tmp_path / "train_log.csv")] == [1, 10, 20, 30, 34, 40]
+    assert [row["step"] for row in log.read_log(tmp_path / "train_log.csv")] == [1, 10, 20, 30, 34, 40]
 
 
 @pytest.mark.attack
@@ -362,7 +364,7 @@ def test_worker_that_is_gone_is_said(tmp_path, where):
 
 def test_log_and_curves_are_written(tmp_path):
     Toy(tmp_path, 25, measure=lambda step: {MAP: 0.25}, eval_every_n=20).train()
-    rows = train_log.read_log(tmp_path / "train_log.csv")
+    rows = log.read_log(tmp_path / "train_log.csv")
     assert [row["step"] for row in rows] == [1, 10, 20, 20, 25, 25]
     assert rows[1]["total_loss"] == 1.0
     assert rows[1]["images_per_second"] > 0

@@ -8,12 +8,19 @@ import pytest
 from checkpoint_files import write_checkpoint
 from conftest import draw_photo, label_photo, run_script
 
-from tfod import trained_on
-from tfod.console import InputError
-from tfod.label_map import write_label_map
-from tfod.tfrecord import make_example, write_records
-from tfod.trained_on import describe_changes, find_changes, hold_label_map, keep_label_map, list_changes, list_photos
-from tfod.voc import Box
+from tfod.data.label_map import write_label_map
+from tfod.data.tfrecord import make_example, write_records
+from tfod.data.voc import Box
+from tfod.model import trained_on
+from tfod.model.trained_on import (
+    describe_changes,
+    find_changes,
+    hold_label_map,
+    keep_label_map,
+    list_changes,
+    list_photos,
+)
+from tfod.utils.console import InputError
 
 
 @pytest.fixture

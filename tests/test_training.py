@@ -22,10 +22,11 @@ from conftest import STARTED, run_script
 from forked import start_forked
 from test_make import ROOT, make_tiny_config
 
-from tfod import pipeline_config, training
-from tfod.checkpoints import find_latest_checkpoint, list_checkpoints
-from tfod.console import InputError
-from tfod.tfrecord import read_records, write_records
+from tfod.config import pipeline
+from tfod.data.tfrecord import read_records, write_records
+from tfod.model.checkpoints import find_latest_checkpoint, list_checkpoints
+from tfod.training import trainer
+from tfod.utils.console import InputError
 
 SCRIPT = "model_main_tf2.py"
 MODEL = ["--model_dir=models/m", "--pipeline_config_path=models/m/pipeline.config", "--norecord_summaries"]
@@ -82,9 +83,9 @@ def read_rows(log):
 
 def edit_config(workspace, change):
     path = workspace / "models/m/pipeline.config"
-    config = pipeline_config.read_config(path)
+    config = pipeline.read_config(path)
     change(config)
-    pipeline_config.write_config(path, config)
+    pipeline.write_config(path, config)
 
 
 def test_training_that_is_stopped_goes_on_at_its_step(workspace):
@@ -308,24 +309,24 @@ def test_training_in_two_parts_ends_where_one_does(workspace, averages):
 
 @pytest.mark.attack
 def test_training_without_a_checkpoint_that_can_be_read_begins_again_and_says_so(tmp_path, capsys):
-    assert training._find_start(tmp_path, True) == (None, 0)
+    assert trainer._find_start(tmp_path, True) == (None, 0)
     assert capsys.readouterr().err == ""
     checkpoint = tf.train.Checkpoint(step=tf.Variable(7))
     for number in (7, 9):
         checkpoint.write(f"{tmp_path}/ckpt-{number}")
     (tmp_path / "ckpt-9.index").write_bytes(b"")
-    assert training._find_start(tmp_path, True) == (f"{tmp_path}/ckpt-7", 7)
+    assert trainer._find_start(tmp_path, True) == (f"{tmp_path}/ckpt-7", 7)
     assert find_latest_checkpoint(tmp_path) == f"{tmp_path}/ckpt-7"
     (tmp_path / "ckpt-7.index").write_bytes(b"")
-    assert training._find_start(tmp_path, True) == (None, 0)
+    assert trainer._find_start(tmp_path, True) == (None, 0)
     assert "none of its checkpoints can be read, so the training begins again at step 0" in capsys.readouterr().err
 
 
 def test_step_that_xla_cannot_compile_is_refused(data, tmp_path):
-    config = pipeline_config.read_config(ROOT / "scripts/configs/centernet_mobilenet_v2_fpn.config")
+    config = pipeline.read_config(ROOT / "scripts/configs/centernet_mobilenet_v2_fpn.config")
     resizer = config.model.center_net.image_resizer.fixed_shape_resizer
     resizer.height = resizer.width = 64
-    pipeline_config.write_config(tmp_path / "small.config", config)
+    pipeline.write_config(tmp_path / "small.config", config)
     (tmp_path / "annotations").symlink_to(data / "annotations")
     words = ["--base", "small.config", "--num_steps", 60, "--batch_size", 2, "-o", "models/m/pipeline.config"]
     run(tmp_path, "configure_pipeline.py", *words)
@@ -352,30 +353,30 @@ def test_deterministic_is_refused_beside_a_gpu(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [object()])
     flags = argparse.Namespace(require_gpu=True, mixed_precision=False, deterministic=True)
     with pytest.raises(InputError, match="--deterministic: is for one CPU, .*; hide it with CUDA_VISIBLE_DEVICES=-1"):
-        training.set_up(flags, None)
+        trainer.set_up(flags, None)
 
 
 def test_batch_that_does_not_divide_is_refused():
-    config = pipeline_config.pipeline_pb2.TrainEvalPipelineConfig()
+    config = pipeline.pipeline_pb2.TrainEvalPipelineConfig()
     config.train_config.batch_size = 7
     with pytest.raises(InputError, match="batch_size is 7, which 2 devices can't share out evenly; make it 6, 8"):
-        training.make_strategy(config, num_workers=2)
+        trainer.make_strategy(config, num_workers=2)
 
 
 def test_weights_that_are_no_numbers_are_found():
     layers = tf.keras.layers
     model = tf.keras.Sequential([layers.Conv2D(2, 1, input_shape=(4, 4, 1)), layers.BatchNormalization()])
-    assert training.find_broken(model) == []
+    assert trainer.find_broken(model) == []
     model.layers[1].moving_variance[1].assign(1e30)  # which the next step's loss would be too much for
     model.layers[0].kernel[0, 0, 0, 1].assign(math.nan)
-    assert training.find_broken(model) == [model.layers[0].kernel.name, model.layers[1].moving_variance.name]
+    assert trainer.find_broken(model) == [model.layers[0].kernel.name, model.layers[1].moving_variance.name]
 
 
 @pytest.mark.parametrize(
     ("averages", "kind"), [(False, type(tf.distribute.get_strategy())), (True, tf.distribute.OneDeviceStrategy)]
 )
 def test_one_device_needs_no_mirroring(averages, kind):
-    config = pipeline_config.pipeline_pb2.TrainEvalPipelineConfig()
+    config = pipeline.pipeline_pb2.TrainEvalPipelineConfig()
     config.train_config.batch_size = 8
     config.train_config.optimizer.use_moving_average = averages
-    assert type(training.make_strategy(config)) is kind
+    assert type(trainer.make_strategy(config)) is kind

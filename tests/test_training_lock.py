@@ -10,13 +10,13 @@ import sys
 import pytest
 from conftest import ROOT, STARTED
 
-from tfod import training_lock
-from tfod.console import InputError
-from tfod.training_lock import lock_folder
+from tfod.model import training_lock
+from tfod.model.training_lock import lock_folder
+from tfod.utils.console import InputError
 
 HOLD = """
 import time
-from tfod.training_lock import lock_folder
+from tfod.model.training_lock import lock_folder
 with lock_folder("m"):
     print("held", flush=True)
     time.sleep(99)

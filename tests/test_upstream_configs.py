@@ -6,7 +6,7 @@ import pytest
 from test_configure_pipeline import write_boxes
 
 import configure_pipeline
-from tfod import config_checks, config_fields, pipeline_config
+from tfod.config import checks, fields, pipeline
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/zoo"
 CONFIGS = sorted([*SHARED.glob("configs_tf2/*.config"), *SHARED.glob("*/pipeline.config")])
@@ -57,22 +57,22 @@ def test_nothing_is_lost_but_what_is_printed(base, tmp_path, monkeypatch, capsys
         write_boxes(tmp_path / f"annotations/{name}.record", *[1] * 8)
     monkeypatch.setattr("sys.argv", ["configure_pipeline.py", "--base", str(base), "-o", "m/pipeline.config"])
     configure_pipeline.main()
-    before, after = pipeline_config.read_config(base), pipeline_config.read_config("m/pipeline.config")
+    before, after = pipeline.read_config(base), pipeline.read_config("m/pipeline.config")
     output = capsys.readouterr().out.splitlines()
     printed = [line.strip().partition(": ")[0] for line in output[1:-1]]
     assert sorted(printed) == sorted(list_differences(before, after))
-    assert f"  {config_fields.list_changes(before, after)[0]}" == output[1]
-    faults, warnings = config_checks.check_config(after, "m", "training", "evaluation")
+    assert f"  {fields.list_changes(before, after)[0]}" == output[1]
+    faults, warnings = checks.check_config(after, "m", "training", "evaluation")
     assert faults == []
     if base.parent.name == "configs_tf2":
         assert warnings == []
-    pipeline_config.write_config("again.config", before)
-    assert pipeline_config.read_config("again.config") == before
+    pipeline.write_config("again.config", before)
+    assert pipeline.read_config("again.config") == before
 
 
 @pytest.mark.parametrize("base", [path for path in CONFIGS if path.parent.name == "configs_tf2"], ids=lambda p: p.stem)
 def test_only_what_is_to_be_filled_in_is_wrong_with_them(base):
-    found = config_checks.check_config(pipeline_config.read_config(base), "p", "training", "evaluation")
+    found = checks.check_config(pipeline.read_config(base), "p", "training", "evaluation")
     others = [fault for fault in found.faults if "PATH_TO_BE" not in fault]  # one of upstream's has PATH_TO_BEE
     assert len(found.faults) - len(others) >= 5  # label map and records of both readers, checkpoint
     assert {fault.partition(" is not")[0] for fault in others} <= {"p: metrics_set coco_mask_metrics"}

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from lxml import etree
 from PIL import Image, ImageDraw
 
-from tfod.console import InputError
-from tfod.images import list_images
-from tfod.voc import (
+from tfod.data.images import list_images
+from tfod.data.voc import (
     Annotation,
     Box,
     clip_boxes,
@@ -24,6 +23,7 @@ from tfod.voc import (
     turn_box,
     write_annotation,
 )
+from tfod.utils.console import InputError
 
 # What XML can hold and a person can see, without the white space around a name that reading takes off
 names = st.text(st.characters(exclude_categories=("Cs", "Cc", "Cf", "Cn", "Zs", "Zl", "Zp")), min_size=1, max_size=20)

@@ -17,9 +17,11 @@ from conftest import STARTED, find_free_port, run_script
 from forked import start_forked
 from test_make import make_tiny_config
 
-from tfod import checkpoints, pipeline_config, train_log
-from tfod.console import InputError
-from tfod.workers import find_faults, split_address, wait_for_others
+from tfod.config import pipeline
+from tfod.model import checkpoints
+from tfod.training import log
+from tfod.training.distributed import find_faults, split_address, wait_for_others
+from tfod.utils.console import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "scripts"
@@ -38,11 +40,11 @@ def workspace(tmp_path_factory):
     make_tiny_config(folder / "tiny.config")
     words = ["--base", "tiny.config", "--num_steps", 4, "--batch_size", 4, "-o", "models/m/pipeline.config"]
     run_script("configure_pipeline.py", *words, cwd=folder)
-    config = pipeline_config.read_config(folder / "models/m/pipeline.config")
+    config = pipeline.read_config(folder / "models/m/pipeline.config")
     del config.train_config.data_augmentation_options[:]
     config.model.ssd.freeze_batchnorm = True  # else by the statistics of the batch
     config.model.ssd.normalize_loss_by_num_matches = False  # else by the matches in the batch
-    pipeline_config.write_config(folder / "models/m/pipeline.config", config)
+    pipeline.write_config(folder / "models/m/pipeline.config", config)
     return folder
 
 
@@ -76,14 +78,14 @@ def end(workspace, name, process, seconds):
 
 def wait_for_step(workspace, step, workers):
     while all(worker.is_alive() for worker in workers):
-        if any(row["step"] >= step for row in train_log.read_log(workspace / "models/m/train_log.csv")):
+        if any(row["step"] >= step for row in log.read_log(workspace / "models/m/train_log.csv")):
             return
         time.sleep(0.1)
     raise AssertionError([path.read_text() for path in workspace.glob("*.txt")])
 
 
 def read_losses(folder):
-    rows = train_log.read_log(folder / "train_log.csv")
+    rows = log.read_log(folder / "train_log.csv")
     return {row["step"]: (row["total_loss"], row["localization_loss"]) for row in rows}
 
 

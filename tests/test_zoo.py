@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tfod.zoo import MODELS, describe_tflite, find_kin, get_address
+from tfod.config.zoo import MODELS, describe_tflite, find_kin, get_address
 
 
 def test_every_model_has_its_facts():

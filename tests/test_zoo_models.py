@@ -8,8 +8,9 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 import pytest
 from conftest import ROOT
 
-from tfod import fine_tuning, model_config, pipeline_config
-from tfod.checkpoints import list_variables
+from tfod.config import edit, pipeline
+from tfod.model import fine_tuning
+from tfod.model.checkpoints import list_variables
 
 ZOO = ROOT.parent / "shared/zoo"
 NEW = {  # name -> the parts that new classes leave untrained
@@ -38,7 +39,7 @@ def zoo_model(request, tmp_path):
     folder = ZOO / request.param
     command = [sys.executable, ZOO / "fill_weights.py", request.param, tmp_path / "checkpoint"]
     subprocess.run([*command, folder / "object_graph.pb"], check=True, capture_output=True)
-    config = pipeline_config.read_config(folder / "pipeline.config")
+    config = pipeline.read_config(folder / "pipeline.config")
     config.train_config.fine_tune_checkpoint = str(tmp_path / "checkpoint/ckpt-0")
     return request.param, config
 
@@ -56,8 +57,8 @@ def test_all_of_the_model_is_there_and_all_that_is_there_is_taken(zoo_model):
     assert all(restored == number for restored, number in matched.values())
     assert sum(restored for restored, _ in matched.values()) == len(theirs)
 
-    model_config.drop_tasks(config, set())
-    pipeline_config.get_model(config).num_classes = 3
+    edit.drop_tasks(config, set())
+    pipeline.get_model(config).num_classes = 3
     matched = restore(config, "except_class_head")
     assert {part for part, (restored, _) in matched.items() if not restored} == NEW[name]
     assert all(restored == number for part, (restored, number) in matched.items() if part not in NEW[name])

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tfod.checkpoints import list_variables
+from tfod.model.checkpoints import list_variables
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,12 +10,12 @@ Ends with 1 if there is an error; warnings are to be looked at.
 import argparse
 from pathlib import Path
 
-from tfod.console import Fault, InputError, make_parser, run, say, show_progress
-from tfod.dataset_files import SIDES, list_sides
-from tfod.dataset_report import make_report, print_report, print_summary, read_report, write_report
-from tfod.files import fingerprint, is_current, mark_current, refuse_foreign
-from tfod.label_map import number_classes, read_label_map
-from tfod.parallel import count_cores, map_in_processes
+from tfod.data.check_report import make_report, print_report, print_summary, read_report, write_report
+from tfod.data.image_folders import SIDES, list_sides
+from tfod.data.label_map import number_classes, read_label_map
+from tfod.utils.console import Fault, InputError, make_parser, run, say, show_progress
+from tfod.utils.files import fingerprint, is_current, mark_current, refuse_foreign
+from tfod.utils.parallel import count_cores, map_in_processes
 
 MAKER = "check_dataset"  # of the output, as its stamp says
 CHUNK = 16  # photos that a process looks at between two messages
@@ -70,7 +70,7 @@ def make_scale(args):
         width, height = args.input_size
         return lambda *photo: (width / photo[0], height / photo[1]), f"{width}x{height}"
     if args.config:
-        from tfod.pipeline_config import get_input_scale, get_model, read_config
+        from tfod.config.pipeline import get_input_scale, get_model, read_config
 
         config = read_config(args.config)
         if not config.model.WhichOneof("model"):
@@ -97,7 +97,7 @@ def list_jobs(sides, allow_unlabelled):
 
 def look_at_all(jobs, workers):
     """The `Look` of every job, in their order."""
-    from tfod.dataset_checks import look_at
+    from tfod.data.checks import look_at
 
     chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
 
@@ -116,7 +116,7 @@ def look_at_all(jobs, workers):
 
 def check_all(looks, names_to_ids, args, get_scale):
     """(list of faults and warnings, dict class -> Counter of side -> boxes) of all that was looked at."""
-    from tfod.dataset_checks import (
+    from tfod.data.checks import (
         check_sizes,
         count_boxes,
         find_copies,
@@ -147,7 +147,7 @@ def is_made_of(names_to_ids, report_path):
 
 
 def draw_plots(folder, looks, names_to_ids, config_path):
-    from tfod.dataset_charts import draw_charts
+    from tfod.report.dataset_charts import draw_charts
 
     sides = {side: [look.photo for look in looks if look.side == side and look.photo] for side in ("", *SIDES)}
     sides = {side or "images": photos for side, photos in sides.items() if photos}
@@ -156,7 +156,7 @@ def draw_plots(folder, looks, names_to_ids, config_path):
     }
     config = None
     if config_path:
-        from tfod.pipeline_config import read_config
+        from tfod.config.pipeline import read_config
 
         config = read_config(config_path)
     draw_charts(folder, sides, names, config)
@@ -196,7 +196,7 @@ def main():
             mark_current(args.json, state, MAKER)
         print_report(report, args.json, args.all)
         if args.fix:
-            from tfod.dataset_fixes import fix_photos
+            from tfod.data.fixes import fix_photos
 
             fix_photos(looks, faults + more, names_to_ids, args.image_dir, args.fix)
         if args.plots:

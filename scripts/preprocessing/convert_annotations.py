@@ -14,12 +14,12 @@ import collections
 import filecmp
 from pathlib import Path, PurePosixPath
 
-from tfod.annotation_readers import READERS
-from tfod.annotation_writers import WRITERS
-from tfod.console import InputError, find_hidden, make_parser, run, say
-from tfod.files import make_room
-from tfod.labelled_images import CLASSES_FILE, list_images_below
-from tfod.reading import read_text
+from tfod.data.format_readers import READERS
+from tfod.data.format_writers import WRITERS
+from tfod.data.formats import CLASSES_FILE, list_images_below
+from tfod.utils.console import InputError, find_hidden, make_parser, run, say
+from tfod.utils.files import make_room
+from tfod.utils.reading import read_text
 
 FOLDERS = ("voc", "yolo")  # the formats of which each image has a file of its own
 NOTES = 5  # lines of one kind that are said
@@ -67,7 +67,7 @@ def parse_arguments():
 def read_classes(path):
     """The dict class name -> id of a label map (.pbtxt), a data.yaml or a file of names, in the order of the ids."""
     if path.suffix.lower() == ".pbtxt":
-        from tfod.label_map import read_label_map
+        from tfod.data.label_map import read_label_map
 
         return dict(sorted(read_label_map(path).items(), key=lambda item: item[1]))
     text = read_text(path)

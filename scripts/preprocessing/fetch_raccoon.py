@@ -11,10 +11,10 @@ import re
 import shutil
 from pathlib import Path
 
-from tfod.archives import open_tarball
-from tfod.console import InputError, make_parser, run, say
-from tfod.download import describe_disk_error, fetch, take_turn
-from tfod.files import write_whole
+from tfod.utils.archives import open_tarball
+from tfod.utils.console import InputError, make_parser, run, say
+from tfod.utils.download import describe_disk_error, fetch, take_turn
+from tfod.utils.files import write_whole
 
 COMMIT = "93938849301895fb73909842ba04af9b602f677a"
 URL = f"https://codeload.github.com/datitran/raccoon_dataset/tar.gz/{COMMIT}"

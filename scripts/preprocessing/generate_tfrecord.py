@@ -11,15 +11,15 @@ import csv
 import time
 from pathlib import Path
 
-from tfod.console import InputError, make_parser, run, say, show_progress
-from tfod.csv_cells import write_class, write_path
-from tfod.dataset import check_photo
-from tfod.files import claim, find_foreign, fingerprint, is_current, mark_current, write_whole
-from tfod.label_map import find_unknown_names, read_label_map
-from tfod.parallel import count_cores, map_in_processes
-from tfod.photo_pairs import match_files, shuffle_pairs
-from tfod.shards import list_shards, name_records, replace_records, write_examples
-from tfod.tfrecord import make_photo_example
+from tfod.data.csv_cells import write_class, write_path
+from tfod.data.label_map import find_unknown_names, read_label_map
+from tfod.data.photo_pairs import match_files, shuffle_pairs
+from tfod.data.photos import check_photo
+from tfod.data.shards import list_shards, name_records, replace_records, write_examples
+from tfod.data.tfrecord import make_photo_example
+from tfod.utils.console import InputError, make_parser, run, say, show_progress
+from tfod.utils.files import claim, find_foreign, fingerprint, is_current, mark_current, write_whole
+from tfod.utils.parallel import count_cores, map_in_processes
 
 MAKER = "generate_tfrecord"  # of the output, as its stamp says
 CHUNK = 32  # photos that a worker checks between two messages

@@ -13,14 +13,14 @@ import math
 import time
 from pathlib import Path
 
-from tfod.console import InputError, make_parser, make_printable, run, say, show_progress
-from tfod.drawing import draw_detections
-from tfod.files import find_foreign, mark_current, write_whole
-from tfod.images import decode_image
-from tfod.label_map import read_label_map
-from tfod.parallel import count_cores, map_in_processes
-from tfod.shards import find_records_of
-from tfod.tfrecord import find_records, parse_example, read_record, read_records
+from tfod.data.images import decode_image
+from tfod.data.label_map import read_label_map
+from tfod.data.shards import find_records_of
+from tfod.data.tfrecord import find_records, parse_example, read_record, read_records
+from tfod.utils.console import InputError, make_parser, make_printable, run, say, show_progress
+from tfod.utils.drawing import draw_detections
+from tfod.utils.files import find_foreign, mark_current, write_whole
+from tfod.utils.parallel import count_cores, map_in_processes
 
 MAKER = "inspect_tfrecord"  # of the output, as its stamp says
 CHUNK = 16  # records that a worker checks between two messages

@@ -20,10 +20,9 @@ import shutil
 from fractions import Fraction
 from pathlib import Path
 
-from tfod.console import InputError, add_flag, make_parser, progress, run, say
-from tfod.files import fingerprint, is_current, mark_current, write_text, write_whole
-from tfod.images import list_images
-from tfod.split_manifest import (
+from tfod.data.images import list_images
+from tfod.data.split import REST, group_images, share_out
+from tfod.data.split_manifest import (
     SIDES,
     add_sums,
     find_former_sides,
@@ -32,8 +31,9 @@ from tfod.split_manifest import (
     refuse_lost_files,
     verify,
 )
-from tfod.split_sets import REST, group_images, share_out
-from tfod.voc import find_images_of, list_annotations, read_annotation
+from tfod.data.voc import find_images_of, list_annotations, read_annotation
+from tfod.utils.console import InputError, add_flag, make_parser, progress, run, say
+from tfod.utils.files import fingerprint, is_current, mark_current, write_text, write_whole
 
 MAKER = "partition_dataset"  # of the output, as its stamp says
 

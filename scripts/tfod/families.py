@@ -1,4 +1,4 @@
-"""Top module: one small model of a family, taken through every command, in a process that exists for nothing else.
+"""One small model of a family, taken through every command, in a process that exists for nothing else.
 
 The scripts run as a person would type them, with their words on `sys.argv`, but all in one process: an import of
 TensorFlow for each would take longer than what they do here.
@@ -17,8 +17,8 @@ import time
 import traceback
 from pathlib import Path
 
-from tfod import files
-from tfod.checkpoints import FINE_TUNE_TYPES
+from tfod.model.checkpoints import FINE_TUNE_TYPES
+from tfod.utils import files
 
 SCRIPTS = Path(__file__).resolve().parents[1]
 LABELS, ZOO_LABELS = "annotations/label_map.pbtxt", "annotations/zoo_label_map.pbtxt"
@@ -158,10 +158,11 @@ def save_backbone(name):
     import tensorflow as tf
     from object_detection.builders import model_builder
 
-    from tfod import fine_tuning, pipeline_config
-    from tfod.checkpoints import find_latest_checkpoint
+    from tfod.config import pipeline
+    from tfod.model import fine_tuning
+    from tfod.model.checkpoints import find_latest_checkpoint
 
-    config = pipeline_config.read_config(f"models/{name}/pipeline.config")
+    config = pipeline.read_config(f"models/{name}/pipeline.config")
     model = model_builder.build(config.model, is_training=True, add_summaries=False)
     fine_tuning.build_variables(model)
     tf.train.Checkpoint(model=model).restore(find_latest_checkpoint(f"models/{name}")).expect_partial()
@@ -172,7 +173,7 @@ def save_backbone(name):
 
 def time_steps(name, batch_size):
     """Trains at the base config's own size. Returns (exit code, what was said, seconds a step)."""
-    from tfod import train_log
+    from tfod.training import log as train_log
 
     words = ["--base", SCRIPTS / "configs" / f"{name}.config", "-o", f"models/{name}/pipeline.config"]
     words += ["--num_steps", TIMED_STEPS, "--batch_size", batch_size, "--label_map", ZOO_LABELS]

@@ -22,9 +22,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from tfod.console import InputError, make_parser, run, say
-from tfod.near_duplicates import SAMPLED
-from tfod.parallel import count_cores, map_in_processes
+from tfod.data.near_duplicates import SAMPLED
+from tfod.utils.console import InputError, make_parser, run, say
+from tfod.utils.parallel import count_cores, map_in_processes
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "preprocessing" / "check_dataset.py"
 CHUNK = 16

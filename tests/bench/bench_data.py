@@ -20,9 +20,9 @@ from pathlib import Path
 
 from bench_check import decode_alone, link_photos
 
-from tfod.console import InputError, make_parser, run, say
-from tfod.label_map import write_label_map
-from tfod.parallel import count_cores
+from tfod.data.label_map import write_label_map
+from tfod.utils.console import InputError, make_parser, run, say
+from tfod.utils.parallel import count_cores
 
 HERE = Path(__file__).parent
 SCRIPT = HERE.parents[1] / "scripts" / "preprocessing" / "generate_tfrecord.py"

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
-from tfod import pipeline_config
-from tfod.checkpoints import list_checkpoint_files, require_checkpoint
+from tfod.config import pipeline
+from tfod.model.checkpoints import list_checkpoint_files, require_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST, AGAIN, WHOLE = "a built model, the first time", "a built model, again", "the whole command"
@@ -47,7 +47,7 @@ def parse_arguments():
 def prepare(arguments, room):
     """Makes room/model: the newest checkpoint, and a config that ends with it and names one record of all photos."""
     source = arguments.workspace / arguments.model
-    config = pipeline_config.read_config(source / "pipeline.config")
+    config = pipeline.read_config(source / "pipeline.config")
     labels = arguments.workspace / config.eval_input_reader[0].label_map_path
     photos = arguments.workspace / arguments.photos
     words = ["-x", photos, "-l", labels, "-o", room / "photos.record"]
@@ -63,12 +63,12 @@ def prepare(arguments, room):
         reader.tf_record_input_reader.input_path[:] = [str(room / "photos.record")]
     config.train_config.num_steps = read_step(checkpoint)  # upstream waits for more until it has seen the last
     config.eval_config.batch_size = 1
-    pipeline_config.write_config(model / "pipeline.config", config)
+    pipeline.write_config(model / "pipeline.config", config)
     return model
 
 
 def read_step(checkpoint):
-    from tfod import saving
+    from tfod.model import saving
 
     return saving.read_step(str(checkpoint))
 
@@ -80,13 +80,13 @@ def measure_loop(model_dir, whose):
     """In a process of its own: builds the model and its input, and prints what `clock` tells of two evaluations."""
     from object_detection.builders import model_builder
 
-    from tfod import evaluation
+    from tfod.evaluation import evaluator
 
-    config = pipeline_config.read_config(model_dir / "pipeline.config")
+    config = pipeline.read_config(model_dir / "pipeline.config")
     model = model_builder.build(config.model, is_training=True)
-    step = evaluation.restore_checkpoint(config, model, require_checkpoint(model_dir))
+    step = evaluator.restore_checkpoint(config, model, require_checkpoint(model_dir))
     if whose == "ours":
-        _, evaluate = evaluation.build_evaluation(config, model_dir / "eval_ours", model=model)
+        _, evaluate = evaluator.build_evaluation(config, model_dir / "eval_ours", model=model)
         times = [clock(lambda: evaluate(step).metrics) for _ in range(2)]
     else:
         run_upstream = build_upstream(config, model, step, model_dir / "eval_upstream")

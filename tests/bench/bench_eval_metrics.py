@@ -14,9 +14,9 @@ import time
 
 import numpy as np
 
-from tfod import coco_metrics, curves, error_kinds
-from tfod.console import make_parser, run, say
-from tfod.evaluated import Evaluated, Image, make_detections, make_truths, read_evaluated, write_evaluated
+from tfod.evaluation import curves, metrics, tide
+from tfod.evaluation.results import Evaluated, Image, make_detections, make_truths, read_evaluated, write_evaluated
+from tfod.utils.console import make_parser, run, say
 
 WANTED_SECONDS, WANTED_MEMORY = 60, 1000  # MB
 WIDTH, HEIGHT = 640, 480
@@ -82,12 +82,12 @@ def measure_all(evaluated, folder):
 
     stage("write the JSON files", write_evaluated, folder, evaluated)
     evaluated = stage("read the JSON files", read_evaluated, folder)
-    stage("COCO metrics", coco_metrics.measure_coco, evaluated)
-    errors = stage("error kinds", error_kinds.find_errors, evaluated)
-    stage("costs of the kinds", error_kinds.measure_costs, evaluated, errors)
+    stage("COCO metrics", metrics.measure_coco, evaluated)
+    errors = stage("error kinds", tide.find_errors, evaluated)
+    stage("costs of the kinds", tide.measure_costs, evaluated, errors)
     found = stage("curves and thresholds", curves.measure_curves, evaluated, errors)
     thresholds = {number: curve.threshold for number, curve in found.items()}
-    stage("counts of the kinds", error_kinds.count_kinds, evaluated, errors, thresholds)
+    stage("counts of the kinds", tide.count_kinds, evaluated, errors, thresholds)
     stage("confusion matrix", curves.count_confusions, evaluated, thresholds, errors)
     stage("calibration", curves.measure_calibration, evaluated, 10, errors)
     stage("images worst first", curves.rank_images, evaluated, errors, thresholds)

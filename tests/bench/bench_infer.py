@@ -17,8 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tfod.console import InputError, make_parser, run, say
-from tfod.images import list_images
+from tfod.data.images import list_images
+from tfod.utils.console import InputError, make_parser, run, say
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "inference_main_v2.py"
 WANTED = {"SavedModel": 2.2, "TFLite": 2.8}  # times the tutorial's images/s

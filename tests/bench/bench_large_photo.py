@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tfod.voc import Box, write_annotation
+from tfod.data.voc import Box, write_annotation
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 SIDE = 13000

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tfod import pipeline_config
+from tfod.config import pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
 EMA = 0.99  # decay of the averages; 0.999 looks back over more steps than such a training has
@@ -88,11 +88,11 @@ def measure(args, recipe, seed):
     command = ["make", "split", "tfrecord", "train", *(f"{key}={value}" for key, value in variables.items())]
     run(ROOT, args.work / f"{name}_{seed}.log", *command)
     model = workspace / "models" / name
-    config = pipeline_config.read_config(model / "pipeline.config")
+    config = pipeline.read_config(model / "pipeline.config")
     config.eval_config.use_moving_averages = recipe == "averages"
     results = model / re.sub(r"\W+", "_", recipe)
     results.mkdir(exist_ok=True)
-    pipeline_config.write_config(results / "pipeline.config", config)
+    pipeline.write_config(results / "pipeline.config", config)
     words = ["--model", model, "--pipeline_config_path", results / "pipeline.config", "--output", results]
     run(workspace, results / "evaluate.log", sys.executable, ROOT / "scripts/evaluate.py", *words)
     return json.loads((results / "metrics.json").read_text())["metrics"]

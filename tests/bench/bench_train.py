@@ -27,10 +27,11 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 from PIL import Image
 
-from tfod import pipeline_config, train_input
-from tfod.checkpoints import find_latest_checkpoint, list_checkpoints
-from tfod.tfrecord import read_records, write_records
-from tfod.tracing import build_plainly
+from tfod.config import pipeline
+from tfod.data.tfrecord import read_records, write_records
+from tfod.model.checkpoints import find_latest_checkpoint, list_checkpoints
+from tfod.model.tracing import build_plainly
+from tfod.training import input
 
 ROOT = Path(__file__).resolve().parents[2]
 HURRIED_STEPS, HURRIED_EMA = 400, 0.98  # of our training when seconds until mAP 0.50 count
@@ -171,7 +172,7 @@ def measure_saves(model_dir):
     """Seconds that saving the newest checkpoint of `model_dir` takes, in this process."""
     import tensorflow as tf
 
-    from tfod import saving
+    from tfod.model import saving
 
     newest = find_latest_checkpoint(model_dir)
     reader = tf.train.load_checkpoint(newest)
@@ -192,8 +193,8 @@ def measure_input(config, room, rounds, batches=4):
     from object_detection import inputs
     from object_detection.builders import model_builder
 
-    config = pipeline_config.read_config(config)
-    examples = [tf.train.Example.FromString(text) for text in read_records(train_input.list_train_records(config)[0])]
+    config = pipeline.read_config(config)
+    examples = [tf.train.Example.FromString(text) for text in read_records(input.list_train_records(config)[0])]
     for example in examples[:16]:
         features = example.features.feature
         (encoded,) = features["image/encoded"].bytes_list.value
@@ -209,7 +210,7 @@ def measure_input(config, room, rounds, batches=4):
     tf.random.set_seed(1)
     model = model_builder.build(config.model, is_training=True)
     datasets = [
-        build_plainly(train_input.build_train_input, config, model, 42),
+        build_plainly(input.build_train_input, config, model, 42),
         inputs.train_input(config.train_config, reader, config.model, model),
     ]
     found = [], []
@@ -226,11 +227,11 @@ def measure_quality(config, room, last, wanted=0.5):
     """Seconds and steps until mAP `wanted`, start and evaluations included: (ours with a schedule of HURRIED_STEPS and
     averages, upstream's with the zoo's), each None where it was not reached; and the seconds that upstream took for all
     its steps, `last` at most."""
-    hurried = pipeline_config.read_config(config)
-    pipeline_config.scale_schedule(hurried, hurried.train_config.batch_size, HURRIED_STEPS)
+    hurried = pipeline.read_config(config)
+    pipeline.scale_schedule(hurried, hurried.train_config.batch_size, HURRIED_STEPS)
     hurried.train_config.optimizer.use_moving_average = hurried.eval_config.use_moving_averages = True
     hurried.train_config.optimizer.moving_average_decay = HURRIED_EMA
-    pipeline_config.write_config(room / "hurried.config", hurried)
+    pipeline.write_config(room / "hurried.config", hurried)
     ours = []
 
     def watch(line, seconds):
@@ -242,7 +243,7 @@ def measure_quality(config, room, last, wanted=0.5):
         return bool(ours)
 
     run(command_ours(room / "hurried.config", room / "quality_o", "--eval_every_n=50"), watch)
-    zoo = pipeline_config.read_config(config)
+    zoo = pipeline.read_config(config)
     optimizer = zoo.train_config.optimizer
     optimizer.Clear()
     momentum = optimizer.momentum_optimizer
@@ -252,7 +253,7 @@ def measure_quality(config, room, last, wanted=0.5):
     rate.total_steps, rate.warmup_steps = 50000, 1000
     zoo.model.ssd.loss.localization_loss.weighted_smooth_l1.Clear()
     zoo.model.ssd.loss.localization_weight = 1
-    pipeline_config.write_config(room / "zoo.config", zoo)
+    pipeline.write_config(room / "zoo.config", zoo)
     reached = {}
 
     def watch_checkpoints(line, seconds):
@@ -261,12 +262,12 @@ def measure_quality(config, room, last, wanted=0.5):
 
     words = [f"--num_train_steps={last}", "--checkpoint_every_n=200"]
     run(command_upstream(room / "zoo.config", room / "quality_u", 100, *words), watch_checkpoints)
-    from tfod import evaluation
+    from tfod.evaluation import evaluator
 
-    model, measure = evaluation.build_evaluation(zoo, room / "eval")
+    model, measure = evaluator.build_evaluation(zoo, room / "eval")
     spent = 0.0
     for prefix in list_checkpoints(room / "quality_u"):
-        step = evaluation.restore_checkpoint(zoo, model, prefix)
+        step = evaluator.restore_checkpoint(zoo, model, prefix)
         began = time.monotonic()
         value = measure(step).metrics["DetectionBoxes_Precision/mAP"]
         spent += time.monotonic() - began

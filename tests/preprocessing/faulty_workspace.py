@@ -9,8 +9,8 @@ from conftest import draw_photo, label_photo
 from hostile_images import make_png_of_30000_pixels_a_side
 from PIL import ExifTags, Image
 
-from tfod.label_map import write_label_map
-from tfod.voc import Box, write_annotation
+from tfod.data.label_map import write_label_map
+from tfod.data.voc import Box, write_annotation
 
 SCRIPT = "preprocessing/check_dataset.py"
 

@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT, label_photo
 from faulty_workspace import SCRIPT, put_photo
 
-from tfod.voc import Box
+from tfod.data.voc import Box
 
 
 def test_what_was_found_is_repeated_while_nothing_changes(call, labelled_images):

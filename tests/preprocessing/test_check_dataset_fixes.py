@@ -10,7 +10,7 @@ from conftest import ROOT, label_photo
 from faulty_workspace import SCRIPT, edit_text, make_faulty_workspace, put_photo
 from PIL import ExifTags, Image
 
-from tfod.voc import Box, read_annotation
+from tfod.data.voc import Box, read_annotation
 
 
 def read_files(folder):

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from PIL import ExifTags
 
 from convert_annotations import LACKING
-from tfod.annotation_readers import READERS, read_voc
-from tfod.annotation_writers import WRITERS
-from tfod.label_map import write_label_map
-from tfod.labelled_images import LabelledImage, list_images_below
-from tfod.voc import Box, read_annotation, write_annotation
+from tfod.data.format_readers import READERS, read_voc
+from tfod.data.format_writers import WRITERS
+from tfod.data.formats import LabelledImage, list_images_below
+from tfod.data.label_map import write_label_map
+from tfod.data.voc import Box, read_annotation, write_annotation
 
 FORMATS = ("voc", "coco", "yolo", "csv")
 

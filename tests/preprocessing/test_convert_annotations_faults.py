@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from convert_annotations import read_classes
-from tfod.annotation_readers import READERS
-from tfod.annotation_writers import WRITERS
-from tfod.console import InputError
-from tfod.labelled_images import LabelledImage, list_images_below
-from tfod.voc import Box, write_annotation
+from tfod.data.format_readers import READERS
+from tfod.data.format_writers import WRITERS
+from tfod.data.formats import LabelledImage, list_images_below
+from tfod.data.voc import Box, write_annotation
+from tfod.utils.console import InputError
 
 
 @pytest.fixture(scope="module")

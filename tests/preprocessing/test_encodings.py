@@ -9,9 +9,9 @@ import sys
 import pytest
 from conftest import ROOT, label_photo
 
-from tfod.console import InputError
-from tfod.label_map import read_label_map, write_label_map
-from tfod.voc import Box, read_annotation
+from tfod.data.label_map import read_label_map, write_label_map
+from tfod.data.voc import Box, read_annotation
+from tfod.utils.console import InputError
 
 pytestmark = pytest.mark.attack
 CONVERT = "preprocessing/convert_annotations.py"

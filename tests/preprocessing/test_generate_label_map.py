@@ -4,8 +4,8 @@ import shutil
 
 from conftest import label_photo
 
-from tfod.label_map import read_label_map, write_label_map
-from tfod.voc import Box
+from tfod.data.label_map import read_label_map, write_label_map
+from tfod.data.voc import Box
 
 SCRIPT = "preprocessing/generate_label_map.py"
 

@@ -10,8 +10,8 @@ import pytest
 from conftest import ROOT, draw_photo, label_photo
 from PIL import ExifTags, Image
 
-from tfod.label_map import write_label_map
-from tfod.voc import Box, read_annotation, write_annotation
+from tfod.data.label_map import write_label_map
+from tfod.data.voc import Box, read_annotation, write_annotation
 
 SCRIPT = "preprocessing/generate_tfrecord.py"
 TUTORIAL = ("-x", "images", "-l", "annotations/label_map.pbtxt", "-o", "annotations/train.record")

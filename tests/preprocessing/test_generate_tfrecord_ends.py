@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT, draw_photo, label_photo
 from PIL import ExifTags, Image
 
-from tfod.label_map import write_label_map
+from tfod.data.label_map import write_label_map
 
 SCRIPT = "preprocessing/generate_tfrecord.py"
 TUTORIAL = ("-x", "images", "-l", "annotations/label_map.pbtxt", "-o", "annotations/train.record")

@@ -7,10 +7,10 @@ import pytest
 from conftest import label_photo
 from constant_detector import write_onnx_model
 
-from tfod.console import find_hidden, make_printable
-from tfod.label_map import write_label_map
-from tfod.tfrecord import make_example, write_records
-from tfod.voc import Box
+from tfod.data.label_map import write_label_map
+from tfod.data.tfrecord import make_example, write_records
+from tfod.data.voc import Box
+from tfod.utils.console import find_hidden, make_printable
 
 pytestmark = pytest.mark.attack
 HIDDEN = ["\x9b31m", "\u202e", "\u2066", "\u200f", "\u200b", "\ufeff"]  # all of these XML can hold

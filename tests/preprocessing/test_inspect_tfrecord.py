@@ -6,10 +6,10 @@ import pytest
 from conftest import draw_photo, label_photo
 from PIL import ExifTags, Image
 
-from tfod.images import read_image
-from tfod.label_map import write_label_map
-from tfod.tfrecord import make_example, write_records
-from tfod.voc import Box
+from tfod.data.images import read_image
+from tfod.data.label_map import write_label_map
+from tfod.data.tfrecord import make_example, write_records
+from tfod.data.voc import Box
 
 SCRIPT = "preprocessing/inspect_tfrecord.py"
 IDS = {"cat": 1, "dog": 2}

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageChops
 
 from make_sample_dataset import MANIFEST
-from tfod.voc import read_annotation
+from tfod.data.voc import read_annotation
 
 SCRIPTS = Path(__file__).parents[2] / "scripts" / "preprocessing"
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT, label_photo
 from constant_detector import write_onnx_model
 
-from tfod.label_map import write_label_map
+from tfod.data.label_map import write_label_map
 
 pytestmark = pytest.mark.attack
 SCRIPTS = {

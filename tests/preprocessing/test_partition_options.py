@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import draw_photo, label_photo
 
-from tfod.voc import Box
+from tfod.data.voc import Box
 
 SCRIPT = "preprocessing/partition_dataset.py"
 

@@ -1,0 +1,1 @@
+"""pipeline.config: read, fitted to the data, checked; and the zoo that base configs come from."""

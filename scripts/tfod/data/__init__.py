@@ -1,0 +1,1 @@
+"""Photos, boxes, label maps, splits and records: what a detector learns from."""

@@ -1,0 +1,136 @@
+"""Label maps, the .pbtxt files that give every class of objects its id."""
+
+import difflib
+import re
+from pathlib import Path
+
+from tfod.utils.console import Fault, InputError, find_hidden
+from tfod.utils.files import write_text
+from tfod.utils.reading import read_text
+
+MOST_BYTES = 10**7  # of the file: 100,000 classes
+MOST_GAPS = 10_000  # ids without a class; COCO's 80 classes leave out 10 of 90
+
+
+def read_label_map(path):
+    """The classes of a label map as a dict name -> id (from 1 up), in the order of the file.
+
+    Where an item has a `display_name`, as in the COCO label maps, that is its name. Raises InputError with every
+    fault of the file.
+    """
+    import tfod.compat  # noqa: F401  (lets object_detection be imported)
+
+    from google.protobuf import text_format
+    from object_detection.protos import string_int_label_map_pb2
+
+    path = Path(path)
+    if not path.exists():
+        raise InputError(Fault("label-map", path, "there is no such label map; make one with generate_label_map.py"))
+    text = read_text(path, MOST_BYTES, kind="label-map")
+    try:
+        items = text_format.Parse(text, string_int_label_map_pb2.StringIntLabelMap()).item
+    except text_format.ParseError as error:
+        place = f"line {error.GetLine()}: " if error.GetLine() else ""
+        what = re.sub(r"^\d+:\d+ : ", "", str(error))
+        what = f"{place}{what}; an item looks like: item {{ id: 1 name: 'cat' }}"
+        raise InputError(Fault("label-map", path, what)) from None
+    if not items:
+        what = "has no item; make it anew with generate_label_map.py --force"
+        raise InputError(Fault("label-map", path, what))
+
+    names_to_ids, ids, faults = {}, set(), []
+    for item, line in zip(items, _find_lines(text, len(items)), strict=True):
+        name = item.display_name or item.name
+        if not name:
+            faults.append(f"{line}the item has no name; give it one")
+        elif find_hidden(name):
+            faults.append(f"{line}the name {name!r} holds a character that can't be seen; type it again")
+        elif name in names_to_ids:
+            faults.append(f"{line}the name {name!r} is there twice; remove one of the items")
+        if item.id < 1:
+            faults.append(f"{line}{name!r} has the id {item.id}; ids begin at 1, since 0 is the background")
+        elif item.id > len(items) + MOST_GAPS:
+            what = f"{name!r} has the id {item.id}, and the model gets an output for each id up to it"
+            faults.append(f"{line}{what}; number the {len(items)} classes from 1 up")
+        elif item.id in ids:
+            faults.append(f"{line}the id {item.id} is there twice; give every class its own")
+        names_to_ids.setdefault(name, item.id)
+        ids.add(item.id)
+    if faults:
+        raise InputError(*(Fault("label-map", path, what) for what in faults))
+    return names_to_ids
+
+
+def read_names(path):
+    """The classes of a label map as a dict id -> name; see `read_label_map`."""
+    return {number: name for name, number in read_label_map(path).items()}
+
+
+def _find_lines(text, number):
+    """For each of `number` items the text `line N: `; empty texts where the file writes its items unlike others."""
+    # Strings and comments are matched first, so that an "item" within them does not count.
+    tokens = re.finditer(r""""(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|#[^\n]*|\bitem\b""", text)
+    lines = [f"line {text.count(chr(10), 0, token.start()) + 1}: " for token in tokens if token[0] == "item"]
+    return lines if len(lines) == number else [""] * number
+
+
+def number_classes(names):
+    """The label map of class names that have none yet: a dict name -> id, from 1 up in alphabetical order."""
+    return {name: number for number, name in enumerate(sorted(set(names), key=lambda n: (n.casefold(), n)), 1)}
+
+
+def write_label_map(path, names_to_ids):
+    """Writes a label map whole, in the tutorial's syntax and in the order of the dict name -> id."""
+    items = [f"item {{\n    id: {number}\n    name: '{_escape(name)}'\n}}\n" for name, number in names_to_ids.items()]
+    write_text(path, "\n".join(items))
+
+
+def _escape(name):
+    """`name` as it stands between single quotes; letters of every script stay readable."""
+    name = name.replace("\\", "\\\\").replace("'", "\\'")
+    return re.sub(r"[\x00-\x1f\x7f]", lambda match: f"\\{ord(match[0]):03o}", name)
+
+
+def find_near_name(name, names):
+    """(the one of `names` that `name` was perhaps meant to be, or None; whether that is sure enough to correct it).
+
+    It is sure if exactly one of them differs in nothing but case and white space, or, of four letters or more, in one
+    letter that is another, missing or too many.
+    """
+
+    def fold(text):
+        return "".join(text.split()).casefold()
+
+    names = [other for other in names if other != name]
+    same = [other for other in names if fold(other) == fold(name)]
+    by_a_letter = [other for other in names if len(fold(name)) >= 4 and _differ_by_a_letter(fold(other), fold(name))]
+    for near in (same, by_a_letter):
+        if len(near) == 1:
+            return near[0], True
+    known = {fold(other): other for other in names}
+    near = difflib.get_close_matches(fold(name), known, 1)
+    return (known[near[0]] if near else None), False
+
+
+def _differ_by_a_letter(one, other):
+    i = 0
+    while i < min(len(one), len(other)) and one[i] == other[i]:
+        i += 1
+    ends = one[i:], other[i:]
+    return one != other and (ends[0][1:] == ends[1][1:] or ends[0][1:] == ends[1] or ends[0] == ends[1][1:])
+
+
+def find_unknown_names(path, names_to_ids, places):
+    """Faults for the class names that the label map `path` lacks: a list of texts.
+
+    `places` is a dict: name of a class -> list of the XML paths of its boxes.
+    """
+    faults = []
+    for name in sorted(set(places) - set(names_to_ids)):
+        boxes = len(places[name])
+        near, _ = find_near_name(name, names_to_ids)
+        hint = f"did you mean {near!r}? " if near else ""
+        what = f"lacks the class {name!r} of {boxes} {'box' if boxes == 1 else 'boxes'}, first in {places[name][0]}"
+        what += f"; {hint}correct the XML, or add the class to the label map"
+        faults.append(Fault("class-unknown", path, what))
+    return faults

@@ -1,0 +1,330 @@
+"""Annotations as labelImg writes them, one Pascal VOC XML file for each image.
+
+Boxes here are in pixels, `xmin, ymin, xmax, ymax`, from the upper left corner of the upright image.
+"""
+
+import collections
+import dataclasses
+import math
+from pathlib import Path
+
+from lxml import etree
+
+from tfod.data.images import list_files
+from tfod.utils.console import Fault, InputError, find_hidden
+from tfod.utils.files import write_whole
+from tfod.utils.reading import read_bytes
+
+MOST_BYTES = 16 * 10**6  # of an XML file: 70,000 boxes as labelImg writes them; lxml takes 25 times that in memory
+OVERHANG = 1.0  # pixels; labelling tools round a box at the border out of the image by up to this
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+    """A labelled bounding box, in pixels (floats). `difficult` and `truncated` are 0 or 1."""
+
+    name: str
+    xmin: float
+    ymin: float
+    xmax: float
+    ymax: float
+    difficult: int = 0
+    truncated: int = 0
+    pose: str = "Unspecified"
+
+    def __str__(self):
+        return f"{self.name!r} ({self.xmin:g}, {self.ymin:g}, {self.xmax:g}, {self.ymax:g})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Annotation:
+    """What an XML file says: `filename` of the image ("" if not said), its width and height in pixels (0 if not
+    said, as some tools leave them), and a tuple of `Box`; then the `names` of all its boxes that have one, of faulty
+    ones too, and the text of <path>."""
+
+    path: Path
+    filename: str
+    width: int
+    height: int
+    boxes: tuple
+    names: tuple = dataclasses.field(default=(), compare=False)
+    said_path: str = dataclasses.field(default="", compare=False)
+
+
+def read_annotation(path):
+    """Reads a labelImg XML file. Raises InputError with every fault of the file."""
+    annotation, faults = parse_annotation(path)
+    if faults:
+        raise InputError(*faults)
+    return annotation
+
+
+def parse_annotation(path):
+    """(the Annotation with the boxes that are sound, or None if it can't be read at all; list of `Fault`)."""
+    path = Path(path)
+    faults = []
+    try:
+        root = parse_xml(path)
+    except InputError as error:
+        return None, list(error.faults)
+    children = _get_children(root)
+    if children.keys().isdisjoint(("object", "size", "filename")):
+        what = "has neither <filename> nor <size> nor <object>; save it as Pascal VOC in labelImg"
+        return None, [Fault("xml-not-voc", path, what)]
+    filename = _read_text(children, "filename")
+    if leads_out(filename):
+        what = f"<filename> {filename!r} leads out of the folder; write the image's name alone"
+        faults.append(Fault("filename-leads-out", path, what))
+    width, height = _read_size(children.get("size"), faults, path)
+    objects = [_get_children(element) | {"": element} for element in root if element.tag == "object"]
+    boxes = [box for its_children in objects if (box := _read_box(its_children, faults, path))]
+    names = (_read_text(its_children, "name") for its_children in objects)
+    names = tuple(name for name in names if name and not find_hidden(name))
+    return Annotation(path, filename, width, height, tuple(boxes), names, _read_text(children, "path")), faults
+
+
+def parse_xml(path):
+    """The root <annotation> of an XML file, an lxml element. Raises InputError if it is none.
+
+    Entities are not expanded, and nothing but the file itself is read.
+    """
+    # A new parser for every file: lxml's are not for several threads at a time.
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False)
+    try:
+        root = etree.fromstring(read_bytes(path, MOST_BYTES), parser)
+    except etree.XMLSyntaxError as error:
+        what = f"is not XML ({' '.join(str(error.msg).split())}); label the image again"
+        raise InputError(Fault("xml-not-xml", path, what)) from None
+    if root.tag != "annotation":
+        what = f"is <{root.tag}>, not <annotation>; save it as Pascal VOC in labelImg"
+        raise InputError(Fault("xml-not-voc", path, what))
+    if (entity := next(root.iter(etree.Entity), None)) is not None:
+        what = f"holds the entity {entity.text}, which is not expanded; write its text instead"
+        raise InputError(Fault("xml-entity", path, what))
+    return root
+
+
+def leads_out(filename):
+    """Whether the text of a <filename> names a file outside the folder: absolute on any system, or by `..`."""
+    parts = filename.replace("\\", "/").split("/")
+    return ".." in parts or parts[0].endswith(":") or (len(parts) > 1 and not parts[0])
+
+
+def _get_children(element):
+    """A dict tag -> child; of several with one tag, the first."""
+    return {child.tag: child for child in reversed(element)}
+
+
+def _read_text(children, tag):
+    return (children[tag].text or "").strip() if tag in children else ""
+
+
+def _read_size(element, faults, path):
+    """Width and height in pixels; 0 for what is not said."""
+    children = {} if element is None else _get_children(element)
+    sizes = []
+    for side in ("width", "height"):
+        size = (
+            _read_number(children, side, element, "size-not-number", faults, path) if _read_text(children, side) else 0
+        )
+        sizes.append(int(size) if math.isfinite(size) else 0)
+    return sizes
+
+
+def _read_number(children, tag, parent, kind, faults, path):
+    """The number in the child `tag` of `parent`, a float; notes a fault and returns NaN if it is none."""
+    text = _read_text(children, tag)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        place = f"line {children.get(tag, parent).sourceline}: <{parent.tag}/{tag}>"
+        said = f"is {text!r}, not a number; correct it" if text else "is missing; draw the box again"
+        faults.append(Fault(kind, path, f"{place} {said}"))
+        return math.nan
+    return number
+
+
+_FLAGS = {"": 0, "0": 0, "1": 1, "false": 0, "true": 1, "unspecified": 0}
+_EDGES = "(xmin, ymin, xmax, ymax)"
+
+
+def _read_box(children, faults, path):
+    """The Box of an <object>; None, after noting what is wrong, if it has no sound one."""
+    found = []
+
+    def note(kind, what):
+        found.append(Fault(kind, path, f"line {children[''].sourceline}: {what}"))
+
+    name = _read_text(children, "name")
+    if not name:
+        note("box-no-name", "the box has no <name>; give it its class")
+    elif find_hidden(name):
+        note("class-hidden", f"the class {name!r} holds a character that can't be seen; type its name again")
+    flags = []
+    for flag in ("difficult", "truncated"):
+        text = _read_text(children, flag).lower()
+        if text not in _FLAGS:
+            note("box-flag", f"<{flag}> is {text!r}; it must be 0 or 1")
+        flags.append(_FLAGS.get(text, 0))
+    if "bndbox" not in children:
+        note("box-no-bndbox", f"{name!r} has no <bndbox>; draw its box in labelImg")
+    else:
+        bndbox = children["bndbox"]
+        edges = _get_children(bndbox)
+        numbers = [
+            _read_number(edges, edge, bndbox, "box-not-number", found, path)
+            for edge in ("xmin", "ymin", "xmax", "ymax")
+        ]
+        box = Box(name, *numbers, *flags, _read_text(children, "pose") or "Unspecified")
+        # never so with a NaN, which has its own fault
+        if box.xmin > box.xmax or box.ymin > box.ymax:
+            note("box-swapped", f"box {box} {_EDGES} has its corners swapped; draw it again")
+        elif box.xmin == box.xmax or box.ymin == box.ymax:
+            note("box-no-area", f"box {box} {_EDGES} has no area; draw it again")
+    faults.extend(found)
+    return None if found else box
+
+
+def clip_boxes(annotation, width, height):
+    """The boxes of an annotation, cut at the borders of an image of `width` x `height` pixels.
+
+    (list of `Box`, list of `Fault`). A box that hangs over by up to `OVERHANG` is a warning; one by more, or of which
+    nothing would be left, is an error and is not in the list.
+    """
+    boxes, faults = [], []
+    for box in annotation.boxes:
+        overhang = max(-box.xmin, -box.ymin, box.xmax - width, box.ymax - height)
+        if overhang <= 0:
+            boxes.append(box)
+            continue
+        clipped = clip_box(box, width, height)
+        where = f"of the image of {width} x {height} pixels"
+        if overhang > OVERHANG or not clipped:
+            what = f"box {box} {_EDGES} reaches out {where}; draw it again"
+            faults.append(Fault("box-outside", annotation.path, what))
+            continue
+        what = f"box {box} {_EDGES} reaches {overhang:.2g} pixels out {where}; it is cut at the border"
+        faults.append(Fault("box-overhangs", annotation.path, what, "warning"))
+        boxes.append(clipped)
+    return boxes, faults
+
+
+def clip_box(box, width, height):
+    """The part of a Box within an image of `width` x `height` pixels, or None if there is none."""
+    xmin, xmax = (min(max(edge, 0.0), width) for edge in (box.xmin, box.xmax))
+    ymin, ymax = (min(max(edge, 0.0), height) for edge in (box.ymin, box.ymax))
+    if xmin >= xmax or ymin >= ymax:
+        return None
+    return dataclasses.replace(box, xmin=xmin, ymin=ymin, xmax=xmax, ymax=ymax)
+
+
+def turn_box(box, orientation, width, height):
+    """A box drawn on the pixels as stored, `width` x `height`, where it lies in the upright image.
+
+    `orientation` is EXIF's, 1 to 8.
+    """
+    xmin, ymin, xmax, ymax = box.xmin, box.ymin, box.xmax, box.ymax
+    if orientation in (2, 3, 7, 8):  # the stored x axis runs backwards in the upright image
+        xmin, xmax = width - xmax, width - xmin
+    if orientation in (3, 4, 6, 7):  # so does the stored y axis
+        ymin, ymax = height - ymax, height - ymin
+    if orientation >= 5:  # the axes change places
+        xmin, ymin, xmax, ymax = ymin, xmin, ymax, xmax
+    return dataclasses.replace(box, xmin=xmin, ymin=ymin, xmax=xmax, ymax=ymax)
+
+
+def write_annotation(path, image_filename, width, height, boxes):
+    """Writes what `format_annotation` makes, whole."""
+    with write_whole(path) as fresh:
+        fresh.write_bytes(format_annotation(image_filename, width, height, boxes))
+
+
+def format_annotation(image_filename, width, height, boxes):
+    """An annotation as the bytes of an XML file, as labelImg would write it.
+
+    `boxes` are `Box` in pixels of an image of `width` x `height`.
+    The image is named relative to the XML file, so that the bytes do not depend on where the two lie.
+    """
+    root = etree.Element("annotation")
+    etree.SubElement(root, "folder")
+    _add(root, filename=image_filename, path=image_filename)
+    _add(etree.SubElement(root, "source"), database="Unknown")
+    _add(etree.SubElement(root, "size"), width=width, height=height, depth=3)
+    _add(root, segmented=0)
+    for box in boxes:
+        element = etree.SubElement(root, "object")
+        _add(element, name=box.name, pose=box.pose, truncated=box.truncated, difficult=box.difficult)
+        edges = {"xmin": box.xmin, "ymin": box.ymin, "xmax": box.xmax, "ymax": box.ymax}
+        _add(etree.SubElement(element, "bndbox"), **edges)
+    etree.indent(root, "\t")
+    return etree.tostring(root, encoding="utf-8") + b"\n"
+
+
+def _add(element, **children):
+    for name, value in children.items():
+        whole = isinstance(value, float) and value.is_integer()
+        etree.SubElement(element, name).text = str(int(value) if whole else value)
+
+
+def list_annotations(folder):
+    """The XML files right in `folder`, sorted; hidden ones are left out. Raises InputError as `list_images` does."""
+    return list_files(folder, (".xml",))
+
+
+def find_images_of(annotations, images):
+    """Which of the image paths belong to each XML path: (dict XML -> list of images, list of faults).
+
+    An XML file's own stem says so; where no image has it, the XML's <filename>. <path> says nothing: it names a
+    folder of the computer on which somebody labelled. An XML file without an image is a fault.
+    """
+    by_stem, by_name = collections.defaultdict(list), {}
+    for image in images:
+        by_stem[image.stem].append(image)
+        by_name[image.name] = image
+    found, faults = {}, []
+    for path in annotations:
+        if path.stem in by_stem:
+            found[path] = by_stem[path.stem]
+            continue
+        try:
+            filename = _read_text(_get_children(parse_xml(path)), "filename")
+        except InputError as error:
+            faults.extend(error.faults)
+            continue
+        if filename in by_name:
+            found[path] = [by_name[filename]]
+        else:
+            said = f", nor the one that its <filename> names, {filename!r}" if filename else ""
+            what = f"there is no image of its name{said}; add the image, or take the XML file away"
+            faults.append(Fault("xml-without-image", path, what))
+    return found, faults
+
+
+def find_pairs(annotations, images):
+    """The images that have an XML file: (list of (image path, XML path) sorted by image, list of faults).
+
+    Faults are each XML file without an image or with two, and each image with two XML files.
+    """
+    found, faults = find_images_of(annotations, images)
+    pairs, more = pair(found)
+    return pairs, faults + more
+
+
+def pair(found):
+    """What `find_images_of` found as (list of (image path, XML path) sorted by image, list of faults)."""
+    pairs, faults = {}, []
+    # of two XML files that want one image, that of its own name comes first
+    for xml, its_images in sorted(found.items(), key=lambda item: item[0].stem != item[1][0].stem):
+        image = its_images[0]
+        if len(its_images) > 1:
+            names = ", ".join(image.name for image in its_images)
+            what = f"belongs to {len(its_images)} images, {names}; rename or remove all but one"
+            faults.append(Fault("xml-of-two-images", xml, what))
+        elif image in pairs:
+            what = f"{image.name} has another XML file, {pairs[image].name}; keep one of them"
+            faults.append(Fault("image-with-two-xml", xml, what))
+        else:
+            pairs[image] = xml
+    return sorted(pairs.items()), faults

@@ -1,0 +1,195 @@
+"""Which detectors can be TFLite files, what such a file takes, and what it finds."""
+
+import functools
+import itertools
+from pathlib import Path
+
+import numpy as np
+
+from tfod.config.pipeline import get_model
+from tfod.utils.console import InputError
+
+MEAN_INPUTS = 16  # a mean over all places of so many photos
+
+
+def require_convertible(config, path):
+    """Raises InputError, naming the model, if the OD API can't make a TFLite file of the model of `config`."""
+    kind = config.model.WhichOneof("model")
+    if kind is None:
+        raise InputError(f"{path}: has no model; name the trained model's pipeline.config")
+    model = get_model(config)
+    if kind not in ("ssd", "center_net"):
+        masks = (
+            kind == "faster_rcnn" and model.second_stage_box_predictor.mask_rcnn_box_predictor.predict_instance_masks
+        )
+        name = {"faster_rcnn": "Mask R-CNN" if masks else "Faster R-CNN"}.get(kind, kind)
+        raise InputError(
+            f"{path}: {name} can't be a TFLite file, only SSD and CenterNet can; train one of these, or use `make onnx`"
+        )
+    name = model.feature_extractor.type
+    resizer = model.image_resizer.WhichOneof("image_resizer_oneof")
+    faults = []
+    if resizer != "fixed_shape_resizer":
+        faults.append(
+            f"{path}: {name} with a {resizer} can't be a TFLite file, whose input has one size (EfficientDet is "
+            "such a model); train with a fixed_shape_resizer, or use `make onnx`"
+        )
+    if kind == "ssd":
+        if model.box_coder.WhichOneof("box_coder_oneof") != "faster_rcnn_box_coder":
+            faults.append(f"{path}: TFLite decodes a faster_rcnn_box_coder's boxes only; train with one")
+        if model.post_processing.batch_non_max_suppression.soft_nms_sigma:
+            faults.append(f"{path}: TFLite has no soft NMS; set soft_nms_sigma to 0 with --config_override")
+        if model.HasField("mask_head_config"):
+            faults.append(
+                f"{path}: {name} with a mask head can't be a TFLite file; train without it, or use `make onnx`"
+            )
+    if faults:
+        raise InputError(*faults)
+
+
+def suppresses_within_classes(config, asked=None):
+    """Whether the TFLite file suppresses boxes within each class (`asked` if not None), as the SavedModel does.
+
+    Its fast way suppresses across classes, which is what a class-agnostic SavedModel does.
+    """
+    if asked is not None or config.model.WhichOneof("model") != "ssd":
+        return bool(asked)
+    return not config.model.ssd.post_processing.batch_non_max_suppression.use_class_agnostic_nms
+
+
+def describe_suppression(regular):
+    """How overlapping boxes are suppressed, in words."""
+    return (
+        "overlapping boxes suppressed within each class" if regular else "overlapping boxes suppressed across classes"
+    )
+
+
+def convert(saved_model, kind, read_inputs):
+    """The bytes of a TFLite model: `kind` is "float32", "float16", "dynamic" or "int8".
+
+    `saved_model` is what export_tflite_graph_tf2.py wrote. For int8, `read_inputs()` yields representative inputs,
+    float32 [1, height, width, 3] as the model takes them; the int8 model's own input is uint8, its outputs are floats.
+    """
+    if kind == "float32":
+        return _convert_to_float32(str(saved_model))
+    model = _convert(saved_model, kind, read_inputs)
+    if kind != "int8":
+        return model
+    from tfod.export.bias_correction import correct_biases
+
+    inputs = itertools.islice(read_inputs(), MEAN_INPUTS)
+    return correct_biases(model, _convert_to_float32(str(saved_model)), inputs)
+
+
+@functools.cache
+def _convert_to_float32(saved_model):
+    return _convert(saved_model, "float32")
+
+
+def _convert(saved_model, kind, read_inputs=None):
+    import tfod.compat  # noqa: F401 - corrects object_detection at import
+
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
+    converter.allow_custom_ops = True  # TFLite_Detection_PostProcess
+    if kind != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if kind == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if kind == "int8":
+        converter.representative_dataset = lambda: ([inputs] for inputs in read_inputs())
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.uint8
+    return bytes(converter.convert())
+
+
+def make_preprocessor(config, model):
+    """(prepare, mean, std): how a photo becomes a TFLite model's input, as `model` (DetectionModel) itself sees it.
+
+    `prepare` takes uint8 [height, width, 3] RGB of any size and gives float32 [1, height, width, 3] of the model's
+    size, pixels resized and then (pixel - mean) / std; mean and std have one float per channel.
+    """
+    import tfod.compat  # noqa: F401 - corrects object_detection at import
+
+    import tensorflow as tf
+    from object_detection.builders import image_resizer_builder
+
+    from tfod.model.tracing import trace_plainly
+
+    if config.model.WhichOneof("model") == "center_net":  # its TFLite model normalizes by itself
+        resize = image_resizer_builder.build(config.model.center_net.image_resizer)
+        return lambda photo: resize(tf.cast(photo, tf.float32))[0][tf.newaxis].numpy(), [0.0] * 3, [1.0] * 3
+
+    signature = [tf.TensorSpec([None, None, 3], tf.float32)]
+    run = trace_plainly(lambda photo: model.preprocess(photo[tf.newaxis])[0], input_signature=signature)
+
+    def prepare(photo):
+        return run(tf.cast(photo, tf.float32)).numpy()
+
+    black, white = (prepare(np.full([8, 8, 3], value, np.uint8))[0, 0, 0] for value in (0, 255))
+    std = 255 / (white - black)
+    return prepare, (-black * std).tolist(), std.tolist()
+
+
+def make_tflite_detector(model, prepare):
+    """`detect(photo)` of a TFLite detector: uint8 [height, width, 3] -> (boxes, classes from 1, scores), best first.
+
+    `model` is a file's path. It runs in one thread: see runtimes.count_sound_threads. Boxes are cut off at the edges of
+    the photo, as the SavedModel does by itself.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(model), num_threads=1)
+    interpreter.allocate_tensors()
+    (source,) = interpreter.get_input_details()
+    targets = [detail["index"] for detail in interpreter.get_output_details()[:4]]
+
+    def detect(photo):
+        inputs = prepare(photo)
+        if source["dtype"] != np.float32:
+            scale, zero = source["quantization"]
+            limits = np.iinfo(source["dtype"])
+            inputs = np.clip(np.round(inputs / scale + zero), limits.min, limits.max).astype(source["dtype"])
+        interpreter.set_tensor(source["index"], inputs)
+        interpreter.invoke()
+        boxes, classes, scores, count = (interpreter.get_tensor(index)[0] for index in targets)
+        boxes = np.clip(boxes[: int(count)], 0, 1)
+        keep = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(axis=1)
+        return boxes[keep], classes[: int(count)][keep].astype(int) + 1, scores[: int(count)][keep]
+
+    return detect
+
+
+def make_anchor_reader(model, prepare, config):
+    """`read(photo)` of a TFLite SSD: what its anchors say before overlapping boxes are suppressed.
+
+    `model` is a file's path and `config` its TrainEvalPipelineConfig. Gives upstream's raw_detection_boxes [1, A, 4]
+    `[ymin, xmin, ymax, xmax]` normalized and raw_detection_scores [1, A, classes], with the background where the model
+    has it as a class.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # they keep no tensors between the operators
+    interpreter = Interpreter(
+        str(model), num_threads=1, experimental_preserve_all_tensors=True, experimental_op_resolver_type=plain
+    )
+    interpreter.allocate_tensors()
+    (source,) = interpreter.get_input_details()
+    graph = schema.Model.GetRootAsModel(Path(model).read_bytes(), 0).Subgraphs(0)
+    suppression = graph.Operators(graph.OperatorsLength() - 1)
+    coder = config.model.ssd.box_coder.faster_rcnn_box_coder
+    places = np.array([coder.y_scale, coder.x_scale], np.float32)
+    lengths = np.array([coder.height_scale, coder.width_scale], np.float32)
+
+    def read(photo):
+        interpreter.set_tensor(source["index"], prepare(photo))
+        interpreter.invoke()
+        codes, scores, anchors = (interpreter.get_tensor(int(index)) for index in suppression.InputsAsNumpy())
+        middles = codes[..., :2] / places * anchors[:, 2:] + anchors[:, :2]
+        halves = np.exp(codes[..., 2:] / lengths) * anchors[:, 2:] / 2
+        boxes = np.concatenate([middles - halves, middles + halves], axis=-1)
+        return {"raw_detection_boxes": boxes, "raw_detection_scores": scores}
+
+    return read

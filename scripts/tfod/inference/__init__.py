@@ -1,0 +1,1 @@
+"""A detector applied to photos and videos."""

@@ -1,0 +1,301 @@
+"""Writes what a detector found: annotated images, JSON, CSV, COCO, labelImg's XML, crops, video.
+
+What belongs to one image is written by functions that any thread may call; what grows with every image by objects
+with `add`, called in order, and `close`. Boxes in the files are in pixels of the upright image.
+"""
+
+import collections
+import csv
+import dataclasses
+import filecmp
+import hashlib
+import json
+import os
+import re
+import shutil
+import threading
+from pathlib import Path
+
+from tfod.data.csv_cells import write_class, write_path
+from tfod.data.voc import Box, write_annotation
+from tfod.inference.results import TABLES
+from tfod.utils.console import InputError
+from tfod.utils.drawing import draw_detections
+
+JPEG_QUALITY = 92
+
+
+@dataclasses.dataclass
+class Result:
+    """One image and what was found in it.
+
+    path:   the file it came from, or a camera's name
+    name:   relative path that its own result has
+    image:  PIL image, RGB, upright, maybe smaller than width x height; None once the files that need it are written
+    boxes:  float [N, 4], `[xmin, ymin, xmax, ymax]` pixels
+    labels, classes, scores: N names, ids and floats from 0 to 1, best first
+    frame, seconds: where in a video it is; None for a photo
+    """
+
+    path: Path
+    name: Path
+    image: object
+    width: int
+    height: int
+    boxes: object
+    labels: list
+    classes: object
+    scores: object
+    frame: int | None = None
+    seconds: float | None = None
+
+
+def make_result(path, name, image, detections, get_name, size=None, **video):
+    """A `Result` of a PIL image and the `Detections` in it; `get_name` gives a class id's name.
+
+    size: (width, height) that the photo has where `image` is smaller
+    """
+    width, height = size or image.size
+    boxes = detections.boxes[:, [1, 0, 3, 2]] * [width, height, width, height]
+    labels = [get_name(number) for number in detections.classes.tolist()]
+    return Result(path, name, image, width, height, boxes, labels, detections.classes, detections.scores, **video)
+
+
+class Files:
+    """Puts files into the folder `output`, each of them whole: made in the temporary folder `room` beside it.
+
+    written: a dict kind (as --save has it) -> set of the names that were written
+    former:  set of the paths in voc/ that a former run has written
+    """
+
+    def __init__(self, output, room, former=()):
+        self.output, self.room, self.former = Path(output), Path(room), former
+        self.written = collections.defaultdict(set)
+
+    def write(self, kind, name, write):
+        """Calls `write(path)` with a temporary path, which then becomes `name`, a relative path."""
+        target = self.output / name
+        fresh = self.room / f"{threading.get_ident()}{target.suffix}"
+        write(fresh)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh.replace(target)
+        self.written[kind].add(Path(name))
+
+
+def draw(result):
+    """A PIL image: that of the result with its boxes."""
+    boxes = result.boxes[:, [1, 0, 3, 2]] / [result.height, result.width, result.height, result.width]
+    return draw_detections(result.image, boxes, result.labels, ids=result.classes, scores=result.scores)
+
+
+def write_image(files, result, drawn):
+    """Writes the annotated image `drawn` under the photo's own name."""
+    files.write("images", result.name, lambda path: drawn.save(path, quality=JPEG_QUALITY))
+
+
+def write_crops(files, result):
+    """Writes what is in each box as an image of its own: crops/CLASS/NAME_1.jpg, the best first."""
+    width, height = result.image.size
+    boxes = result.boxes * ([width / result.width, height / result.height] * 2)
+    for number, (label, box) in enumerate(zip(result.labels, boxes.tolist(), strict=True), 1):
+        left, top = int(min(box[0], width - 1)), int(min(box[1], height - 1))
+        right, bottom = max(left + 1, round(box[2])), max(top + 1, round(box[3]))
+        crop = result.image.crop((left, top, min(right, width), min(bottom, height)))
+        folder = re.sub(r"[^\w .,+-]", "_", label).strip(" .") or "_"
+        name = Path("crops", folder, result.name.with_name(f"{result.name.name}_{number}.jpg"))
+        files.write("crops", name, lambda path, crop=crop: crop.save(path, quality=JPEG_QUALITY))
+
+
+# ---------------------------------------------------------------- labelImg's XML
+
+_MARK = "<!-- proposed by a detector, nobody has looked at it yet: "
+
+
+def is_proposal(path):
+    """True if the XML file is as `write_proposal` wrote it: a person's change, however small, makes it the person's."""
+    try:
+        body, mark, rest = Path(path).read_bytes().rpartition(_MARK.encode())
+    except OSError:
+        return False
+    return bool(mark) and rest.strip() == f"{hashlib.sha256(body).hexdigest()} -->".encode()
+
+
+def write_proposal(files, result, name):
+    """Writes the boxes as labelImg's XML file `name`, unless a person's file is there. True if it was written.
+
+    Where nothing was found there is no file: an empty one would say that a person saw that there is nothing.
+    """
+    target = files.output / name
+    if target.exists() and not is_proposal(target):
+        return False
+    boxes = []
+    for label, box in zip(result.labels, result.boxes.tolist(), strict=True):
+        xmin, ymin, xmax, ymax = map(round, box)
+        xmin, ymin = min(xmin, result.width - 1), min(ymin, result.height - 1)
+        boxes.append(Box(label, xmin, ymin, max(xmax, xmin + 1), max(ymax, ymin + 1)))
+    if not boxes:
+        target.unlink(missing_ok=True)
+        return False
+
+    def write(path):
+        write_annotation(path, result.name.name, result.width, result.height, boxes)
+        body = path.read_bytes()
+        path.write_bytes(body + f"{_MARK}{hashlib.sha256(body).hexdigest()} -->\n".encode())
+
+    files.write("voc", name, write)
+    return True
+
+
+def write_voc(files, result):
+    """Writes voc/NAME.xml, and beside it a link to the photo (of a frame: the image), for labelImg to open.
+
+    What a person put there stays: see `results.find_foreign`. True if an XML file was written.
+    """
+    photo = Path("voc", result.name)
+    target = files.output / photo
+    if result.frame is not None:
+        files.write("voc", photo, lambda path: result.image.save(path, quality=JPEG_QUALITY))
+    elif target.is_symlink() and is_same_photo(target, result.path):
+        files.written["voc"].add(photo)
+    elif target.is_symlink() or not target.exists() or target.absolute() in files.former:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.unlink(missing_ok=True)
+            target.symlink_to(os.path.relpath(result.path.resolve(), target.parent.resolve()))
+            files.written["voc"].add(photo)
+        except OSError:  # a file system without links
+            files.write("voc", photo, lambda path: shutil.copyfile(result.path, path))
+    return write_proposal(files, result, photo.with_suffix(".xml"))
+
+
+def is_same_photo(target, path):
+    """Whether the file `target` leads to `path`, or holds the same bytes."""
+    try:
+        return target.samefile(path) or filecmp.cmp(target, path, shallow=False)
+    except OSError:
+        return False
+
+
+# ---------------------------------------------------------------- one file for all images
+
+
+class JsonWriter:
+    """detections.json: one line for each image, with its boxes `[xmin, ymin, xmax, ymax]` in pixels."""
+
+    def __init__(self, files):
+        self.files, self.fresh = files, files.room / "all.json"
+        self.stream = self.fresh.open("w", encoding="utf-8")
+        self.stream.write('{"box": "[xmin, ymin, xmax, ymax], pixels of the upright image", "images": [')
+        self.comma = "\n"
+
+    def add(self, result):
+        video = {} if result.frame is None else {"frame": result.frame, "seconds": round(result.seconds, 3)}
+        size = {"width": result.width, "height": result.height}
+        found = [
+            {"class": label, "id": int(number), "score": round(float(score), 4), "box": [round(x, 2) for x in box]}
+            for label, number, score, box in _list_boxes(result)
+        ]
+        line = {"file": str(result.path), **video, **size, "detections": found}
+        self.stream.write(self.comma + json.dumps(line, ensure_ascii=False))
+        self.comma = ",\n"
+
+    def close(self, names):
+        classes = json.dumps({str(number): name for number, name in names.items()}, ensure_ascii=False)
+        self.stream.write(f'\n], "classes": {classes}}}\n')
+        self.stream.close()
+        self.files.write("json", TABLES["json"], self.fresh.replace)
+
+
+class CsvWriter:
+    """detections.csv: one row for each box; frame and seconds are empty for photos."""
+
+    COLUMNS = ("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax", "score", "frame", "seconds")
+
+    def __init__(self, files):
+        self.files, self.fresh = files, files.room / "all.csv"
+        self.stream = self.fresh.open("w", encoding="utf-8", newline="")
+        self.rows = csv.writer(self.stream, lineterminator="\n")
+        self.rows.writerow(self.COLUMNS)
+
+    def add(self, result):
+        seconds = None if result.seconds is None else round(result.seconds, 3)
+        for label, _, score, box in _list_boxes(result):
+            edges = [round(x, 2) for x in box]
+            row = [
+                write_path(result.path),
+                result.width,
+                result.height,
+                write_class(label),
+                *edges,
+                round(float(score), 4),
+                result.frame,
+                seconds,
+            ]
+            self.rows.writerow(row)
+
+    def close(self, names):
+        self.stream.close()
+        self.files.write("csv", TABLES["csv"], self.fresh.replace)
+
+
+class CocoWriter:
+    """coco.json: a COCO data set, boxes as `[x, y, width, height]` in pixels, each annotation with its score."""
+
+    def __init__(self, files):
+        self.files, self.unnamed = files, {}
+        self.fresh, self.other = files.room / "all.coco.json", files.room / "annotations"
+        self.stream = self.fresh.open("w", encoding="utf-8")
+        self.annotations = self.other.open("w+", encoding="utf-8")  # they come after all images, which come one by one
+        self.stream.write('{"images": [')
+        self.images = self.boxes = 0
+
+    def add(self, result):
+        self.images += 1
+        image = {"id": self.images, "file_name": str(result.name), "width": result.width, "height": result.height}
+        self.stream.write(("," if self.images > 1 else "") + "\n" + json.dumps(image, ensure_ascii=False))
+        for label, number, score, (xmin, ymin, xmax, ymax) in _list_boxes(result):
+            self.boxes += 1
+            self.unnamed[int(number)] = label
+            box = [round(x, 2) for x in (xmin, ymin, xmax - xmin, ymax - ymin)]
+            annotation = {"id": self.boxes, "image_id": self.images, "category_id": int(number), "bbox": box}
+            annotation |= {"area": round(box[2] * box[3], 2), "iscrowd": 0, "score": round(float(score), 4)}
+            self.annotations.write(("," if self.boxes > 1 else "") + "\n" + json.dumps(annotation))
+
+    def close(self, names):
+        self.annotations.seek(0)
+        self.stream.write('\n], "annotations": [')
+        shutil.copyfileobj(self.annotations, self.stream)
+        categories = [{"id": number, "name": name} for number, name in sorted({**self.unnamed, **names}.items())]
+        self.stream.write(f'\n], "categories": {json.dumps(categories, ensure_ascii=False)}}}\n')
+        self.annotations.close()
+        self.stream.close()
+        self.files.write("coco", TABLES["coco"], self.fresh.replace)
+
+
+def _list_boxes(result):
+    return zip(result.labels, result.classes, result.scores, result.boxes.tolist(), strict=True)
+
+
+class VideoWriter:
+    """NAME.mp4: the video with its boxes drawn, without sound."""
+
+    def __init__(self, files, name, fps):
+        self.files, self.name, self.fps = files, name, fps
+        self.fresh, self.writer = files.room / "video.mp4", None
+
+    def add(self, drawn):
+        """Adds a frame, a PIL image."""
+        import cv2
+        import numpy as np
+
+        if self.writer is None:
+            fps = round(self.fps, 2)  # MPEG-4 takes no fraction of more than 65,535 parts, which 66.667 would be
+            self.writer = cv2.VideoWriter(str(self.fresh), cv2.VideoWriter_fourcc(*"mp4v"), fps, drawn.size)
+            if not self.writer.isOpened():
+                raise InputError(f"{self.files.output / self.name}: this OpenCV can't write MP4; save images instead")
+        self.writer.write(cv2.cvtColor(np.asarray(drawn), cv2.COLOR_RGB2BGR))
+
+    def close(self):
+        if self.writer:
+            self.writer.release()
+            self.files.write("video", self.name, self.fresh.replace)

@@ -1,0 +1,1 @@
+"""A model's checkpoints and weights, and what it was trained on."""

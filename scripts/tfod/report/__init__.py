@@ -1,0 +1,1 @@
+"""The pages about a model, a comparison and a data set."""

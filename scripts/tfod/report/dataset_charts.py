@@ -1,0 +1,210 @@
+"""Charts of a data set that a person can read.
+
+Each `draw_...` function takes `dataset_statistics.Statistics` and returns a matplotlib Figure, which can be saved
+as PNG or SVG; `draw_charts` saves all of them.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from tfod.data.images import map_in_threads, read_image
+from tfod.report.chart_style import FAINT, INK, get_side_colour, make_figure, say_nothing, tidy
+from tfod.report.dataset_statistics import format_summary, measure
+from tfod.report.size_charts import draw_box_sizes
+from tfod.utils.console import progress, say
+from tfod.utils.contact_sheets import draw_sheet
+from tfod.utils.drawing import get_font
+from tfod.utils.files import fingerprint, is_current, mark_current, refuse_foreign, write_whole
+
+MAKER = "check_dataset --plots"  # of the output, as its stamp says
+SAMPLES = 8  # photos on a class's page
+ROWS = 90  # classes in the bar chart, as many as COCO's label map has ids
+GROUPED_ROWS = 25  # with more than these, the sides' bars go end to end
+
+
+def draw_boxes_per_class(statistics):
+    """Bars: the boxes of each class on each side, the most frequent class on top; where there are too many classes
+    for one chart, the middle is left out, since frequent and rare ones matter."""
+    names = sorted(statistics.names_to_ids, key=lambda name: -statistics.count(name))
+    left_out = names[ROWS - 21 : -20] if len(names) > ROWS else []
+    rows = [name for name in names if name not in set(left_out)]
+    texts = [name if len(name) <= 28 else name[:27] + "…" for name in rows]
+    counts = {side: [one.counts[name] for name in rows] for side, one in statistics.sides.items()}
+    if left_out:
+        at = ROWS - 21
+        texts.insert(at, f"… and {len(left_out)} more classes")
+        for side, one in statistics.sides.items():
+            counts[side].insert(at, sum(one.counts[name] for name in left_out))
+    total = sum(map(statistics.count, names))
+    grouped = len(texts) <= GROUPED_ROWS
+    height = 1.4 + len(texts) * (max(0.17 * len(counts), 0.24) if grouped else 0.19)
+    subtitle = f"{total:,} boxes of {len(names)} {'class' if len(names) == 1 else 'classes'}"
+    if names and not statistics.count(names[-1]):
+        subtitle += f"; {sum(not statistics.count(name) for name in names)} of the label map have none"
+    figure = make_figure(8, max(height, 2.6), "Boxes per class", subtitle)
+    axes = figure.subplots()
+    if not names:
+        say_nothing(axes, "The label map has no classes, and there are no boxes.")
+        return figure
+    size = 9 if grouped else 8
+    draw = _draw_grouped_bars if grouped else _draw_stacked_bars
+    longest = draw(axes, counts)
+    axes.set_yticks(range(len(texts)), texts, fontsize=size, parse_math=False)  # a class may be named $x
+    for label in axes.get_yticklabels():
+        label.set_fontfamily(_find_families(label.get_text()))
+    axes.set_ylim(len(texts) - 0.4, -0.6)
+    axes.set_xlim(0, 1.12 * max(1, longest))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("boxes")
+    tidy(axes, "x")
+    figure.legend(loc="upper right", ncols=len(counts), frameon=False, fontsize=9)
+    return figure
+
+
+def _find_families(text):
+    """The names of the fonts that matplotlib takes the letters of `text` from: its own, and one of another script."""
+    from matplotlib import font_manager
+
+    other = get_font(text, 16).path
+    if all(font.fname != other for font in font_manager.fontManager.ttflist):
+        font_manager.fontManager.addfont(other)
+    return ["DejaVu Sans", font_manager.FontProperties(fname=other).get_name()]
+
+
+def _draw_grouped_bars(axes, counts):
+    """Bars side by side, each with its number; `counts`: dict side -> list of ints. Returns the longest's length."""
+    thick = min(0.8, 0.3 * len(counts)) / len(counts)
+    for i, (side, values) in enumerate(counts.items()):
+        places = np.arange(len(values)) + (i - (len(counts) - 1) / 2) * thick
+        bars = axes.barh(places, values, thick * 0.92, color=get_side_colour(side), label=side)
+        axes.bar_label(bars, [f"{value:,}" for value in values], padding=3, fontsize=7.5, color=INK)
+    return max(map(max, counts.values()))
+
+
+def _draw_stacked_bars(axes, counts):
+    """Bars end to end, which take less room, with all sides' numbers behind them."""
+    ends = np.zeros(len(next(iter(counts.values()))))
+    for side, values in counts.items():
+        bars = axes.barh(range(len(values)), values, 0.72, left=ends, color=get_side_colour(side), label=side)
+        ends = ends + values
+    texts = [" + ".join(f"{value:,}" for value in row) for row in zip(*counts.values(), strict=True)]
+    axes.bar_label(bars, texts, padding=3, fontsize=6.5, color=INK)
+    return ends.max()
+
+
+def draw_boxes_per_image(statistics):
+    """Bars: which share of each side's images has how many boxes."""
+    most = max((int(side.per_image.max()) for side in statistics.sides.values() if len(side.per_image)), default=0)
+    if most <= 14:
+        edges = list(range(most + 2))
+    else:
+        edges = [edge for edge in (0, 1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100, 200, 500) if edge <= most] + [most + 1]
+    labels = [str(a) if b == a + 1 else f"{a}-{b - 1}" for a, b in zip(edges, edges[1:], strict=False)]
+    means = [f"{name} {side.per_image.mean():.1f}" for name, side in statistics.sides.items() if len(side.photos)]
+    subtitle = f"mean: {', '.join(means)}; most: {most}. Numbers on the bars count images." if means else ""
+    figure = make_figure(8, 4, "Boxes per image", subtitle)
+    axes = figure.subplots()
+    if not means:
+        say_nothing(axes, "There are no images.")
+        return figure
+    thick = 0.8 / len(statistics.sides)
+    for i, (name, side) in enumerate(statistics.sides.items()):
+        counts = np.histogram(side.per_image, edges[:-1] + [edges[-1] - 0.5])[0]
+        places = np.arange(len(labels)) + (i - (len(statistics.sides) - 1) / 2) * thick
+        shares = 100 * counts / max(len(side.photos), 1)
+        bars = axes.bar(places, shares, thick * 0.94, color=get_side_colour(name), label=name)
+        axes.bar_label(bars, [f"{c:,}" if c else "" for c in counts], padding=2, fontsize=7, color=INK)
+    axes.set_xticks(range(len(labels)), labels)
+    axes.set_xlim(-0.6, max(len(labels), 5) - 0.4)
+    axes.set_xlabel("boxes in an image")
+    axes.set_ylabel("% of the side's images")
+    tidy(axes, "y")
+    figure.legend(loc="upper right", ncols=len(statistics.sides), frameon=False, fontsize=9)
+    return figure
+
+
+def draw_box_centres(statistics):
+    """A heat map for each side: where in the image the boxes' centres lie."""
+    sides = statistics.sides
+    subtitle = "centres, as shares of the image's width and height"
+    figure = make_figure(max(4.4 * len(sides), 5), 4.4, "Where boxes lie", subtitle)
+    all_axes = figure.subplots(1, len(sides), squeeze=False)[0]
+    for axes, (name, side) in zip(all_axes, sides.items(), strict=True):
+        if not len(side.centres):
+            say_nothing(axes, f"{name}: no boxes")
+            continue
+        cells = int(np.clip(np.sqrt(len(side.centres)) * 0.8, 5, 50))
+        counts = np.histogram2d(side.centres[:, 1], side.centres[:, 0], cells, [[0, 1], [0, 1]])[0]
+        image = axes.imshow(np.ma.masked_equal(counts, 0), cmap="viridis", extent=(0, 1, 1, 0), vmin=0)
+        axes.set_facecolor(FAINT)  # no box at all is not the same as few
+        bar = figure.colorbar(image, ax=axes, shrink=0.9)
+        bar.set_label("boxes in a cell", fontsize=9)
+        bar.locator.set_params(integer=True)
+        bar.ax.tick_params(labelsize=8)
+        bar.outline.set_visible(False)
+        axes.set_xticks([0, 0.5, 1], ["left", "middle", "right"])
+        axes.set_yticks([0, 0.5, 1], ["top", "middle", "bottom"])
+        tidy(axes, "both", f"{name}: {len(side.centres):,} boxes, {cells} x {cells} cells")
+        axes.grid(visible=False)
+    return figure
+
+
+def draw_samples(statistics, name):
+    """A page of at most `SAMPLES` photos with boxes of the class `name`, picked evenly over all sides: a PIL image."""
+    photos = [photo for side in statistics.sides.values() for photo in side.photos]
+    photos = [photo for photo in photos if any(box.name == name for box in photo.boxes)]
+    number = min(len(photos), SAMPLES)
+    chosen = [photos[i * len(photos) // number] for i in range(number)]
+    loaded = [(photo.path, read_image(photo.path), photo.boxes) for photo in chosen]
+    boxes = statistics.count(name)
+    title = f"{name}: {boxes:,} {'box' if boxes == 1 else 'boxes'} in {len(photos):,} images"
+    return draw_sheet(loaded, 4, 1440, title, statistics.names_to_ids)
+
+
+def _save_samples(folder, statistics, name):
+    """Saves the page of a class; returns 1, the number of pages."""
+    plain = re.sub(r"[^\w.-]+", "_", name)[:60]
+    draw_samples(statistics, name).save(folder / f"class_{statistics.names_to_ids[name]:02d}_{plain}.png")
+    return 1
+
+
+def draw_figures(statistics):
+    """The dict file name (without suffix) -> Figure of all charts."""
+    return {
+        "boxes_per_class": draw_boxes_per_class(statistics),
+        "boxes_per_image": draw_boxes_per_image(statistics),
+        "box_sizes": draw_box_sizes(statistics),
+        "box_centres": draw_box_centres(statistics),
+    }
+
+
+def draw_charts(folder, sides, names_to_ids, config=None):
+    """Writes the charts of a data set into `folder`, whole or not at all, and its numbers to standard output.
+
+    sides:  dict name of a side ("train", "test") -> list of tfod.data.photos.Photo
+    names_to_ids: dict class name -> id
+    config: TrainEvalPipelineConfig or None
+    Raises InputError if `folder` holds anything that this function did not write.
+    """
+    folder = Path(folder)
+    statistics = measure(sides, names_to_ids, config)
+    print(format_summary(statistics))
+    photos = [photo for side in sides.values() for photo in side]
+    said = {name: [[str(photo.path), *map(str, photo.boxes)] for photo in side] for name, side in sides.items()}
+    settings = {"sides": said, "classes": names_to_ids, "config": str(config)}
+    state = fingerprint([photo.path for photo in photos], **settings)
+    if is_current(folder, state, MAKER):
+        say(f"{folder} is up to date ({len(photos)} images)")
+        return
+    refuse_foreign(folder, MAKER, "give a new folder with --plots")
+    names = [name for name in statistics.names_to_ids if statistics.count(name)]
+    with write_whole(folder, MAKER) as fresh:
+        fresh.mkdir()
+        for stem, figure in draw_figures(statistics).items():
+            figure.savefig(fresh / f"{stem}.png")
+        pages = map_in_threads(lambda name: _save_samples(fresh, statistics, name), progress(names, "drawing samples"))
+        number = sum(pages)
+    mark_current(folder, state, MAKER)
+    print(f"Wrote {folder}: {4 + number} pictures")

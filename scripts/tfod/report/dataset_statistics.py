@@ -1,0 +1,205 @@
+"""What a data set holds, in numbers: boxes per class, their sizes at the model's input, and how many of
+them the model's anchors reach."""
+
+import collections
+import dataclasses
+import unicodedata
+
+import numpy as np
+
+SMALL, MEDIUM = 32**2, 96**2  # COCO's limits of the area, in pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """One side of the split.
+
+    photos:  list of tfod.data.photos.Photo
+    counts:  Counter class name -> boxes
+    per_image: int [images], the number of boxes in each
+    sizes:   float [N, 2], (width, height) of each box, in pixels as `Statistics.unit` says
+    centres: float [N, 2], (x, y) of each box, as shares of the photo's width and height
+    best_iou: float [N], IoU of each box with its best anchor; None where the model has no anchors, or is not known
+    """
+
+    photos: list
+    counts: collections.Counter
+    per_image: np.ndarray
+    sizes: np.ndarray
+    centres: np.ndarray
+    best_iou: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """A data set's numbers.
+
+    sides:     dict name -> Side
+    names_to_ids: dict class name -> id, those of the label map first, then what else the boxes name
+    unit:      what the sizes are measured in, a text
+    anchors:   float [K, 2], (width, height) of the anchors' different shapes, or None
+    threshold: the IoU from which an anchor matches a box, or None
+    note:      a sentence that says why there are no anchors, or ""
+    """
+
+    sides: dict
+    names_to_ids: dict
+    unit: str
+    anchors: np.ndarray | None
+    threshold: float | None
+    note: str
+
+    def join(self, field):
+        """The arrays `field` of all sides in one; None where the sides have none."""
+        arrays = [getattr(side, field) for side in self.sides.values()]
+        return None if any(array is None for array in arrays) else np.concatenate(arrays)
+
+    def count(self, name):
+        return sum(side.counts[name] for side in self.sides.values())
+
+
+def measure(sides, names_to_ids, config=None):
+    """The `Statistics` of a data set.
+
+    sides:  dict name of a side ("train", "test") -> list of tfod.data.photos.Photo; {} is one side without photos
+    names_to_ids: dict class name -> id
+    config: TrainEvalPipelineConfig of the model that is to learn it, or None: sizes are in the photos' pixels then
+    """
+    unit, note = "in the photos' pixels", "no pipeline.config was given, so its anchors are not known"
+    threshold = None
+    if config is not None:
+        unit, note = _describe_input(config)
+        if note:
+            config = None
+        else:
+            from tfod.report.anchors import get_match_threshold
+
+            threshold = get_match_threshold(config)
+            if threshold is None:
+                note = f"{_FAMILIES[config.model.WhichOneof('model')]} has no anchors"
+    shapes = set()
+    sides = sides or {"images": []}
+    measured = {name: _measure_side(photos, config, threshold is not None, shapes) for name, photos in sides.items()}
+    names_to_ids = dict(names_to_ids)
+    for side in measured.values():
+        for name in sorted(side.counts):
+            names_to_ids.setdefault(name, max(names_to_ids.values(), default=0) + 1)
+    anchors = np.array(sorted(shapes)) if shapes else None
+    return Statistics(measured, names_to_ids, unit, anchors, threshold, note)
+
+
+_FAMILIES = {"ssd": "SSD", "faster_rcnn": "Faster R-CNN", "center_net": "CenterNet"}
+
+
+def _describe_input(config):
+    """(unit, note): what sizes at the model's input are called; a note if the resizer is none that is known here."""
+    from tfod.config.pipeline import get_input_scale, get_model
+
+    try:
+        get_input_scale(config, 1, 1)
+    except ValueError as error:
+        return "in the photos' pixels", f"sizes at the model's input are not known: {error}"
+    resizer = get_model(config).image_resizer
+    if resizer.WhichOneof("image_resizer_oneof") == "fixed_shape_resizer":
+        size = resizer.fixed_shape_resizer
+        return f"in pixels at the model's input, {size.width} x {size.height}", ""
+    size = resizer.keep_aspect_ratio_resizer
+    low, high = size.min_dimension, size.max_dimension
+    return f"in pixels at the model's input, {low if low == high else f'{low} to {high}'}", ""
+
+
+def _measure_side(photos, config, has_anchors, shapes):
+    """The `Side` of a list of Photo; adds the anchors' (width, height) to the set `shapes`."""
+    edges, centres, groups = [], [], collections.defaultdict(list)
+    for photo in photos:
+        scale = (1, 1)
+        if config is not None:
+            from tfod.config.pipeline import get_input_scale
+            from tfod.report.anchors import get_input_size
+
+            scale = get_input_scale(config, photo.width, photo.height)
+            if has_anchors:
+                start, group = len(edges), groups[get_input_size(config, photo.width, photo.height)]
+                group.extend(range(start, start + len(photo.boxes)))
+        for box in photo.boxes:
+            edges.append((box.xmin * scale[0], box.ymin * scale[1], box.xmax * scale[0], box.ymax * scale[1]))
+            centres.append(((box.xmin + box.xmax) / 2 / photo.width, (box.ymin + box.ymax) / 2 / photo.height))
+    edges = np.array(edges, float).reshape(-1, 4)
+    best_iou = _fit_anchors(edges, groups, config, shapes) if has_anchors else None
+    return Side(
+        list(photos),
+        collections.Counter(box.name for photo in photos for box in photo.boxes),
+        np.array([len(photo.boxes) for photo in photos], int),
+        edges[:, 2:] - edges[:, :2],
+        np.array(centres, float).reshape(-1, 2),
+        best_iou,
+    )
+
+
+def _fit_anchors(edges, groups, config, shapes):
+    """float [N]: the best anchor's IoU of each box. `groups` is a dict input size -> indices of its boxes."""
+    from tfod.report.anchors import find_best_iou, make_anchor_grids
+
+    best_iou = np.zeros(len(edges))
+    faster_rcnn = config.model.WhichOneof("model") == "faster_rcnn"
+    prune = faster_rcnn and not config.model.faster_rcnn.clip_anchors_to_image
+    for size, indices in groups.items():
+        grids = make_anchor_grids(config, *size)
+        shapes.update(tuple(shape) for grid in grids for shape in grid.shapes.round(2).tolist())
+        best_iou[indices] = find_best_iou(edges[indices], grids, size if prune else None)
+    return best_iou
+
+
+def share_sizes(sizes):
+    """The shares of boxes that are small, medium and large by COCO's limits: three floats, from 0 to 1."""
+    areas = sizes.prod(axis=1)
+    total = max(len(areas), 1)
+    small, large = (areas < SMALL).sum(), (areas >= MEDIUM).sum()
+    return small / total, (len(areas) - small - large) / total, large / total
+
+
+def share_covered(best_iou, threshold):
+    """The share of boxes whose best anchor reaches the threshold, from 0 to 1; 0 where there are no boxes."""
+    return float((best_iou >= threshold).mean()) if len(best_iou) else 0.0
+
+
+def list_rows(statistics):
+    """The numbers as rows of texts: a label, and a cell for each side; first the names of the sides."""
+    sides = statistics.sides.values()
+    rows = [("", *statistics.sides)]
+    rows.append(("images", *(f"{len(side.photos):,}" for side in sides)))
+    rows.append(("images without boxes", *(f"{(side.per_image == 0).sum():,}" for side in sides)))
+    rows.append(("boxes", *(f"{len(side.sizes):,}" for side in sides)))
+    for name in statistics.names_to_ids:
+        rows.append((f"  {name}", *(f"{side.counts[name]:,}" for side in sides)))
+    medians = [np.median(side.sizes, axis=0) if len(side.sizes) else None for side in sides]
+    rows.append(("median size", *("-" if m is None else f"{m[0]:.0f} x {m[1]:.0f}" for m in medians)))
+    shares = [share_sizes(side.sizes) if len(side.sizes) else None for side in sides]
+    labels = ("small (area < 32 x 32)", "medium", "large (area from 96 x 96)")
+    for i, label in enumerate(labels):
+        rows.append((label, *("-" if share is None else f"{share[i]:.1%}" for share in shares)))
+    if statistics.threshold is not None:
+        covered = [
+            f"{share_covered(side.best_iou, statistics.threshold):.1%}" if len(side.sizes) else "-" for side in sides
+        ]
+        rows.append((f"reached by an anchor (IoU >= {statistics.threshold:g})", *covered))
+    return rows
+
+
+def format_summary(statistics):
+    """The numbers as a table of plain text: a row for each, a column for each side."""
+    rows = list_rows(statistics)
+    columns = list(zip(*rows, strict=True))
+    first = max(map(_measure_text, columns[0]))
+    widths = [max(8, *map(len, column)) + 2 for column in columns[1:]]
+    lines = []
+    for label, *cells in rows:
+        text = label + " " * (first - _measure_text(label))
+        lines.append((text + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))).rstrip())
+    lines.append(f"Sizes are {statistics.unit}." + (f" No anchors: {statistics.note}." if statistics.note else ""))
+    return "\n".join(lines)
+
+
+def _measure_text(text):
+    """The columns that a text takes on a terminal, where Chinese letters take two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)

@@ -1,0 +1,200 @@
+"""Boxes drawn on a photo so that a person can read them."""
+
+import colorsys
+import functools
+import importlib.util
+import itertools
+from pathlib import Path
+
+from PIL import ImageDraw, ImageFont
+
+from tfod.utils.console import say
+
+# Okabe and Ito's colours, which colour-blind people tell apart too; white stands in for black, which photos hide.
+PALETTE = [
+    (230, 159, 0),  # orange
+    (86, 180, 233),  # sky blue
+    (0, 158, 115),  # green
+    (240, 228, 66),  # yellow
+    (0, 114, 178),  # blue
+    (213, 94, 0),  # vermilion
+    (204, 121, 167),  # purple
+    (255, 255, 255),
+]
+# For text that DejaVu Sans has no glyphs for: Chinese, Japanese, Korean. As the files are named on Linux, macOS
+# and Windows; Pillow looks for them where the system keeps its fonts.
+OTHER_FONTS = [
+    "NotoSansCJK-Regular.ttc",
+    "NotoSansCJKsc-Regular.otf",
+    "NotoSansSC-Regular.otf",
+    "wqy-microhei.ttc",
+    "wqy-zenhei.ttc",
+    "DroidSansFallbackFull.ttf",
+    "DroidSansFallback.ttf",
+    "PingFang.ttc",
+    "msyh.ttc",
+    "simhei.ttf",
+    "Arial Unicode.ttf",
+    "unifont.ttf",
+]
+
+
+def get_colour(class_id):
+    """The lasting colour (r, g, b) of a class: of the palette for ids 1 to 8, of its own hue for later ones."""
+    if 1 <= class_id <= len(PALETTE):
+        return PALETTE[class_id - 1]
+    hue = class_id * 0.618034 % 1  # the golden ratio spreads any number of hues
+    return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.55 + 0.4 * (class_id % 2), 0.95))
+
+
+def get_text_colour(background):
+    """Black or white, whichever has the greater contrast (as WCAG defines it) with the colour (r, g, b)."""
+    linear = [c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in background]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return (0, 0, 0) if (luminance + 0.05) ** 2 > 1.05 * 0.05 else (255, 255, 255)
+
+
+@functools.cache
+def _load_font(name, size):
+    """A font by its file's path or name, or None where the system has none of that name."""
+    try:
+        return ImageFont.truetype(name, size)
+    except OSError:
+        return None
+
+
+def _find_missing(font, characters):
+    missing = bytes(font.getmask("\uffff"))  # no font has this: it is drawn as the font's sign for a missing glyph
+    return "".join(c for c in characters if c.isprintable() and not c.isspace() and bytes(font.getmask(c)) == missing)
+
+
+@functools.cache
+def _find_font(characters):
+    """The path or name of a font that has all the characters; DejaVu Sans, and a line to say so, where none has."""
+    # matplotlib brings DejaVu Sans along: labels look the same on every machine. (It need not be imported for that.)
+    plain = str(Path(importlib.util.find_spec("matplotlib").origin).parent / "mpl-data/fonts/ttf/DejaVuSans.ttf")
+    for name in (plain, *OTHER_FONTS):
+        font = _load_font(name, 16)
+        if font and not _find_missing(font, characters):
+            return name
+    missing = _find_missing(_load_font(plain, 16), characters)
+    say(f"no font here has the characters {missing}; install one, for instance `apt-get install fonts-noto-cjk`")
+    return plain
+
+
+def get_font(text, size):
+    """A Pillow font of `size` pixels that has the glyphs of `text` beyond ASCII, where the system has one."""
+    beyond_ascii = "".join(sorted(c for c in set(text) if not c.isascii()))
+    return _load_font(_find_font(beyond_ascii), size)
+
+
+@functools.cache
+def _has_ascii(name):
+    return not _find_missing(_load_font(name, 16), "a1%")
+
+
+def _split_by_font(text, size):
+    """The list of (font, piece of the text): some systems' Chinese font has no Latin letters, and no digits."""
+    font = get_font(text, size)
+    if _has_ascii(font.path):
+        return [(font, text)]
+    runs = [(plain, "".join(letters)) for plain, letters in itertools.groupby(text, str.isascii)]
+    return [(get_font("", size) if plain else font, piece) for plain, piece in runs]
+
+
+def measure_text(text, size):
+    """(width, height above the baseline, height below it) of a text of `size`, all in pixels."""
+    pieces = _split_by_font(text, size)
+    ascents, descents = zip(*(font.getmetrics() for font, _ in pieces or [(get_font("", size), "")]), strict=True)
+    return sum(font.getlength(piece) for font, piece in pieces), max(ascents), max(descents)
+
+
+def draw_text(draw, place, text, size, colour, centred=False):
+    """Draws a text of `size` pixels, in any script; `place` = (x, y) is its upper left corner, or its upper middle."""
+    width, ascent, _ = measure_text(text, size)
+    x = place[0] - width / 2 if centred else place[0]
+    for font, piece in _split_by_font(text, size):
+        draw.text((x, place[1] + ascent), piece, font=font, fill=colour, anchor="ls")
+        x += font.getlength(piece)
+
+
+def shorten(text, end, font_size, width):
+    """`text` + `end`, with `text` cut and `…` put where it is wider than `width` pixels."""
+    if measure_text(text + end, font_size)[0] <= width:
+        return text + end
+    while text and measure_text(text + "…" + end, font_size)[0] > width:
+        text = text[:-1]
+    return text + "…" + end
+
+
+def _draw_box(draw, box, width, colour, dashed):
+    """A rectangle, `box` = [left, top, right, bottom] pixels; both sides of its line are edged, to show anywhere."""
+    left, top, right, bottom = box
+    edge = get_text_colour(colour)
+    if not dashed:
+        draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=edge, width=width + 2)
+        draw.rectangle((left, top, right, bottom), outline=colour, width=width)
+        return
+    dash = 4 * width
+    for x in range(left, right + 1, 2 * dash):
+        end = min(x + dash, right)
+        for y in (top, max(top, bottom - width + 1)):
+            draw.rectangle((x - 1, y - 1, end + 1, y + width), fill=edge)
+            draw.rectangle((x, y, end, y + width - 1), fill=colour)
+    for y in range(top, bottom + 1, 2 * dash):
+        end = min(y + dash, bottom)
+        for x in (left, max(left, right - width + 1)):
+            draw.rectangle((x - 1, y - 1, x + width, end + 1), fill=edge)
+            draw.rectangle((x, y, x + width - 1, end), fill=colour)
+
+
+def _place_label(box, size, image_size, taken):
+    """Where a label of `size` goes: by its box, within the image, and off the labels in `taken` where that can be."""
+    (left, top, _, bottom), (wide, high), (width, height) = box, size, image_size
+    x = min(max(left, 0), max(width - wide, 0))
+    places = []
+    for y in (top - high, bottom + 1, top, bottom - high, top + high):
+        y = min(max(y, 0), max(height - high, 0))
+        places.append((x, y, x + wide, y + high))
+    for place in places:
+        if not any(place[0] < t[2] and t[0] < place[2] and place[1] < t[3] and t[1] < place[3] for t in taken):
+            return place
+    return places[0]
+
+
+def draw_detections(image, boxes, labels, ids, scores=None, dashed=False):
+    """A copy of the photo with boxes and labels drawn on it.
+
+    image:  PIL image, RGB
+    boxes:  float [N, 4], `[ymin, xmin, ymax, xmax]` normalized; what reaches out of the image is clipped
+    labels: N texts, in any script
+    ids:    N class ids: each class has one lasting colour
+    scores: N floats from 0 to 1, shown as percents, the highest on top; None for ground truth
+    dashed: draw dashed lines, to tell ground truth from detections
+    """
+    image = image.copy()
+    draw = ImageDraw.Draw(image)
+    width, height = image.size
+    line = max(2, round(min(image.size) / 180))
+    font_size = max(11, round(min(image.size) / 26))
+    pad = max(2, font_size // 5)
+    order = range(len(boxes)) if scores is None else sorted(range(len(boxes)), key=lambda i: float(scores[i]))
+    frames = {}
+    for i in order:
+        ys = sorted(min(max(round(float(y) * height), 0), height) for y in boxes[i][::2])
+        xs = sorted(min(max(round(float(x) * width), 0), width) for x in boxes[i][1::2])
+        left, top = min(xs[0], width - 1), min(ys[0], height - 1)
+        frames[i] = (left, top, max(left, xs[1] - 1), max(top, ys[1] - 1))
+        _draw_box(draw, frames[i], line, get_colour(int(ids[i])), dashed)
+    taken = []
+    for i in reversed(order):  # the best first: it gets the best place
+        end = "" if scores is None else f" {float(scores[i]):.0%}"
+        text = shorten(" ".join(str(labels[i]).split()), end, font_size, width - 2 * pad)
+        wide, ascent, descent = measure_text(text, font_size)
+        size = (round(wide) + 2 * pad, ascent + descent + pad)
+        place = _place_label(frames[i], size, image.size, taken)
+        taken.append(place)
+        colour = get_colour(int(ids[i]))
+        draw.rectangle((place[0], place[1], place[2] - 1, place[3] - 1), fill=colour)
+        draw_text(draw, (place[0] + pad, place[1] + pad // 2), text, font_size, get_text_colour(colour))
+    return image
