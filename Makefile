@@ -361,12 +361,12 @@ test-attack: ready
 
 ## run the OD API's own tests on this TensorFlow; FAST=1 runs those that cover what this project calls
 test-upstream: ready
-	@"$$PY" scripts/test_upstream.py $(if $(FAST),--fast)
+	@"$$PY" tests/upstream/run_upstream.py $(if $(FAST),--fast)
 
 ## take a small model of each family through every command; DOCS=1: write the table in docs/models.md from that
 test-families: ready
-	@"$$PY" scripts/test_families.py $(if $(DOCS),--results docs/models.json)
-	@$(if $(DOCS),"$$PY" scripts/write_models_page.py,:)
+	@"$$PY" tests/families/run_families.py $(if $(DOCS),--results docs/models.json)
+	@$(if $(DOCS),"$$PY" tests/families/write_models_page.py,:)
 
 ## train two steps from each of the zoo's models in ../shared/zoo (real shapes, weights by chance) on the photos in DATA
 test-zoo: ready
@@ -375,8 +375,8 @@ test-zoo: ready
 
 ## measure a training step of each family at its own input size, for the table in docs/models.md
 bench-families: ready
-	@"$$PY" scripts/test_families.py --time --results docs/models.json
-	@"$$PY" scripts/write_models_page.py
+	@"$$PY" tests/families/run_families.py --time --results docs/models.json
+	@"$$PY" tests/families/write_models_page.py
 
 ## measure the writing and checking of 16,000 photos, made of those in DATA, beside the tutorial's way: 10 minutes
 bench-data: ready

@@ -2,7 +2,7 @@
 
     python tests/upstream/run_file.py object_detection.core.matcher_test DATA_DIR results.json
 
-`scripts/test_upstream.py` calls this, once for each file: TensorFlow's state must not leak from one to the next.
+`run_upstream.py` calls this, once for each file: TensorFlow's state must not leak from one to the next.
 """
 
 import argparse

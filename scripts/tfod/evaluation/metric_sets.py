@@ -1,6 +1,6 @@
 """The metrics of eval_config's metrics_set, by upstream's names.
 
-COCO's are `evaluation.metrics`', which equal upstream's. All others come from upstream's own evaluators, one image after
+COCO's are `metrics`', which equal upstream's. All others come from upstream's own evaluators, one image after
 the other, and what they are given is what their documentation asks for. Upstream's evaluation gives them the padding,
 too (up to max_number_of_boxes empty boxes an image, of class 1), and so its Pascal VOC and Open Images metrics are near
 0 whatever the detector finds; where no image is padded, they are these.

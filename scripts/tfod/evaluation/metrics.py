@@ -1,7 +1,7 @@
 """COCO's metrics of an `Evaluated`, with IoUs, curves and averages of pycocotools itself.
 
 pycocotools matches detections and ground truth in Python, one image, class, size and IoU threshold after the other, and
-keeps a dict for each. Here `evaluation.matching` does that part for all of them at once, in a tenth of time and memory; the
+keeps a dict for each. Here `matching` does that part for all of them at once, in a tenth of time and memory; the
 tests hold its matches against pycocotools'. Everything else is pycocotools'.
 """
 

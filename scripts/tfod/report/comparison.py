@@ -1,6 +1,6 @@
 """Several models side by side: what they measure on the same images, and whether a difference is real.
 
-A difference of two models on twenty images may be chance. The images are drawn again many times (`evaluation.bootstrap`), the
+A difference of two models on twenty images may be chance. The images are drawn again many times (`bootstrap`), the
 same ones for every model: one that is better in nearly all draws is better; else the images can't tell.
 """
 

@@ -1,22 +1,23 @@
 """Writes the table in docs/models.md anew, from the catalogue of the zoo and from what was run on this machine.
 
-python scripts/test_families.py --results docs/models.json
-python scripts/test_families.py --time --results docs/models.json
-python scripts/write_models_page.py
+python tests/families/run_families.py --results docs/models.json
+python tests/families/run_families.py --time --results docs/models.json
+python tests/families/write_models_page.py
 """
 
 import json
 from pathlib import Path
 
+from family_stages import SCRIPTS
+
 from tfod.config import pipeline
 from tfod.config.zoo import MODELS
-from tfod.families import SCRIPTS
 from tfod.model.checkpoints import FINE_TUNE_TYPES
 from tfod.utils import files
 from tfod.utils.console import InputError, make_parser, run, say
 
 DOCS = SCRIPTS.parent / "docs"
-BEGIN = "<!-- made by scripts/write_models_page.py -->"
+BEGIN = "<!-- made by tests/families/write_models_page.py -->"
 END = "<!-- end of what it makes -->"
 # Base config -> the zoo's model of the same network.
 ZOO = {
@@ -39,18 +40,18 @@ STAGES = {
 
 def parse_arguments():
     parser = make_parser(__doc__)
-    parser.add_argument("--results", default=DOCS / "models.json", type=Path, help="what test_families.py noted")
+    parser.add_argument("--results", default=DOCS / "models.json", type=Path, help="what run_families.py noted")
     parser.add_argument("--page", default=DOCS / "models.md", type=Path, help="page whose table to write")
     return parser.parse_args()
 
 
 def make_table(results):
-    """The table and the reasons below it, as Markdown; `results` is what test_families.py wrote.
+    """The table and the reasons below it, as Markdown; `results` is what run_families.py wrote.
 
     Raises InputError if a family's runs are not all there.
     """
     faults = [
-        f"{name}: has no {what} in the results; run test_families.py{option} --results"
+        f"{name}: has no {what} in the results; run run_families.py{option} --results"
         for name in ZOO
         for what, option in (("stages", ""), ("step", " --time"))
         if what not in results.get(name, {})

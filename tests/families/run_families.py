@@ -4,8 +4,8 @@ Each is configured for small pictures that are drawn for it, trained for two ste
 TFLite and an ONNX file of, packed as the zoo packs its models, and started from that tarball in every way there is.
 What a family can't do has to be refused with the reason. Ends with 0 if all is as it has to be, with 1 otherwise.
 
-    python scripts/test_families.py
-    python scripts/test_families.py --time --results docs/models.json
+    python tests/families/run_families.py
+    python tests/families/run_families.py --time --results docs/models.json
 """
 
 import contextlib
@@ -20,7 +20,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tfod.families import FAMILIES, LABELS, SCRIPTS, ZOO_LABELS, list_stages, work
+from family_stages import FAMILIES, LABELS, SCRIPTS, ZOO_LABELS, list_stages, work
+
 from tfod.utils import files
 from tfod.utils.console import InputError, make_parser, run, say
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from tfod.model.checkpoints import FINE_TUNE_TYPES
 from tfod.utils import files
 
-SCRIPTS = Path(__file__).resolve().parents[1]
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 LABELS, ZOO_LABELS = "annotations/label_map.pbtxt", "annotations/zoo_label_map.pbtxt"
 # Base config -> side of the pictures that it is trained on here, in pixels. The slowest one comes first.
 FAMILIES = {
@@ -35,7 +35,7 @@ TIMED_STEPS = 10  # of which the first one is not counted: it builds the graph
 
 
 def call(*words):
-    """Runs a script of this folder with `words` as a person would type it, in this process.
+    """Runs a script below scripts/ with `words` as a person would type it, in this process.
 
     Returns (exit code, what it said on standard error).
     """

@@ -1,6 +1,6 @@
 """Runs the OD API's own tests for TensorFlow 2, which come with its package, under tfod.compat.
 
-    python scripts/test_upstream.py --fast
+    python tests/upstream/run_upstream.py --fast
 
 Each file runs in a process of its own, on data files of our own making in a temporary folder; nothing is downloaded.
 Ends with 0 if exactly those tests fail that tests/upstream/known_failures.toml lists, with 1 otherwise.
@@ -24,7 +24,7 @@ from pathlib import Path
 
 from tfod.utils.console import InputError, make_parser, run, say
 
-UPSTREAM = Path(__file__).resolve().parent.parent / "tests" / "upstream"
+UPSTREAM = Path(__file__).resolve().parent
 KNOWN_FAILURES = UPSTREAM / "known_failures.toml"
 LINES = 40  # the most that are shown of why a test fails
 OUTCOMES = ("passed", "failed", "error", "skipped")

@@ -3,14 +3,14 @@
 import json
 import re
 
+import family_stages as families
 import pytest
 from conftest import ROOT, load_script
 
-from tfod import families
 from tfod.config import zoo
 from tfod.utils.console import InputError
 
-runner, page = load_script("test_families.py"), load_script("write_models_page.py")
+runner, page = load_script("../tests/families/run_families.py"), load_script("../tests/families/write_models_page.py")
 CONFIGS = {path.stem for path in (ROOT / "scripts/configs").glob("*.config")}
 
 
@@ -61,9 +61,9 @@ def test_results_that_are_not_all_there_are_named():
     with pytest.raises(InputError) as caught:
         page.make_table(results)
     assert caught.value.faults == (
-        "ssd_mobilenet_v2: has no step in the results; run test_families.py --time --results",
-        "efficientdet_d0: has no stages in the results; run test_families.py --results",
-        "efficientdet_d0: has no step in the results; run test_families.py --time --results",
+        "ssd_mobilenet_v2: has no step in the results; run run_families.py --time --results",
+        "efficientdet_d0: has no stages in the results; run run_families.py --results",
+        "efficientdet_d0: has no step in the results; run run_families.py --time --results",
     )
 
 
@@ -105,8 +105,8 @@ def test_results_are_put_beside_those_that_are_there(tmp_path):
 
 def test_wrong_calls_and_folders(call, tmp_path):
     for words in (["--jobs", "0"], ["--batch_size", "0"], ["--only", "yolo"]):
-        done = call("test_families.py", *words)
+        done = call("../tests/families/run_families.py", *words)
         assert (done.returncode, done.stdout) == (2, "")
     (tmp_path / "file").touch()
-    done = call("test_families.py", "--folder", tmp_path)
+    done = call("../tests/families/run_families.py", "--folder", tmp_path)
     assert (done.returncode, done.stderr) == (1, f"error: {tmp_path}: is not empty; name a new folder\n")
