@@ -1,8 +1,9 @@
-# From labelled photos to a detector. `make` alone prints what there is to make, and the variables.
+# From labelled photos to a detector. `make` prints the commands of the first week, `make help-all` all there are.
 #
 # A variable is given in the command, as in `make train STEPS=5000`, or for all commands of a shell as TFOD_STEPS in the
 # environment. A STEPS that is there for another program does not count, nor does a VENV.
 
+# -- environment
 ## the Python that the environment is made with: 3.11, 3.12 or 3.13
 PYTHON = python3
 ## folder of the environment
@@ -11,12 +12,16 @@ VENV = .venv
 CUDA =
 ## folder of the labelling tool's own environment
 LABEL_VENV = .venv-label
-## folder in WORKSPACE that make label opens; prelabel/voc has what make prelabel proposes
-LABEL_IMAGES = images
+# -- places
 ## folder of the data and models that a command works on
 WORKSPACE = workspace/training_demo
 ## name of the model, in WORKSPACE/models and WORKSPACE/exported_models
 MODEL = my_model
+## folder in WORKSPACE that make label opens; prelabel/voc has what make prelabel proposes
+LABEL_IMAGES = images
+## name of the workspace that make workspace makes
+NAME =
+# -- the model to start from
 ## zoo model to start from: a name, an address or a tarball; empty starts from BASE_CONFIG
 PRETRAINED = ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8
 ## https address of a copy of the zoo, as MIRROR/20200711/NAME.tar.gz; empty is the zoo itself
@@ -43,6 +48,9 @@ EMA =
 METRICS =
 ## other fields of pipeline.config: train_config.gradient_clipping_by_norm=10 and so on, with spaces between
 SET =
+## 1: make config writes over a pipeline.config that was edited by hand
+FORCE =
+# -- data
 ## share of the photos that the test side gets
 RATIO = 0.1
 ## share of the photos for a third side, images/val; empty makes none
@@ -63,6 +71,7 @@ CHECK = 1
 ALLOW_UNLABELLED =
 ## seed of the split, of new weights and of the shuffling
 SEED = 42
+# -- training
 ## training steps
 STEPS = 2000
 ## images a step
@@ -73,6 +82,9 @@ CHECKPOINT_EVERY = 500
 EVAL_EVERY = 0
 ## evaluations without a better one after which training ends; 0 never ends it
 PATIENCE = 0
+## machines that train together, named in TF_CONFIG; see docs/gpu.md
+WORKERS = 1
+# -- results
 ## models that make compare puts side by side, as "a b c"; the first is what the others are compared with
 MODELS =
 ## checkpoint to measure or export: latest, best or a number; empty measures the latest, and exports the best if there is one
@@ -85,12 +97,9 @@ SCORE = 0.5
 PORT = 6006
 ## address that TensorBoard listens on; the container's is 0.0.0.0
 TENSORBOARD_HOST = 127.0.0.1
-## machines that train together, named in TF_CONFIG; see docs/gpu.md
-WORKERS = 1
+# -- demonstrations and tests
 ## folder of the raccoon photos and their XML files; empty downloads them
 DATA =
-## name of the workspace that make workspace makes
-NAME =
 ## 1: make bench-train also measures the time to mAP 0.50
 QUALITY =
 ## test files that make test runs, one after the other; empty runs all
@@ -99,8 +108,6 @@ TESTS =
 FAST =
 ## 1: make test-families writes its results into docs/
 DOCS =
-## 1: make config writes over a pipeline.config that was edited by hand
-FORCE =
 
 # ---------------------------------------------------------------- how values get into the commands below
 # A folder may be called `a$(b)` or "it's mine". So no value is written into a command: the recipes have the variables
@@ -148,13 +155,30 @@ FINE_TUNE_FROM = $(call from_root,$(FINE_TUNE_CHECKPOINT))
 DATA_FOLDER = $(call from_root,$(DATA))
 LABEL_VENV_FOLDER = $(call from_root,$(LABEL_VENV))
 
-.PHONY: help
+# ---------------------------------------------------------------- help
+# what a beginner needs, in the order of the work
+FIRST_WEEK = install demo workspace label split check tfrecord train tensorboard eval report export infer tflite onnx help-all \
+  WORKSPACE MODEL PRETRAINED RATIO STEPS BATCH EVAL_EVERY CHECKPOINT SCORE NAME
+
+.PHONY: help help-all
 help:
-	@awk '/^## / {text = substr($$0, 4); next} \
-	  text && /^[A-Z_0-9]+ =/ {name = $$1; sub(/^[A-Z_0-9]+ = ?/, ""); variables = variables sprintf("  %-26s %s [%s]\n", name, text, $$0)} \
-	  text && /^[a-z_-]+:/ {sub(/:.*/, ""); targets = targets sprintf("  make %-21s %s\n", $$0, text)} \
+	@awk -v first="$$FIRST_WEEK" '/^## / {text = substr($$0, 4); next} \
+	  text && /^[A-Z_0-9]+ =/ {name = $$1; sub(/^[A-Z_0-9]+ = ?/, ""); lines[name] = sprintf("  %-12s %s [%s]", name, text, $$0)} \
+	  text && /^[a-z_-]+:/ {sub(/:.*/, ""); lines[$$0] = sprintf("  make %-12s %s", $$0, text)} \
 	  {text = ""} \
-	  END {printf "%s\nVariables, with their defaults; change one as in: make train STEPS=5000, or for a whole shell: export TFOD_STEPS=5000\n%s", targets, variables}' Makefile
+	  END {count = split(first, names); for (i = 1; i <= count; i++) {if (names[i] ~ /^[A-Z]/ && !said++) \
+	    print "\nVariables, with their defaults; change one as in: make train STEPS=5000"; print lines[names[i]]}}' Makefile
+
+## all commands and all variables, by the stage of the work
+help-all:
+	@awk '/^# --+ / {sub(/^# -+ /, ""); group = $$0; next} \
+	  /^## / {text = substr($$0, 4); next} \
+	  text && /^[A-Z_0-9]+ =/ {name = $$1; sub(/^[A-Z_0-9]+ = ?/, ""); \
+	    variables = variables (group == last ? "" : "\n" group "\n") sprintf("  %-26s %s [%s]\n", name, text, $$0); last = group} \
+	  text && /^[a-z_-]+:/ {sub(/:.*/, ""); \
+	    targets = targets (group == last ? "" : "\n" group "\n") sprintf("  make %-21s %s\n", $$0, text); last = group} \
+	  {text = ""} \
+	  END {printf "%s\nVARIABLES, with their defaults; change one as in: make train STEPS=5000, or for a whole shell: export TFOD_STEPS=5000\n%s", targets, variables}' Makefile
 
 # ---------------------------------------------------------------- environment
 
