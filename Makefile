@@ -61,7 +61,7 @@ GROUP =
 STRATIFY = 1
 ## 1: make split makes hard links instead of copies
 LINK =
-## 1: make split draws all photos anew; else none changes sides, and new ones are shared out
+## 1: make split draws a new split of all photos; else none changes sides, and new ones are shared out
 FRESH =
 ## files that the training records are spread over, which as many readers read at the same time
 SHARDS = 1

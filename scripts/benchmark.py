@@ -171,7 +171,9 @@ def run_format(name, path, arguments, room):
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no message"]
-        raise InputError(f"{path}: can't be measured ({lines[-1].removeprefix('error: ')}); make it anew, or remove it")
+        raise InputError(
+            f"{path}: can't be measured ({lines[-1].removeprefix('error: ')}); make it again, or remove it"
+        )
     report = json.loads(done.stdout.splitlines()[-1])
     with np.load(output) as arrays:
         count = sum(key.startswith("boxes_") for key in arrays)

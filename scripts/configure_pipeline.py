@@ -162,7 +162,7 @@ def read_features(paths):
         try:
             features = parse_example(data)
         except ValueError as error:
-            raise InputError(f"{path}: {error}; make the records anew") from error
+            raise InputError(f"{path}: {error}; make the records again") from error
         keys.update(key for key, values in features.items() if values)
     return keys
 
@@ -317,7 +317,7 @@ def main():
             )
     checks.refuse_faults(found, *(fault for fault in dict.fromkeys(faults) if fault not in found.faults))
     if edited:
-        say(f"{output} was edited by hand and is kept as it is; --force (make config FORCE=1) writes it anew")
+        say(f"{output} was edited by hand and is kept as it is; --force (make config FORCE=1) writes it again")
         return
     if former == config:
         say(f"{output} is up to date")

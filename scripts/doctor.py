@@ -12,7 +12,7 @@ from pathlib import Path
 from tfod.utils import nvidia
 from tfod.utils.console import InputError, make_parser, run
 
-REINSTALL = "`make clean-venv install` makes the environment anew"
+REINSTALL = "`make clean-venv install` makes the environment again"
 REMEDY = "`make install CUDA=1` installs CUDA's libraries"
 
 

@@ -15,4 +15,4 @@ def test_broken_part_is_named_with_what_to_do(call, tmp_path, monkeypatch):
     done = call("doctor.py")
     assert done.returncode == 1
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("pycocotools")]
-    assert "ValueError: numpy.ndarray size changed; `make clean-venv install` makes the environment anew" in line
+    assert "ValueError: numpy.ndarray size changed; `make clean-venv install` makes the environment again" in line

@@ -245,7 +245,7 @@ def test_correct_is_what_pycocotools_matches_in_every_case(name):
 
 @given(evaluations())
 def test_every_detection_and_every_truth_has_its_kind(evaluated):
-    """The kinds, one after the other, found anew by plain loops over all boxes."""
+    """The kinds, one after the other, found again by plain loops over all boxes."""
     errors = find_errors(evaluated)
     found, truths = evaluated.detections, evaluated.truths
     counted, known = matching.find_counted(evaluated)

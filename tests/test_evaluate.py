@@ -163,7 +163,7 @@ def test_mistakes_are_named(evaluate, photos):
         (["-m", "map.pbtxt", "-i", "images"], "map.pbtxt: is no detector; name a saved_model folder"),
         (["-m", "nowhere"], "nowhere: holds no checkpoint; train first (`make train`)"),
         ([*ONNX, "--records", "x", "y"], "error: x: is not there; `make tfrecord` makes records\nerror: y: is not"),
-        ([*ONNX, "--records", "empty.record"], "empty.record: holds no images; `make tfrecord` makes the records anew"),
+        ([*ONNX, "--records", "empty.record"], "empty.record: holds no images; `make tfrecord` makes the records"),
         ([*ONNX, "--records", "map.pbtxt"], "map.pbtxt: record 1, at byte 0: its length is damaged"),
         ([*ONNX, "-i", "empty"], "empty: there are no XML files of these images; label them"),
         ([*ONNX, "-i", "images", "-x", "empty"], "empty: there are no XML files"),

@@ -207,4 +207,4 @@ def test_damaged_photo_and_faulty_boxes_are_named(tmp_path):
     assert "test.record: record 10: " in fail()
     examples[9].features.feature["image/encoded"].bytes_list.value[0] = sound
     examples[3].features.feature["image/object/bbox/xmin"].float_list.value[0] = 0.999
-    assert "test.record: record 4: a box ends before it begins; make the records anew" in fail()
+    assert "test.record: record 4: a box ends before it begins; make the records again" in fail()

@@ -152,7 +152,7 @@ def test_an_unfinished_item_is_told(path):
 
 
 def test_empty_missing_and_wrongly_encoded_files_are_named(path, tmp_path):
-    expect_faults(path, "", "has no item; make it anew with generate_label_map.py --force")
+    expect_faults(path, "", "has no item; make it again with generate_label_map.py --force")
     path.write_bytes("item { id: 1 name: '浣熊' }".encode("gbk"))
     with pytest.raises(InputError, match="is not in UTF-8; save it in that encoding"):
         read_label_map(path)

@@ -152,7 +152,7 @@ def test_other_settings_are_refused_and_change_nothing(call, labelled_images, ar
     assert done.returncode == 1
     assert done.stderr.endswith(
         f"error: {labelled_images / 'split.json'}: the split was drawn {was}, and this call is {called}; call it as"
-        f" before to keep each photo on its side, or add --fresh (make: FRESH=1) to draw all anew\n"
+        f" before to keep each photo on its side, or add --fresh (make: FRESH=1) to draw a new split\n"
     )
     assert list_tree(labelled_images) == before
     assert call(SCRIPT, "-x", "-i", labelled_images, *arguments, "--fresh").returncode == 0
@@ -199,11 +199,11 @@ def test_a_side_that_lost_its_photos(call, tmp_path):
     (tmp_path / first.name).unlink()
     (tmp_path / next((tmp_path / "train").iterdir()).name).unlink()
     done = call(SCRIPT, "-i", tmp_path)
-    assert "test: 1 images instead of 2, since no photo changes sides (--fresh draws all anew)" in done.stderr
+    assert "test: 1 images instead of 2, since no photo changes sides (--fresh draws a new split)" in done.stderr
     (tmp_path / second.name).unlink()
     done = call(SCRIPT, "-i", tmp_path)
     assert done.returncode == 1
-    assert "no image is left for test; add images, or draw all anew with --fresh" in done.stderr
+    assert "no image is left for test; add images, or draw a new split with --fresh" in done.stderr
 
 
 def test_the_note_of_former_versions_is_kept_to(call, labelled_images):
@@ -244,7 +244,7 @@ def test_a_damaged_note_is_named(call, labelled_images, text):
         done = call(SCRIPT, "-i", labelled_images, *arguments)
         assert done.returncode == 1
         assert (
-            f"error: {note}: is no note of a split, or is damaged; restore it, or draw anew with --fresh\n"
+            f"error: {note}: is no note of a split, or is damaged; restore it, or draw a new split with --fresh\n"
             in done.stderr
         )
     assert not (labelled_images / "train").exists()

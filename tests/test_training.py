@@ -285,7 +285,7 @@ def read_variables(prefix):
 @pytest.mark.parametrize("averages", [pytest.param(False, marks=pytest.mark.long), True])
 def test_training_in_two_parts_ends_where_one_does(workspace, averages):
     """The optimizer's state, the moving averages, the learning rate and the order of the data are gone on with. The
-    augmentations, which are drawn anew, are left out."""
+    augmentations, which are drawn again, are left out."""
 
     def plain(config):
         del config.train_config.data_augmentation_options[:]

@@ -26,7 +26,7 @@ def parse_arguments():
     parser.add_argument(
         "-o", "--output_path", type=Path, default=Path("annotations/label_map.pbtxt"), help="label map to write"
     )
-    parser.add_argument("--force", action="store_true", help="write it anew; a model trained before needs the old ids")
+    parser.add_argument("--force", action="store_true", help="write it again; a model trained before needs the old ids")
     return parser.parse_args()
 
 
@@ -91,7 +91,7 @@ def main():
         write_label_map(args.output_path, names_to_ids)
         mark_current(args.output_path, None, MAKER)
     else:
-        say(f"{args.output_path} is up to date (--force writes it anew)")
+        say(f"{args.output_path} is up to date (--force writes it again)")
     for name, number in names_to_ids.items():
         boxes = len(places[name])
         print(f"{number:4d}  {name}  {boxes} {'box' if boxes == 1 else 'boxes'}")

@@ -131,11 +131,11 @@ def inspect(paths, names_to_ids, workers):
                     faults += error.faults
                     continue
                 except ValueError as error:
-                    faults.append(f"{path}: record {number + 1}, at byte {start - 12}: {error}; make the records anew")
+                    faults.append(f"{path}: record {number + 1}, at byte {start - 12}: {error}; make the records again")
                     continue
                 name = ", ".join(get_texts(features, "image/filename"))
                 for wrong in check_image_of(features) + check_boxes_of(features, names_to_ids):
-                    faults.append(f"{path}: record {number + 1} ({name}): {wrong}; make the records anew")
+                    faults.append(f"{path}: record {number + 1} ({name}): {wrong}; make the records again")
                 names = get_texts(features, "image/object/class/text")
                 classes.update(names)
                 totals.update(negatives=not names, difficult=sum(features.get("image/object/difficult", [])))
@@ -201,7 +201,7 @@ def main():
         images += totals["images"]
         faults += its_faults
         if not totals["images"] and not its_faults:
-            faults.append(f"{name}: holds no record; make the records anew")
+            faults.append(f"{name}: holds no record; make the records again")
     print("\n".join(lines))
     if faults:
         raise InputError(*faults)

@@ -7,7 +7,7 @@ XML file, and (with --group) frames of one scene stay on one side. With -x, ever
 The images themselves stay where they are.
 
 OUTPUT/split.json notes which file went where. A later run keeps to it: new photos are shared out so that the ratio
-holds again, and no photo of before changes sides, under a new name neither. --fresh draws all anew.
+holds again, and no photo of before changes sides, under a new name neither. --fresh draws a new split.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def parse_arguments():
     todo.add_argument(
         "--fresh",
         action="store_true",
-        help="draw all images anew, whatever OUTPUT/split.json says; then train anew, too",
+        help="draw a new split of all images, whatever OUTPUT/split.json says; then train again, too",
     )
     todo.add_argument("--remove", action="store_true", help="remove the split, if images/ holds all that is in it")
     todo.add_argument("--verify", action="store_true", help="only look whether the split is as OUTPUT/split.json says")
@@ -163,7 +163,7 @@ def read_former(note, fresh, sides):
     if not former.get("train") or not former.get("test"):
         return None, {}
     if former.get("val") and "val" not in sides:
-        what = "holds photos, and this call has no --val; add it, or --fresh (make: FRESH=1) to draw all anew"
+        what = "holds photos, and this call has no --val; add it, or --fresh (make: FRESH=1) to draw a new split"
         raise InputError(f"{folders['val']}: {what}")
     say(f"{note}: there is none; each photo stays on the side where it lies")
     return None, former
@@ -189,7 +189,7 @@ def check_settings(path, former, settings):
             was, called = (f"without {flag}" if value is None else f"with {flag} {value}" for value in (before, now))
             faults.append(
                 f"{path}: the split was drawn {was}, and this call is {called}; call it as before to keep each photo"
-                f" on its side, or add --fresh (make: FRESH=1) to draw all anew"
+                f" on its side, or add --fresh (make: FRESH=1) to draw a new split"
             )
     if faults:
         raise InputError(*faults)
@@ -207,7 +207,7 @@ def find_sides(note, groups, former):
             places = " and ".join(f"{side}/{image.name}" for side, image in sorted(members.items()))
             faults.append(
                 f"{note}: {places} now belong together (the same photo, name, XML file or scene); take one away,"
-                f" or add --fresh (make: FRESH=1) to draw all anew"
+                f" or add --fresh (make: FRESH=1) to draw a new split"
             )
         sides.append(next(iter(members), None))
     if faults:
@@ -223,7 +223,7 @@ def split(images, annotations, groups, former_sides, ratios, seed, classes):
     if missing:
         folder = images[0].parent
         if any(former_sides):
-            what = f"no image is left for {', '.join(missing)}; add images, or draw all anew with --fresh"
+            what = f"no image is left for {', '.join(missing)}; add images, or draw a new split with --fresh"
         else:
             number = {2: "two", 3: "three"}[len(shares)]
             alike = "" if len(images) < len(shares) else " that do not belong together"
@@ -234,7 +234,7 @@ def split(images, annotations, groups, former_sides, ratios, seed, classes):
         if number != wanted:
             why = "groups stay whole, and each set needs one"
             if any(former_sides):
-                why = "no photo changes sides (--fresh draws all anew)"
+                why = "no photo changes sides (--fresh draws a new split)"
             say(f"{side}: {number} images instead of {wanted}, since {why}")
     files = {side: [] for side in SIDES if side in shares}
     for image in images:

@@ -4,7 +4,7 @@
 
 The photos (by default the workspace's own) are packed into one record first. Two things are measured: the evaluation of
 a model that is built, with its input, by upstream's eager_eval_loop and by ours: the first in a process, which makes
-its graph, and a second one (for which upstream's makes it anew); and the whole command, from its start to its end.
+its graph, and a second one (for which upstream's makes it again); and the whole command, from its start to its end.
 Every metric and loss has to be the same to 1e-6.
 """
 

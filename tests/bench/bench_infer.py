@@ -3,7 +3,7 @@
     python tests/bench/bench_infer.py -m exported_models/my_model/saved_model -l annotations/label_map.pbtxt \\
         -i images --tflite exported_models/my_model/tflite/model_float32.tflite
 
-The tutorial's way is written anew here: one image a call, the OD API's own drawing, matplotlib's imsave, one thread,
+The tutorial's way is written again here: one image a call, the OD API's own drawing, matplotlib's imsave, one thread,
 and a figure an image that stays open. Photos are hard links of the given ones under other names. Each side is a
 process, measured from its start; rounds alternate, figures are medians.
 """

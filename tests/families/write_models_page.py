@@ -1,4 +1,4 @@
-"""Writes the table in docs/models.md anew, from the catalogue of the zoo and from what was run on this machine.
+"""Writes the table in docs/models.md again, from the catalogue of the zoo and from what was run on this machine.
 
 python tests/families/run_families.py --results docs/models.json
 python tests/families/run_families.py --time --results docs/models.json

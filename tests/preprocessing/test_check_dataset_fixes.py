@@ -52,8 +52,8 @@ def fixed(tmp_path_factory):
         ("train/leads-out.xml", "<filename> '../leads-out.jpg' set to 'leads-out.jpg'"),
         ("train/filename.xml", "<filename> 'other.jpg' set to 'filename.jpg'"),
         ("train/path.xml", r"<path> 'C:\\photos\\other.jpg' set to 'path.jpg'"),
-        ("train/turned.jpg", "turned upright, encoded anew"),
-        ("train/really-a-gif.jpg", "was GIF, P, encoded anew as really-a-gif.png, in place of really-a-gif.jpg"),
+        ("train/turned.jpg", "turned upright, encoded again"),
+        ("train/really-a-gif.jpg", "was GIF, P, encoded again as really-a-gif.png, in place of really-a-gif.jpg"),
     ],
 )
 def test_corrected_copies_have_none_of_the_faults(fixed, name, text):

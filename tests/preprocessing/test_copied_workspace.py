@@ -111,6 +111,6 @@ def test_without_its_note_a_split_keeps_each_photo_on_its_side(call, tmp_path):
     shutil.copytree(images / "val", images / "test")
     done = call(script, "-x", "-i", images)
     assert done.returncode == 1
-    what = "holds photos, and this call has no --val; add it, or --fresh (make: FRESH=1) to draw all anew"
+    what = "holds photos, and this call has no --val; add it, or --fresh (make: FRESH=1) to draw a new split"
     assert f"error: {images / 'val'}: {what}\n" in done.stderr
     assert call(script, "-x", "-i", images, "--fresh").returncode == 0

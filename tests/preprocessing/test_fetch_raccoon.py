@@ -72,11 +72,11 @@ def test_the_files_of_the_repository_land_side_by_side(tmp_path):
 
 def test_the_files_of_a_folder_are_copied_and_what_is_there_is_left(tmp_path):
     write_folder(tmp_path / "data", FILES | {"other.txt": b"other"})
-    write_folder(tmp_path / "images", {"raccoon-7.xml": b"labelled anew", "mine.jpg": b"mine"})
+    write_folder(tmp_path / "images", {"raccoon-7.xml": b"labelled again", "mine.jpg": b"mine"})
     done = fetch("-o", tmp_path / "images", "--data", tmp_path / "data")
     assert done.returncode == 0, done.stderr
     assert "holds 1 of the 400 files already: these are left as they are" in done.stderr
-    assert read_folder(tmp_path / "images") == FILES | {"raccoon-7.xml": b"labelled anew", "mine.jpg": b"mine"}
+    assert read_folder(tmp_path / "images") == FILES | {"raccoon-7.xml": b"labelled again", "mine.jpg": b"mine"}
     assert read_folder(tmp_path / "data") == FILES | {"other.txt": b"other"}
 
 

@@ -31,7 +31,7 @@ def test_a_label_map_is_kept_unless_forced(call, labelled_images):
     done = call(SCRIPT, "-x", labelled_images, "-o", path)
     assert (done.returncode, path.read_bytes()) == (0, before)
     assert done.stdout == "   1  dog  6 boxes\n   2  cat  6 boxes\n   5  bus  0 boxes\n"
-    assert f"{path} is up to date (--force writes it anew)" in done.stderr
+    assert f"{path} is up to date (--force writes it again)" in done.stderr
     assert f"warning: {path}: the class 'bus' has no boxes in {labelled_images}" in done.stderr
     assert call(SCRIPT, "-x", labelled_images, "-o", path, "--force").returncode == 0
     assert read_label_map(path) == {"cat": 1, "dog": 2}

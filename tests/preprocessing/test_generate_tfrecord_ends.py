@@ -36,7 +36,7 @@ def call_generate(workspace, *options):
 def test_an_interrupted_run_leaves_no_record_and_the_next_one_nothing_else(workspace, ending, code, said):
     assert call_generate(workspace).returncode == 0
     exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6  # to be encoded anew, which takes a second
+    exif[ExifTags.Base.Orientation] = 6  # to be encoded again, which takes a second
     label_photo(workspace / "images", "large.png", photo=draw_photo(size=(5000, 4000)), exif=exif)
     before = (workspace / "annotations" / "train.record").read_bytes()
     command = [sys.executable, ROOT / "scripts" / SCRIPT, *TUTORIAL, "--check", "headers"]

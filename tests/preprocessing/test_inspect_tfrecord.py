@@ -59,7 +59,7 @@ def test_the_drawn_image_shows_the_box(inspect, tmp_path):
     drawn = read_image(tmp_path / "drawn" / "a.record_00001_photo.jpg")
     red, green, blue = drawn.getpixel((37, 20))  # the right side of the box, in the first class's orange
     assert red > 180 and blue < 100
-    assert inspect("--draw", 5, "-o", "drawn")[0] == 0  # its own folder may be written anew
+    assert inspect("--draw", 5, "-o", "drawn")[0] == 0  # its own folder may be written again
     (tmp_path / "drawn" / "mine.txt").touch()
     code, _, said = inspect("--draw", 5, "-o", "drawn")
     what = "is not what this script left there, and would be lost; move it away, or name a new folder with -o"

@@ -78,7 +78,7 @@ def make_fix(look, names_to_ids):
         image_name = image.name if image.suffix.lower() in right else image.stem + right[0]
         why = "turned upright" if look.stored.orientation > 1 else f"was {look.stored.format}, {look.stored.mode}"
         renamed = f" as {image_name}, in place of {image.name}" if image_name != image.name else ""
-        changes.append((image, f"{why}, encoded anew{renamed}"))
+        changes.append((image, f"{why}, encoded again{renamed}"))
     xml = None
     if look.xml:
         try:

@@ -35,7 +35,7 @@ def read_label_map(path):
         what = f"{place}{what}; an item looks like: item {{ id: 1 name: 'cat' }}"
         raise InputError(Fault("label-map", path, what)) from None
     if not items:
-        what = "has no item; make it anew with generate_label_map.py --force"
+        what = "has no item; make it again with generate_label_map.py --force"
         raise InputError(Fault("label-map", path, what))
 
     names_to_ids, ids, faults = {}, set(), []

@@ -87,7 +87,7 @@ def open_records(paths, names, one_of=1):
     """
     count = -(-sum(map(tfrecord.count_records, paths)) // one_of)
     if not count:
-        raise InputError(f"{', '.join(map(str, paths))}: holds no images; `make tfrecord` makes the records anew")
+        raise InputError(f"{', '.join(map(str, paths))}: holds no images; `make tfrecord` makes the records again")
     ids = {name: number for number, name in names.items()}
 
     def read():
@@ -143,21 +143,21 @@ def _read_sample(example, path, number, ids, place):
     try:
         features = tfrecord.parse_example(example)
     except ValueError as error:
-        raise InputError(f"{place}: {error}; make the records anew") from error
+        raise InputError(f"{place}: {error}; make the records again") from error
     sides = [features.get(f"image/object/bbox/{side}", []) for side in SIDES]
     if len({len(side) for side in sides}) > 1:
-        raise InputError(f"{place}: its boxes lack a side; make the records anew")
+        raise InputError(f"{place}: its boxes lack a side; make the records again")
     box = np.array(sides, np.float32).T.reshape(-1, 4)
     label = _read_labels(features, "image/object/class", ids, place)
     if len(label) != len(box):
-        raise InputError(f"{place}: has {len(box)} boxes and {len(label)} classes; make the records anew")
+        raise InputError(f"{place}: has {len(box)} boxes and {len(label)} classes; make the records again")
     flags = []
     for key in ("is_crowd", "group_of", "difficult"):
         values = features.get(f"image/object/{key}", [])
         flags.append(np.array(values, bool) if len(values) == len(box) else np.zeros(len(box), bool))
     keep = ~np.isnan(box).any(1)  # as upstream: a box that is no number is no box
     if not (box[keep, 2:] >= box[keep, :2]).all():
-        raise InputError(f"{place}: a box ends before it begins; make the records anew")
+        raise InputError(f"{place}: a box ends before it begins; make the records again")
     labelled = None
     if features.get("image/class/label") or features.get("image/class/text"):
         labelled = np.array(_read_labels(features, "image/class", ids, place), np.int64)
@@ -185,7 +185,7 @@ def decode_sample(sample):
     encoded = tfrecord.parse_example(sample.example).get("image/encoded")
     place = sample.path if sample.number < 0 else f"{sample.path}: record {sample.number + 1}"
     if not encoded:
-        raise InputError(f"{place}: holds no image; make the records anew")
+        raise InputError(f"{place}: holds no image; make the records again")
     return np.asarray(decode_image(place, encoded[0])[0])
 
 
@@ -203,4 +203,4 @@ def refuse_samples(source, reason):
                 update(number + 1)
     except InputError as error:
         faults += error.faults
-    raise InputError(*(faults or [f"{', '.join(source.data)}: can't be read ({reason}); make the records anew"]))
+    raise InputError(*(faults or [f"{', '.join(source.data)}: can't be read ({reason}); make the records again"]))

@@ -50,11 +50,11 @@ def find_records_of(name):
         if missing:
             faults.append(
                 f"{output}: {missing} of its {count} shards are missing, a run was ended before it wrote them all;"
-                " make the records anew"
+                " make the records again"
             )
     if len({output for output, _ in numbers}) < len(numbers):
         counts = ", ".join(str(count) for _, count in sorted(numbers))
-        faults.append(f"{name}: there are sets of {counts} shards; remove all but one, or make the records anew")
+        faults.append(f"{name}: there are sets of {counts} shards; remove all but one, or make the records again")
     if faults:
         raise InputError(*faults)
     return paths

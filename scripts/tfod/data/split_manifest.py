@@ -27,7 +27,7 @@ def read_manifest(path):
     """
     if not os.path.lexists(path):
         return None, {}
-    damaged = InputError(f"{path}: is no note of a split, or is damaged; restore it, or draw anew with --fresh")
+    damaged = InputError(f"{path}: is no note of a split, or is damaged; restore it, or draw a new split with --fresh")
     content = read_bytes(path)
     try:
         note = parse_json(content)
@@ -153,12 +153,12 @@ def _find_doubles(note, sides):
             if checksum and not name.lower().endswith(".xml"):
                 by_sum[checksum][side] = f"{side}/{name}"
     faults = [
-        f"{note}: {name} is on two sides, {' and '.join(both)}; draw anew with --fresh"
+        f"{note}: {name} is on two sides, {' and '.join(both)}; draw a new split with --fresh"
         for name, both in by_name.items()
         if len(both) > 1
     ]
     return faults + [
-        f"{note}: {' and '.join(places.values())} are the same photo; draw anew with --fresh"
+        f"{note}: {' and '.join(places.values())} are the same photo; draw a new split with --fresh"
         for places in by_sum.values()
         if len(places) > 1 and len({place.split("/", 1)[1] for place in places.values()}) > 1
     ]

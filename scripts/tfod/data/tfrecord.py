@@ -146,10 +146,10 @@ def find_records(path):
             head = file.read(12)
             place = f"{path}: record {number + 1}, at byte {position}"
             if len(head) == 12 and head[8:] != _mask(google_crc32c.value(head[:8])):
-                raise InputError(f"{place}: its length is damaged, or this is no TFRecord file; make the records anew")
+                raise InputError(f"{place}: its length is damaged, or this is no TFRecord file; make the records again")
             end = position + 16 + int.from_bytes(head[:8], "little")
             if len(head) < 12 or end > size:
-                raise InputError(f"{place}: the file ends within it, {size} bytes long; make the records anew")
+                raise InputError(f"{place}: the file ends within it, {size} bytes long; make the records again")
             yield number, position + 12, end - 4
             position, number = end, number + 1
 
@@ -162,7 +162,7 @@ def read_record(file, path, number, start, stop):
     file.seek(start)
     data = file.read(stop - start + 4)
     if len(data) < stop - start + 4 or data[-4:] != _mask(google_crc32c.value(data[:-4])):
-        raise InputError(f"{path}: record {number + 1}, at byte {start - 12}: is damaged; make the records anew")
+        raise InputError(f"{path}: record {number + 1}, at byte {start - 12}: is damaged; make the records again")
     return data[:-4]
 
 

@@ -1,7 +1,7 @@
 """How sure a metric is: the same metric on many resamples of the test images (the bootstrap).
 
 A resample draws as many images as there are: some come several times, others not at all. What is right in an image
-does not change by that, so that detections are paired with objects once, and each resample only counts anew.
+does not change by that, so that detections are paired with objects once, and each resample only counts again.
 """
 
 from typing import NamedTuple

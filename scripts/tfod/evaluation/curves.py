@@ -1,7 +1,7 @@
 """Curves, thresholds and tables that tell how a detector behaves, of an `Evaluated`.
 
 Detections are matched as in `tfod.evaluation.tide`: at an IoU of 0.5, by COCO's rules. `errors` is always what its
-`find_errors` gives, and found out anew where it is not given. `thresholds` is a dict class id -> least score.
+`find_errors` gives, and found out again where it is not given. `thresholds` is a dict class id -> least score.
 """
 
 from typing import NamedTuple

@@ -73,7 +73,7 @@ def read_facts(folder):
     evaluated = read_evaluated(folder)
     if report["images"] != len(evaluated.images):
         both = f"{report['images']} images there, {len(evaluated.images)} in {GROUND_TRUTH}"
-        raise InputError(f"{folder / METRICS}: is of another evaluation ({both}); `make eval` makes them anew")
+        raise InputError(f"{folder / METRICS}: is of another evaluation ({both}); `make eval` makes them again")
     config = pipeline.read_config(folder / CONFIG) if (folder / CONFIG).is_file() else None
     if config is not None and not config.model.WhichOneof("model"):
         config = None

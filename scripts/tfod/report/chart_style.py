@@ -39,7 +39,7 @@ def tidy(axes, grid, title=""):
     axes.tick_params(length=0 if grid != "both" else 3, labelsize=9)
 
 
-def say_nothing(axes, text):
+def show_empty(axes, text):
     """An empty chart that says why it is empty."""
     axes.axis("off")
     axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=11, color=INK, transform=axes.transAxes, wrap=True)

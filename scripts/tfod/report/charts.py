@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tfod.report.chart_style import BLUE, GREEN, INK, ORANGE, RED, say_nothing, tidy
+from tfod.report.chart_style import BLUE, GREEN, INK, ORANGE, RED, show_empty, tidy
 from tfod.training.log import LOSSES, METRICS
 
 POINTS = 300  # of a curve: more can't be told apart
@@ -40,7 +40,7 @@ def draw_class(curve):
     _label(right, "least score", "")
     if not len(curve.score) or not curve.truths:
         for axes in (left, right):
-            say_nothing(axes, "No detection." if curve.truths else "No object.")
+            show_empty(axes, "No detection." if curve.truths else "No object.")
         return figure
     at = _thin(curve.score, curve.precision, curve.recall)
     recall, precision = np.append(0, curve.recall[at]), np.append(curve.precision[0], curve.precision[at])
@@ -93,7 +93,7 @@ def draw_calibration(calibration):
     _label(axes, "score", "share that is correct")
     there = calibration.count > 0
     if not there.any():
-        say_nothing(axes, "No detection.")
+        show_empty(axes, "No detection.")
         return figure
     axes.plot([0, 1], [0, 1], "--", color=INK, linewidth=1.2, label="as sure as it is right")
     width = np.diff(calibration.edges)[there]
@@ -110,7 +110,7 @@ def draw_sizes(rows):
     tidy(axes, "y")
     _label(axes, "side at the model's input, pixels", "objects")
     if not rows:
-        say_nothing(axes, "No object.")
+        show_empty(axes, "No object.")
         return figure
     places = range(len(rows))
     axes.bar(places, [row.found for row in rows], 0.8, color=BLUE, label="found")

@@ -6,7 +6,7 @@ from tfod.evaluation.metrics_files import COCO_ROWS
 from tfod.report import page
 from tfod.report import pictures as report_pictures
 from tfod.report.analysis import LOG
-from tfod.report.chart_style import BLUE, GREEN, INK, ORANGE, PURPLE, RED, say_nothing, tidy
+from tfod.report.chart_style import BLUE, GREEN, INK, ORANGE, PURPLE, RED, show_empty, tidy
 from tfod.report.comparison import METRICS, rank_disagreements
 from tfod.report.comparison_wording import describe_difference, format_interval
 from tfod.report.svg import charting, make_svg
@@ -243,7 +243,7 @@ def draw_training(models, comparison):
                 axes.plot([one["step"]], [end], marker, color=colour, markersize=7, alpha=0.8, label=label)
         if not axes.lines:
             if column == "mAP":
-                say_nothing(axes, "No model was measured at a known step.")
+                show_empty(axes, "No model was measured at a known step.")
                 figures.append((title, figure))
             continue
         axes.set_ylim(0, 1.05 * axes.dataLim.y1 or 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tfod.data.images import map_in_threads, read_image
-from tfod.report.chart_style import FAINT, INK, get_side_colour, make_figure, say_nothing, tidy
+from tfod.report.chart_style import FAINT, INK, get_side_colour, make_figure, show_empty, tidy
 from tfod.report.dataset_statistics import format_summary, measure
 from tfod.report.size_charts import draw_box_sizes
 from tfod.utils.console import progress, say
@@ -46,7 +46,7 @@ def draw_boxes_per_class(statistics):
     figure = make_figure(8, max(height, 2.6), "Boxes per class", subtitle)
     axes = figure.subplots()
     if not names:
-        say_nothing(axes, "The label map has no classes, and there are no boxes.")
+        show_empty(axes, "The label map has no classes, and there are no boxes.")
         return figure
     size = 9 if grouped else 8
     draw = _draw_grouped_bars if grouped else _draw_stacked_bars
@@ -107,7 +107,7 @@ def draw_boxes_per_image(statistics):
     figure = make_figure(8, 4, "Boxes per image", subtitle)
     axes = figure.subplots()
     if not means:
-        say_nothing(axes, "There are no images.")
+        show_empty(axes, "There are no images.")
         return figure
     thick = 0.8 / len(statistics.sides)
     for i, (name, side) in enumerate(statistics.sides.items()):
@@ -133,7 +133,7 @@ def draw_box_centres(statistics):
     all_axes = figure.subplots(1, len(sides), squeeze=False)[0]
     for axes, (name, side) in zip(all_axes, sides.items(), strict=True):
         if not len(side.centres):
-            say_nothing(axes, f"{name}: no boxes")
+            show_empty(axes, f"{name}: no boxes")
             continue
         cells = int(np.clip(np.sqrt(len(side.centres)) * 0.8, 5, 50))
         counts = np.histogram2d(side.centres[:, 1], side.centres[:, 0], cells, [[0, 1], [0, 1]])[0]

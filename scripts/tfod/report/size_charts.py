@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfod.report.chart_style import BLUE, INK, RED, make_figure, say_nothing, set_plain_ticks, tidy
+from tfod.report.chart_style import BLUE, INK, RED, make_figure, set_plain_ticks, show_empty, tidy
 from tfod.report.dataset_statistics import MEDIUM, SMALL, share_covered, share_sizes
 
 POINTS = 5000  # boxes in the scatter chart: more would hide each other
@@ -26,14 +26,14 @@ def draw_box_sizes(statistics):
     plane, areas, ratios, fit = figure.subplots(2, 2).flat
     if not len(sizes):
         for axes in (plane, areas, ratios, fit):
-            say_nothing(axes, "There are no boxes.")
+            show_empty(axes, "There are no boxes.")
         return figure
     sizes = np.maximum(sizes, 1e-3)
     _draw_plane(plane, sizes, best_iou, anchors, statistics.threshold)
     _draw_areas(areas, sizes, anchors)
     _draw_ratios(ratios, sizes, anchors)
     if best_iou is None:
-        say_nothing(fit, describe_coverage(statistics))
+        show_empty(fit, describe_coverage(statistics))
         return figure
     edges = np.linspace(0, 1, 41)
     counts = np.histogram(best_iou, edges)[0]

@@ -30,7 +30,7 @@ def build_train_input(config, model, seed, first_step=0, input_context=None):
 
     Each epoch has every image once, in an order that depends on `seed` and the epoch only, so that the input can
     begin with the batch that follows step `first_step`. Several input pipelines share out the images of one order:
-    together they get the batches that one would. Augmentations are drawn anew. TensorFlow's global seed must not be 0.
+    together they get the batches that one would. Augmentations are drawn again. TensorFlow's global seed must not be 0.
 
     A photo much larger than the model's input is shrunk before it is augmented, which would take seconds for one of a
     phone's; see SPARE_PIXELS.

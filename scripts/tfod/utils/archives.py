@@ -35,7 +35,7 @@ class _Bounded:
 
 
 @contextlib.contextmanager
-def open_tarball(path, name, most_bytes=MOST_BYTES, most_files=MOST_FILES, advice="fetch it anew"):
+def open_tarball(path, name, most_bytes=MOST_BYTES, most_files=MOST_FILES, advice="fetch it again"):
     """Yields an iterator of (member, file) of the .tar.gz file `path`: a tarfile.TarInfo, and what it holds.
 
     `file` is None unless the member is a regular file. After the block the rest is read, up to gzip's checksum:
