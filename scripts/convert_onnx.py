@@ -114,11 +114,12 @@ def compare_anchors(folder, path, photos, agreement):
     import tfod.compat  # noqa: F401 - corrects object_detection at import
 
     import numpy as np
-    import onnxruntime
     import tensorflow as tf
 
     from tfod.export import saved_model
+    from tfod.inference.backends import import_onnxruntime
 
+    onnxruntime = import_onnxruntime()
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     (taken,) = session.get_inputs()
     names = [output.name for output in session.get_outputs()]

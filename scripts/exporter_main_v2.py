@@ -214,7 +214,7 @@ def export(config, checkpoint, label_map, folder, arguments):
     from tfod.export import exporting, saved_model
     from tfod.export.tflite_metadata import list_labels
     from tfod.model.tracing import trace_method_plainly
-    from tfod.report.page import model_card
+    from tfod.report import model_card
 
     tf.get_logger().setLevel("ERROR")  # SavedModel warns of every function it does not need to save
     model = model_builder.build(config.model, is_training=False)

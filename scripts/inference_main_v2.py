@@ -113,7 +113,7 @@ def find_input(arguments):
     except InputError as error:
         faults += error.faults
     if not (overwritten := find_overwritten(words, [*photos, *videos], output)):
-        from tfod.inference.predict import results
+        from tfod.inference import results
 
         kinds = results.choose_kinds(arguments.save, photos, videos)
         overwritten = results.find_foreign(output, kinds, photos, videos, bool(arguments.save))
@@ -172,7 +172,7 @@ def main():
     if not (photos or videos or odd):
         say("every image has an XML file: there is nothing to label")
         return 0
-    from tfod.inference.predict import results
+    from tfod.inference import results
     from tfod.utils import files
 
     fingerprint = make_fingerprint(arguments, photos, videos)
@@ -181,7 +181,7 @@ def main():
         kinds = ", ".join(arguments.save) if arguments.save else "annotated images"
         say(f"{output} is up to date: {kinds} of {len(photos)} photos and {len(videos)} videos")
         return 0
-    from tfod.inference.predict import predict
+    from tfod.inference import predict
 
     try:
         with files.make_room(output) as room:

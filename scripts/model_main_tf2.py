@@ -82,7 +82,7 @@ def read_checked_config(arguments, *purposes):
     from tfod.config import checks, pipeline
     from tfod.export import exporting
     from tfod.model import trained_on
-    from tfod.training.trainer import distributed
+    from tfod.training import distributed
 
     config = pipeline.read_config(arguments.pipeline_config_path)
     if arguments.num_train_steps:
@@ -100,7 +100,7 @@ def read_checked_config(arguments, *purposes):
 def require_best_metric(arguments, config):
     """Raises InputError where --best_metric is not among what eval_config measures. Losses are the model's to know."""
     from tfod.data import label_map
-    from tfod.evaluation.evaluator import metric_sets
+    from tfod.evaluation import metric_sets
 
     names = label_map.read_names(config.eval_input_reader[0].label_map_path)
     known, metric = metric_sets.list_metrics(config.eval_config, names), arguments.best_metric
@@ -136,7 +136,7 @@ def train(arguments):
         },
     )
     from tfod.model import training_lock
-    from tfod.training.trainer import distributed
+    from tfod.training import distributed
 
     chief = distributed.is_chief(arguments.num_workers)
     with training_lock.lock_folder(model_dir) if chief else contextlib.nullcontext():
@@ -168,7 +168,7 @@ def go_on(arguments, config, plan, chief):
             say(f"warning: the training records changed since: {changes}, which {model_dir} does not know;")
             say(f"  {more} goes on with them, `make train MODEL=another_name` (--model_dir) trains a new model")
         return 0
-    from tfod.training.trainer import trainer
+    from tfod.training import trainer
 
     say(f"training {model_dir} to step {last}")
     if changes:
@@ -213,7 +213,7 @@ def evaluate(arguments):
     on_train = arguments.eval_on_train_data
     purpose = checks.TRAIN_DATA_EVALUATION if on_train else checks.EVALUATION
     config = read_checked_config(arguments, purpose)
-    from tfod.evaluation.evaluator import evaluator, metrics_files
+    from tfod.evaluation import evaluator, metrics_files
     from tfod.model import trained_on
 
     sample = arguments.sample_1_of_n_eval_on_train_examples if on_train else arguments.sample_1_of_n_eval_examples

@@ -285,3 +285,16 @@ def test_tflite_files_of_other_tools_are_refused(tmp_path):
     path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([function], model).convert())
     with pytest.raises(InputError, match="is no detector with TFLite_Detection_PostProcess"):
         open_model(path, 1)
+
+
+def test_onnxruntime_tells_its_maker_nothing(onnx_model, tmp_path):
+    """Of its own accord it notes an id of the computer, and events to be sent, below the home folder."""
+    code = f"import sys, numpy; from tfod.detector import Detector\nDetector({str(onnx_model)!r}).detect([numpy.zeros((8, 8, 3), 'uint8')])"
+    for disable, noted in (("1", False), ("0", True)):
+        home = tmp_path / disable
+        home.mkdir()
+        environment = {**os.environ, "HOME": str(home), "ORT_DISABLE_TELEMETRY": disable}
+        if disable == "1":
+            del environment["ORT_DISABLE_TELEMETRY"]  # which is what we set
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+        assert any(home.rglob("*onnxruntime*")) == noted

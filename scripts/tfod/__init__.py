@@ -1,4 +1,4 @@
-"""What the scripts share. The public face is `tfod.inference.detector.Detector`."""
+"""What the scripts share. The public face is `tfod.detector.Detector`."""
 
 import signal
 import sys

@@ -263,9 +263,17 @@ def _read_labels(path):
 # ---------------------------------------------------------------- ONNX
 
 
-def _open_onnx(path, cores):
+def import_onnxruntime():
+    """The module onnxruntime, which since 1.29 tells its maker about each process and model unless it is asked not to,
+    before it is imported."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
+    return onnxruntime
+
+
+def _open_onnx(path, cores):
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = cores, 1
     options.log_severity_level = 3  # errors; the conversion leaves shapes open, which it would warn of
