@@ -1,6 +1,9 @@
 """The detector as a class: one answer whatever the format, batch or thread, and what is left out of it."""
 
+import os
 import shutil
+import subprocess
+import sys
 
 import tfod.compat  # noqa: F401 - before TensorFlow
 
@@ -289,12 +292,13 @@ def test_tflite_files_of_other_tools_are_refused(tmp_path):
 
 def test_onnxruntime_tells_its_maker_nothing(onnx_model, tmp_path):
     """Of its own accord it notes an id of the computer, and events to be sent, below the home folder."""
-    code = f"import sys, numpy; from tfod.detector import Detector\nDetector({str(onnx_model)!r}).detect([numpy.zeros((8, 8, 3), 'uint8')])"
+    code = "import sys, numpy; from tfod.detector import Detector\n"
+    code += "Detector(sys.argv[1]).detect([numpy.zeros((8, 8, 3), 'uint8')])"
     for disable, noted in (("1", False), ("0", True)):
         home = tmp_path / disable
         home.mkdir()
         environment = {**os.environ, "HOME": str(home), "ORT_DISABLE_TELEMETRY": disable}
         if disable == "1":
             del environment["ORT_DISABLE_TELEMETRY"]  # which is what we set
-        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+        subprocess.run([sys.executable, "-c", code, onnx_model], env=environment, check=True)
         assert any(home.rglob("*onnxruntime*")) == noted
