@@ -152,6 +152,6 @@ attend buildah run --user root --volume "$room/venv:/opt/venv" "$ready" -- scrip
 nvidia=$(echo "$room"/venv/lib/python3*/site-packages/nvidia)
 [ -s "$nvidia/cuda_nvcc/nvvm/libdevice/libdevice.10.bc" ] || fail "nvidia-cuda-nvcc-cu12: holds no libdevice.10.bc"
 [ -s "$nvidia/cusparse/lib/libcusolver.so.11" ] || fail "nvidia/cusparse/lib/libcusolver.so.11: leads nowhere"
-run env python -c 'import subprocess; from tfod import nvidia; subprocess.run([nvidia.find_compiler()[0], "--version"], check=True)'
+run env python -c 'import subprocess; from tfod.utils import nvidia; subprocess.run([nvidia.find_compiler()[0], "--version"], check=True)'
 step "ptxas, libdevice and the link to libcusolver are where TensorFlow looks for them: ok"
 echo "not checked, since it takes Docker and an NVIDIA card: the real base image, GPUs, the health check, the workers' network"

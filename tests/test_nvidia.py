@@ -130,7 +130,7 @@ def test_the_compiler_is_looked_for_where_the_wheel_puts_it(monkeypatch, tmp_pat
 # ---------------------------------------------------------------- what is compiled for the card is kept
 
 KEEP = (
-    "import json, os\nfrom tfod import nvidia\nnvidia.keep_compiled_code(nvidia.read_driver())\n"
+    "import json, os\nfrom tfod.utils import nvidia\nnvidia.keep_compiled_code(nvidia.read_driver())\n"
     "print(json.dumps({name: value for name, value in os.environ.items() if 'CACHE' in name}))"
 )
 
@@ -287,7 +287,7 @@ def test_workers_with_cards_talk_over_nccl(gpus, way, monkeypatch):
     config = pipeline.pipeline_pb2.TrainEvalPipelineConfig()
     config.train_config.batch_size = 8
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: gpus)
-    monkeypatch.setattr(trainer.workers, "wait_for_others", lambda: None)
+    monkeypatch.setattr(trainer.distributed, "wait_for_others", lambda: None)
     monkeypatch.setattr(
         tf.distribute, "MultiWorkerMirroredStrategy", lambda communication_options: communication_options
     )

@@ -152,7 +152,7 @@ def test_faults_of_tf_config_are_named(monkeypatch, workers, more, task, fault):
 
 
 def start_waiting(tf_config):
-    command = [sys.executable, "-c", "from tfod import workers; workers.wait_for_others()"]
+    command = [sys.executable, "-c", "from tfod.training import distributed; distributed.wait_for_others()"]
     environment = {**os.environ, "TF_CONFIG": tf_config, "PYTHONPATH": str(SCRIPTS)}
     STARTED.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
     return STARTED[-1]
