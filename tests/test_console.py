@@ -47,6 +47,7 @@ def test_our_own_mistakes_show_where_they_are():
     assert "Traceback" in done.stderr and "ZeroDivisionError" in done.stderr
 
 
+@pytest.mark.attack
 def test_an_interrupt_from_the_keyboard_ends_without_a_traceback():
     text = BEGIN + "def main():\n    print('ready', flush=True)\n    time.sleep(60)\nrun(main)"
     with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -56,6 +57,7 @@ def test_an_interrupt_from_the_keyboard_ends_without_a_traceback():
     assert (process.returncode, stderr) == (130, b"interrupted\n")
 
 
+@pytest.mark.attack
 def test_a_reader_that_went_away_ends_nothing_and_is_not_served():
     text = BEGIN + "def main():\n    for i in range(10**6):\n        print(i)\n    say('all done')\nrun(main)"
     with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

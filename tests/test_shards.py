@@ -121,6 +121,7 @@ def test_records_are_found_by_name_and_by_pattern_and_what_is_wrong_is_named(tmp
     fail("a.record", "there are sets of 2, 4 shards; remove all but one")
 
 
+@pytest.mark.attack
 def test_a_full_disk_is_named_and_nothing_is_left(tmp_path):
     write_set(tmp_path / "a.record", 20, 1)
     before = (tmp_path / "a.record").read_bytes()

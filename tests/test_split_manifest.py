@@ -166,6 +166,7 @@ def test_all_other_settings_are_named_at_once(call, labelled_images):
     assert done.stderr.count("error:") == 3
 
 
+@pytest.mark.attack
 def test_old_photos_that_now_belong_together_are_named(call, tmp_path):
     for number in range(10):
         (tmp_path / f"{number}.jpg").write_bytes(b"%d" % number)
@@ -237,6 +238,7 @@ def test_the_note_of_former_versions_is_kept_to(call, labelled_images):
         b"\xff\xfe",
     ],
 )
+@pytest.mark.attack
 def test_a_damaged_note_is_named(call, labelled_images, text):
     note = labelled_images / "split.json"
     note.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -272,6 +274,7 @@ runpy.run_path(script, run_name="__main__")
 
 
 @pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.attack
 def test_a_run_that_is_killed_before_any_rename_is_mended_by_the_next(call, tmp_path, fresh):
     script = ROOT / "scripts" / SCRIPT
     first = tmp_path / "first"

@@ -113,6 +113,7 @@ WARNINGS = [
 
 
 @pytest.mark.parametrize(("kind", "file", "what", "remedy"), ERRORS)
+@pytest.mark.attack
 def test_every_error_is_found(checked, kind, file, what, remedy):
     severity, text = checked[3][kind][file]
     assert severity == "error"

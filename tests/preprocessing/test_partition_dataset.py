@@ -78,6 +78,7 @@ def test_a_second_run_does_nothing_and_says_so(call, labelled_images):
     assert {path: path.stat().st_ino for path in labelled_images.rglob("*")} == inodes
 
 
+@pytest.mark.attack
 def test_a_lost_copy_is_made_again(call, labelled_images):
     call(SCRIPT, "-x", "-i", labelled_images)
     before = read_split(labelled_images)
@@ -87,6 +88,7 @@ def test_a_lost_copy_is_made_again(call, labelled_images):
 
 
 @pytest.mark.parametrize("arguments", [("-r", "0.5"), ("--seed", "7"), ("-x", "-r", "0.3")])
+@pytest.mark.attack
 def test_another_split_leaves_no_stale_file(call, labelled_images, arguments):
     call(SCRIPT, "-x", "-i", labelled_images)
     (side,) = (path.parent for path in labelled_images.glob("*/a.jpg"))
@@ -106,6 +108,7 @@ def test_another_split_leaves_no_stale_file(call, labelled_images, arguments):
     assert sorted(split["train"] + split["test"]) == sorted(wanted)
 
 
+@pytest.mark.attack
 def test_photos_that_were_moved_out_of_images_are_not_deleted(call, labelled_images):
     """As readers of the tutorial do, who keep images/train and images/test only."""
     call(SCRIPT, "-x", "-i", labelled_images)
@@ -121,6 +124,7 @@ def test_photos_that_were_moved_out_of_images_are_not_deleted(call, labelled_ima
     assert read_split(labelled_images) == before
 
 
+@pytest.mark.attack
 def test_a_label_corrected_in_train_is_not_overwritten_by_an_older_one(call, labelled_images):
     """Whatever the files' times: those of the copies say nothing, where images/ was copied or unpacked since."""
     call(SCRIPT, "-x", "-i", labelled_images)
@@ -134,6 +138,7 @@ def test_a_label_corrected_in_train_is_not_overwritten_by_an_older_one(call, lab
     assert "<name>small " in corrected.read_text()
 
 
+@pytest.mark.attack
 def test_files_from_elsewhere_are_not_deleted(call, labelled_images):
     call(SCRIPT, "-i", labelled_images)
     for side, name in (("train", "new.jpg"), ("test", "new.xml")):
@@ -152,6 +157,7 @@ def test_files_from_elsewhere_are_not_deleted(call, labelled_images):
     assert read_split(labelled_images) == before
 
 
+@pytest.mark.attack
 def test_work_done_after_the_split_is_not_deleted(call, labelled_images):
     call(SCRIPT, "-x", "-i", labelled_images)
     corrected = next((labelled_images / "train").glob("*.xml"))
