@@ -1,14 +1,22 @@
 """make with a Python that only notes its calls: what the commands of the Makefile get, without what they do."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+MAKES_OWN = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "GNUMAKEFLAGS", "MAKEFILE_LIST", "MAKEOVERRIDES", "CURDIR")
 PYTHON = """#!/bin/sh
 [ "$1" = -c ] || printf '%s\\0' "$PWD" "$@" "end of call" >>"${0%/*}/calls"
 """
+
+
+def get_environment():
+    """This process's environment without what the make has put there that may have started it (`make test`)."""
+    theirs = re.findall(r"^([A-Z_0-9]+) [:+]?=", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    return {name: value for name, value in os.environ.items() if name not in {*theirs, *MAKES_OWN}}
 
 
 def record_make(room, *words, clone=ROOT, env=None, code=0):
@@ -24,9 +32,8 @@ def try_make(room, *words, clone=ROOT, env=None, code=0):
     """`record_make` with what was said on standard error: (calls, text). `room` holds the environment `room/venv`."""
     venv = make_environment(room)
     command = ["make", f"VENV={venv}", *words]
-    done = subprocess.run(
-        command, cwd=clone, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False
-    )
+    environment = {**get_environment(), **(env or {})}
+    done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == code, f"{words} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     calls = venv / "bin/calls"
     text = calls.read_text() if calls.exists() else ""
