@@ -13,11 +13,10 @@ import os
 from tfod.data.images import list_images, map_in_threads
 from tfod.data.voc import find_images_of, list_annotations
 from tfod.utils.console import InputError
-from tfod.utils.files import sha256
+from tfod.utils.files import FILE_MANAGERS, sha256
 from tfod.utils.reading import is_file, parse_json, read_bytes
 
 SIDES = ("train", "test", "val")
-FILE_MANAGERS = (".DS_Store", "Thumbs.db", "desktop.ini")  # what they leave in any folder that somebody looks into
 
 
 def read_manifest(path):

@@ -38,6 +38,7 @@ ADVICE = {  # what to do where the system refuses
     errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
     errno.ENOMEM: "the memory is too small; close other programs",
 }
+ENDING = (signal.SIGINT, signal.SIGTERM)  # the signals that ask a script to end
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
@@ -192,7 +193,7 @@ def run(main):
     """
     output = _replace_streams()
     ending = _Ending()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup, and a shell's background, ask for that
             signal.signal(number, ending.note)
     sys.unraisablehook = ending.end_from_within
@@ -202,7 +203,7 @@ def run(main):
             stream.flush()
     except KeyboardInterrupt:
         code = 128 + (ending.number or signal.SIGINT)
-    for number in (signal.SIGINT, signal.SIGTERM):  # all is done: from here on they end Python at once
+    for number in ENDING:  # all is done: from here on they end Python at once
         if signal.getsignal(number) == ending.note:
             signal.signal(number, signal.SIG_DFL)
     if output and output.failure and code in (0, None):

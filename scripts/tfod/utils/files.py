@@ -14,11 +14,12 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import stat
 import tempfile
 from pathlib import Path
 
-from tfod.utils.console import DISK_ERRORS, InputError
+from tfod.utils.console import DISK_ERRORS, ENDING, InputError
 
 FILE_MANAGERS = (".DS_Store", "Thumbs.db", "desktop.ini")  # what they leave in any folder that somebody looks into
 SHOWN = 5  # files that an error names before it counts the rest
@@ -64,11 +65,18 @@ def make_room(path):
                 (left / "former").rename(path)
             shutil.rmtree(left, ignore_errors=True)
     with _name_output(path), contextlib.ExitStack() as lock:
-        room = _make_locked_folder(path, lock)
+        # a signal that asks for the end waits while the folder is made or removed, or the folder would stay
+        former = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         try:
-            yield room
+            room = _make_locked_folder(path, lock)
+            try:
+                signal.pthread_sigmask(signal.SIG_SETMASK, former)
+                yield room
+            finally:
+                signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+                shutil.rmtree(room, ignore_errors=True)
         finally:
-            shutil.rmtree(room, ignore_errors=True)
+            signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 @contextlib.contextmanager

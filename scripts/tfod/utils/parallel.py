@@ -11,9 +11,7 @@ import os
 import signal
 import threading
 
-from tfod.utils.console import InputError
-
-_ENDING = {signal.SIGINT, signal.SIGTERM}
+from tfod.utils.console import ENDING, InputError
 
 
 def count_cores():
@@ -33,7 +31,7 @@ def map_in_processes(function, items, workers):
     under_way = collections.deque()
     try:
         for item in items:
-            former = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # what is raised while Python forks is lost
+            former = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # what is raised while Python forks is lost
             under_way.append(executor.submit(_call, item))
             signal.pthread_sigmask(signal.SIG_SETMASK, former)
             if len(under_way) > 2 * workers:
@@ -54,7 +52,7 @@ def _become_worker(function):
     _function = function
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent ends us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
