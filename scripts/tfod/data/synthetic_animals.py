@@ -168,7 +168,7 @@ def draw_dog_head(canvas, rng, fur, pattern):
 POSES = {"head": (0, -0.1, 1.15, 1.1), "sitting": (0.1, 0.45, 1.5, 2.2), "standing": (0.95, 0.15, 2.4, 1.9)}
 HEAD = 1.3  # on a body, heads are drawn this much larger: they tell cats from dogs
 # Some furs and patterns are of one kind only, as in life, and some of both.
-FURS = {"cat": [GINGER, GREY, BLACK, WHITE, BLUE], "dog": [BROWN, CREAM, GOLDEN, RED, BLACK, WHITE]}
+FURS_OF = {"cat": [GINGER, GREY, BLACK, WHITE, BLUE], "dog": [BROWN, CREAM, GOLDEN, RED, BLACK, WHITE]}
 PATTERNS = {"cat": ["plain", "stripes"], "dog": ["plain", "spots", "patches"]}
 
 
@@ -183,7 +183,7 @@ def draw_animal(rng, kind, length):
     tilt = math.radians(rng.uniform(-24, 24))
     flip = rng.choice([-1, 1])
     side = FINE * math.ceil(1.35 * scale * math.hypot(width, height) * 2 / FINE)
-    fur, pattern = rng.choice(FURS[kind]), rng.choice(PATTERNS[kind])
+    fur, pattern = rng.choice(FURS_OF[kind]), rng.choice(PATTERNS[kind])
     image = Image.new("RGBA", (side, side))
     canvas = make_canvas(image, scale, tilt, flip, x, y)
     if pose != "head":
