@@ -78,16 +78,15 @@ def find_samples(arguments):
     """The `Source` of the test records that the config names."""
     from tfod.config import pipeline
     from tfod.data import samples
-    from tfod.export import exporting
     from tfod.model import trained_on
 
     path = Path(arguments.pipeline_config_path or Path(arguments.export) / "pipeline.config")
     config = pipeline.read_config(path)
-    records = [record for reader in config.eval_input_reader for record in exporting.list_record_files(reader)]
+    records = [record for reader in config.eval_input_reader for record in pipeline.list_record_files(reader)]
     if not records:
         raise InputError(f"{path}: its test records are not there, seen from {Path.cwd()}; `make tfrecord` makes them")
-    trained_on.hold_label_map(arguments.export, *exporting.list_label_maps(config))
-    return samples.open_records(records, exporting.read_class_names(config, Path(arguments.export)))
+    trained_on.hold_label_map(arguments.export, *pipeline.list_label_maps(config))
+    return samples.open_records(records, pipeline.read_class_names(config, Path(arguments.export)))
 
 
 def read_photos(source):

@@ -47,16 +47,16 @@ def parse_arguments():
 
 def main():
     arguments = parse_arguments()
-    from tfod.report import analysis, compared_models, comparison, comparison_page
+    from tfod.report import analysis, comparison, comparison_page
     from tfod.report import page as report
-    from tfod.report.comparison_wording import format_table
+    from tfod.report.comparison_page import format_table
     from tfod.utils.files import fingerprint, is_current, mark_current, refuse_foreign, write_text, write_whole
 
-    models = compared_models.read_models(arguments.folders)
-    for warning in compared_models.list_warnings(models):
+    models = comparison.read_models(arguments.folders)
+    for warning in comparison.list_warnings(models):
         say(f"warning: {warning}")
     inputs = [path for one in models for path in analysis.list_inputs(one.folder, one.evaluated)]
-    inputs += [path for one in models for path in compared_models.list_cost_files(one, arguments.exports)]
+    inputs += [path for one in models for path in comparison.list_cost_files(one, arguments.exports)]
     numbers = {name: getattr(arguments, name) for name in ("resamples", "seed", "images")}
     state = fingerprint([*inputs, *sorted(report.TEMPLATES.iterdir())], **numbers)
     if is_current(arguments.output, state, MAKER):
@@ -67,7 +67,7 @@ def main():
     say(f"drawing {len(models[0].evaluated.images)} images {arguments.resamples:,} times, seed {arguments.seed}")
     found = comparison.compare(models, arguments.resamples, arguments.seed)
     for one, facts in zip(found["models"], models, strict=True):
-        one["costs"] = compared_models.read_costs(facts, arguments.exports)
+        one["costs"] = comparison.read_costs(facts, arguments.exports)
     page, faults = comparison_page.render(models, found, arguments.images)
     for fault in faults:
         say(f"warning: {fault}")

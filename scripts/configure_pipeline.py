@@ -139,7 +139,7 @@ def find_pretrained(base):
 
 def find_records(name, faults):
     """(what a config says of the set of records `name`: itself or its shards' pattern, its files); notes faults."""
-    from tfod.data.shards import find_records_of
+    from tfod.data.tfrecord import find_records_of
 
     try:
         paths = find_records_of(name)
@@ -220,11 +220,11 @@ def fit_model(config, arguments, num_classes, features):
 
 def fit_training(config, arguments, fine_tune_checkpoint, fine_tune_type):
     """Changes train_config and eval_config in place to what was asked for."""
-    from tfod.config import augmentation, edit, pipeline, schedule
+    from tfod.config import edit, schedule
 
     train = config.train_config
     schedule.fill_schedule(train.optimizer)
-    pipeline.scale_schedule(config, arguments.batch_size, arguments.num_steps)
+    schedule.scale_schedule(config, arguments.batch_size, arguments.num_steps)
     schedule.bound_schedule(train.optimizer, arguments.num_steps)
     train.fine_tune_checkpoint = fine_tune_checkpoint
     train.fine_tune_checkpoint_type = fine_tune_type
@@ -236,7 +236,7 @@ def fit_training(config, arguments, fine_tune_checkpoint, fine_tune_type):
     train.sync_replicas = False
     train.replicas_to_aggregate = 1
     if arguments.augment:
-        augmentation.set_augmentation(train, arguments.augment)
+        edit.set_augmentation(train, arguments.augment)
     if arguments.freeze:
         train.freeze_variables[:] = ["^backbone/"] if arguments.freeze == "backbone" else []
     if arguments.ema is not None:
@@ -257,17 +257,17 @@ def check_file(path):
     found = checks.check_config(config, path, *PURPOSES, resumes=resumes)
     checks.refuse_faults(found)
     if config.train_config.fine_tune_checkpoint and not resumes:
-        from tfod.model import fine_tuning
+        from tfod.model import weights
 
         say("building the model, to hold the checkpoint's tensors to its own")
-        print(f"{path}: from the checkpoint: {fine_tuning.describe_matches(fine_tuning.try_checkpoint(config, path))}")
+        print(f"{path}: from the checkpoint: {weights.describe_matches(weights.try_checkpoint(config, path))}")
     warned = f", and {len(found.warnings)} warning{'s' * (len(found.warnings) > 1)} above" if found.warnings else ""
     print(f"{path}: nothing wrong{warned}")
 
 
 def make_config(arguments, base):
     """(base config, config made of it, classes, training images, faults): what was asked for; nothing is written."""
-    from tfod.config import fields, pipeline
+    from tfod.config import pipeline
     from tfod.data.label_map import read_label_map
 
     base_config = pipeline.read_config(base)
@@ -283,7 +283,7 @@ def make_config(arguments, base):
     fit_training(config, arguments, *find_start(base, base_config, arguments))
     images = fit_readers(config, arguments.label_map, records)
     try:
-        fields.set_fields(config, arguments.set)
+        pipeline.set_fields(config, arguments.set)
     except InputError as error:
         faults += error.faults
     return base_config, config, num_classes, images, faults
@@ -294,7 +294,7 @@ def main():
     if arguments.check:
         check_file(arguments.check)
         return
-    from tfod.config import checks, fields, pipeline
+    from tfod.config import checks, pipeline
     from tfod.model import trained_on, training_lock
 
     base = Path(arguments.base)
@@ -328,7 +328,7 @@ def main():
         pipeline.write_config(output, config)
         files.mark_current(output, None, MAKER)
     print(f"Changed against {base}:")
-    for line in fields.list_changes(base_config, config):
+    for line in pipeline.list_changes(base_config, config):
         print(f"  {line}")
     train = config.train_config
     checkpoint = train.fine_tune_checkpoint

@@ -11,7 +11,7 @@ from pathlib import Path
 from tfod.data.images import list_images, read_image
 from tfod.data.voc import read_annotation
 from tfod.utils.console import InputError, make_parser, progress, run, say
-from tfod.utils.contact_sheets import draw_sheet
+from tfod.utils.drawing import draw_sheet
 from tfod.utils.files import fingerprint, is_current, mark_current, refuse_foreign, write_whole
 
 MAKER = "contact_sheet"  # of the output, as its stamp says

@@ -46,12 +46,12 @@ def main():
         raise InputError(f"{folder}: holds no saved_model.pb; `make export` makes exported_models/NAME/saved_model")
     config_path = Path(arguments.pipeline_config_path or folder.parent / "pipeline.config")
     from tfod.config import pipeline
-    from tfod.export import exporting
+    from tfod.export import parity
     from tfod.model import trained_on
 
     config = pipeline.read_config(config_path)
-    trained_on.hold_label_map(folder.parent, *exporting.list_label_maps(config)[:1])
-    names = exporting.read_class_names(config, folder.parent)
+    trained_on.hold_label_map(folder.parent, *pipeline.list_label_maps(config)[:1])
+    names = pipeline.read_class_names(config, folder.parent)
     fingerprint = files.fingerprint([folder], opset=arguments.opset, names=sorted(names.items()))
     if files.is_current(output, fingerprint, MAKER):
         say(f"{output} is up to date")
@@ -60,7 +60,7 @@ def main():
     with files.write_whole(output, MAKER) as fresh:
         convert(folder, fresh, arguments.opset)
         write_labels(fresh, names)
-        photos, source = exporting.find_sample_photos(config, arguments.samples, arguments.sample_images)
+        photos, source = parity.find_sample_photos(config, arguments.samples, arguments.sample_images)
         agreement = compare(folder, fresh, photos, config)
         if not agreement.holds(PIXELS, SCORE):
             raise InputError(
@@ -97,8 +97,7 @@ def write_labels(path, names):
 def compare(folder, path, photos, config):
     """The `Agreement` of the ONNX file with the SavedModel on `photos`: of what they find, and of an SSD's anchors."""
     from tfod.detector import Detector
-    from tfod.export.exporting import turn_off_tf32
-    from tfod.export.parity import compare_formats
+    from tfod.export.parity import compare_formats, turn_off_tf32
 
     turn_off_tf32()
     expected, found = (Detector(model, score=0.0, max_boxes=1000).detect(photos) for model in (folder, path))
@@ -116,7 +115,7 @@ def compare_anchors(folder, path, photos, agreement):
     import numpy as np
     import tensorflow as tf
 
-    from tfod.export import saved_model
+    from tfod.export import parity
     from tfod.inference.backends import import_onnxruntime
 
     onnxruntime = import_onnxruntime()
@@ -129,7 +128,7 @@ def compare_anchors(folder, path, photos, agreement):
         images = np.stack([photo] * batch)
         found = dict(zip(names, session.run(names, {taken.name: images}), strict=True))
         expected = model.signatures["serving_default"](tf.constant(images))
-        saved_model.compare_anchors(expected, found, 0, photo, agreement)
+        parity.compare_anchors(expected, found, 0, photo, agreement)
 
 
 if __name__ == "__main__":

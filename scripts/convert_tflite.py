@@ -47,7 +47,7 @@ def parse_arguments():
 def find_input(arguments):
     """(config, files or folders that int8's photos come from); every fault of the arguments at once."""
     from tfod.config import pipeline
-    from tfod.export import exporting, tflite
+    from tfod.export import tflite
     from tfod.model import trained_on
 
     faults, sources = [], []
@@ -58,7 +58,7 @@ def find_input(arguments):
         faults.append(f"{arguments.saved_model_dir}: holds no saved_model.pb; run export_tflite_graph_tf2.py first")
     if "int8" in arguments.formats:
         folder = arguments.representative_images
-        sources = [Path(folder)] if folder else exporting.list_record_files(config.train_input_reader)
+        sources = [Path(folder)] if folder else pipeline.list_record_files(config.train_input_reader)
         if folder and not Path(folder).is_dir():
             faults.append(f"{folder}: there is no such folder; name one of training photos")
         if not sources:
@@ -68,7 +68,7 @@ def find_input(arguments):
             )
     if faults:
         raise InputError(*faults)
-    trained_on.hold_label_map(arguments.trained_checkpoint_dir, *exporting.list_label_maps(config)[:1])
+    trained_on.hold_label_map(arguments.trained_checkpoint_dir, *pipeline.list_label_maps(config)[:1])
     return config, sources
 
 
@@ -128,20 +128,22 @@ def prepare_tools(config, checkpoint, arguments):
     import tensorflow as tf
     from object_detection.builders import model_builder
 
-    from tfod.export import exporting, tflite
+    from tfod.config import pipeline
+    from tfod.export import parity, tflite
+    from tfod.model import weights
 
     tf.get_logger().setLevel("ERROR")
     model = model_builder.build(config.model, is_training=False)
-    check_weights = exporting.restore_weights(config, model, checkpoint)
-    exporting.turn_off_tf32()
-    reference = exporting.make_reference(model)
-    photos, source = exporting.find_sample_photos(config, arguments.samples, arguments.sample_images)
+    check_weights = weights.restore_weights(config, model, checkpoint)
+    parity.turn_off_tf32()
+    reference = parity.make_reference(model)
+    photos, source = parity.find_sample_photos(config, arguments.samples, arguments.sample_images)
     outputs = [reference(photo) for photo in photos]
-    found = [exporting.list_detections(found) for found in outputs]
+    found = [parity.list_detections(found) for found in outputs]
     expected = [(boxes.clip(0, 1), *rest) for boxes, *rest in found]  # CenterNet's reach out of the photo
     check_weights()
     prepare, mean, std = tflite.make_preprocessor(config, model)
-    names = exporting.read_class_names(config, Path(arguments.pipeline_config_path).parent)
+    names = pipeline.read_class_names(config, Path(arguments.pipeline_config_path).parent)
     return {
         "prepare": prepare, "mean": mean, "std": std, "names": names,
         "photos": photos, "source": source, "expected": expected, "outputs": outputs,
@@ -166,8 +168,9 @@ def find_training_photos(config, arguments):
     """Yields the photos that int8's ranges are measured on, drawn by chance: uint8 arrays [height, width, 3]."""
     import numpy as np
 
+    from tfod.config import pipeline
     from tfod.data import images, tfrecord
-    from tfod.export import exporting
+    from tfod.export import parity
 
     chance = np.random.default_rng(arguments.seed)
     if arguments.representative_images:
@@ -175,9 +178,9 @@ def find_training_photos(config, arguments):
         drawn = sorted(chance.permutation(len(paths))[: arguments.representative_number])
         yield from (np.asarray(images.read_image(paths[index])) for index in drawn)
         return
-    paths = exporting.list_record_files(config.train_input_reader)
+    paths = pipeline.list_record_files(config.train_input_reader)
     drawn = chance.permutation(sum(map(tfrecord.count_records, paths)))[: arguments.representative_number]
-    yield from exporting.read_record_photos(paths, set(drawn.tolist()))
+    yield from parity.read_record_photos(paths, set(drawn.tolist()))
 
 
 def compare(kind, path, config, tools):
@@ -185,7 +188,7 @@ def compare(kind, path, config, tools):
 
     Rounded models are compared where they are somewhat sure; below, other boxes come first.
     """
-    from tfod.export import saved_model, tflite
+    from tfod.export import parity, tflite
     from tfod.export.parity import SURE, compare_detections, compare_formats
 
     detect = tflite.make_tflite_detector(path, tools["prepare"])
@@ -199,7 +202,7 @@ def compare(kind, path, config, tools):
         return agreement, "all detections"
     read = tflite.make_anchor_reader(path, tools["prepare"], config)
     for photo, outputs in zip(tools["photos"], tools["outputs"], strict=True):
-        saved_model.compare_anchors(outputs, read(photo), 0, photo, agreement)
+        parity.compare_anchors(outputs, read(photo), 0, photo, agreement)
     return agreement, "all detections and the best anchors"
 
 

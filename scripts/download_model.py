@@ -16,11 +16,9 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from tfod.config.zoo import HOME, MODELS, get_address
-from tfod.utils.archives import MOST_BYTES, check_member, open_tarball
 from tfod.utils.console import InputError, make_parser, run, say
-from tfod.utils.download import describe_disk_error, fetch, take_turn
-from tfod.utils.files import sha256, write_text, write_whole
-from tfod.utils.reading import read_bytes
+from tfod.utils.download import MOST_BYTES, check_member, describe_disk_error, fetch, open_tarball, take_turn
+from tfod.utils.files import read_bytes, sha256, write_text, write_whole
 
 ENDING = ".tar.gz"
 HOST = urlsplit(HOME).hostname

@@ -112,12 +112,12 @@ def open_source(arguments, config, path):
 
 def hold_label_map(arguments, config):
     """Raises InputError where the label map is not the one that the model of a model_dir was trained with."""
-    from tfod.export import exporting
+    from tfod.config import pipeline
     from tfod.model import trained_on
 
     if arguments.kind:  # its own files say what its classes are
         return
-    maps = [arguments.labels_path] if arguments.labels_path else exporting.list_label_maps(config)
+    maps = [arguments.labels_path] if arguments.labels_path else pipeline.list_label_maps(config)
     trained_on.hold_label_map(arguments.model, *maps)
     if maps and not arguments.labels_path:  # a model of before label maps were kept
         trained_on.keep_label_map(arguments.model, maps[0])
@@ -125,11 +125,11 @@ def hold_label_map(arguments, config):
 
 def read_names(arguments, config):
     """dict class id -> name: of --labels_path, else of the config, else of the model itself."""
+    from tfod.config import pipeline
     from tfod.data import label_map
-    from tfod.export import exporting
     from tfod.inference.backends import open_model
 
-    path = arguments.labels_path or (config and exporting.find_label_map(config))
+    path = arguments.labels_path or (config and pipeline.find_label_map(config))
     if path:
         return label_map.read_names(path)
     names = open_model(arguments.found, 1).labels if arguments.kind else {}

@@ -46,11 +46,11 @@ def main():
     files.refuse_foreign(output, MAKER, "name another folder with --output_directory")
     choose_checkpoint(arguments.trained_checkpoint_dir)  # says at once where there is none
     from tfod.config import checks, pipeline
-    from tfod.export import exporting, tflite
+    from tfod.export import tflite
     from tfod.model import trained_on
 
     config = pipeline.read_config(arguments.pipeline_config_path, arguments.config_override)
-    trained_on.hold_label_map(arguments.trained_checkpoint_dir, *exporting.list_label_maps(config)[:1])
+    trained_on.hold_label_map(arguments.trained_checkpoint_dir, *pipeline.list_label_maps(config)[:1])
     tflite.require_convertible(config, arguments.pipeline_config_path)
     found = checks.check_config(config, arguments.pipeline_config_path, checks.EXPORT)
     checks.refuse_faults(found)
@@ -63,9 +63,10 @@ def main():
 
 def export_checkpoint(config, checkpoint, output, arguments):
     """Exports one checkpoint, unless that was done already. Raises InputError, or whatever it can't be read with."""
-    from tfod.export import exporting, tflite
+    from tfod.config import edit
+    from tfod.export import tflite
 
-    most = arguments.max_detections or exporting.count_detections(config)
+    most = arguments.max_detections or edit.count_detections(config)
     regular = tflite.suppresses_within_classes(config, arguments.ssd_use_regular_nms)
     options = {"most": most, "regular": regular, "keypoints": arguments.centernet_include_keypoints}
     fingerprint = files.fingerprint(
@@ -91,7 +92,8 @@ def export(config, checkpoint, folder, options, arguments):
     from object_detection import export_tflite_graph_lib_tf2 as upstream
     from object_detection.builders import model_builder
 
-    from tfod.export import exporting, saved_model
+    from tfod.export import saved_model
+    from tfod.model import weights
     from tfod.model.tracing import trace_method_plainly
 
     tf.get_logger().setLevel("ERROR")  # SavedModel warns of every function it does not need to save
@@ -102,7 +104,7 @@ def export(config, checkpoint, folder, options, arguments):
         labels = arguments.keypoint_label_map_path
         module = upstream.CenterNetModule(config, options["most"], options["keypoints"], labels)
         model = module.get_model()
-    check_weights = exporting.restore_weights(config, model, checkpoint)
+    check_weights = weights.restore_weights(config, model, checkpoint)
     function = trace_method_plainly(module, "inference_fn", tf.TensorSpec(module.input_shape(), tf.float32, "input"))
     check_weights()
     saved_model.save(module, folder, function)

@@ -99,15 +99,14 @@ def _parse_share(word):
 
 def read_config(arguments):
     """The config with the post-processing asked for. Raises InputError with its faults."""
-    from tfod.config import checks, pipeline
-    from tfod.export import exporting
+    from tfod.config import checks, edit, pipeline
     from tfod.model import trained_on
 
     path = arguments.pipeline_config_path
     config = pipeline.read_config(path, arguments.config_override)
-    trained_on.hold_label_map(arguments.trained_checkpoint_dir, *exporting.list_label_maps(config)[:1])
+    trained_on.hold_label_map(arguments.trained_checkpoint_dir, *pipeline.list_label_maps(config)[:1])
     checks.refuse_faults(checks.check_config(config, path, checks.EXPORT))
-    exporting.set_postprocessing(
+    edit.set_postprocessing(
         config,
         arguments.score_threshold,
         arguments.iou_threshold,
@@ -164,10 +163,10 @@ def main():
     refuse_other(Path(arguments.output_directory))
     choose_checkpoint(arguments.trained_checkpoint_dir, arguments.checkpoint)  # says at once where there is none
     config = read_config(arguments)
-    from tfod.export import exporting
+    from tfod.config import pipeline
     from tfod.model import trained_on
 
-    label_map = exporting.find_label_map(config) or trained_on.find_kept_map(arguments.trained_checkpoint_dir)
+    label_map = pipeline.find_label_map(config) or trained_on.find_kept_map(arguments.trained_checkpoint_dir)
     use_checkpoint(
         arguments.trained_checkpoint_dir,
         arguments.checkpoint,
@@ -211,14 +210,15 @@ def export(config, checkpoint, label_map, folder, arguments):
     from object_detection.builders import model_builder
 
     from tfod.config import pipeline
-    from tfod.export import exporting, saved_model
+    from tfod.export import parity, saved_model
     from tfod.export.tflite_metadata import list_labels
+    from tfod.model import weights
     from tfod.model.tracing import trace_method_plainly
     from tfod.report import model_card
 
     tf.get_logger().setLevel("ERROR")  # SavedModel warns of every function it does not need to save
     model = model_builder.build(config.model, is_training=False)
-    check_weights = exporting.restore_weights(config, model, checkpoint)
+    check_weights = weights.restore_weights(config, model, checkpoint)
     module = saved_model.make_module(model, arguments)
     function = trace_method_plainly(module, "__call__")  # makes the variables
     check_weights()
@@ -229,10 +229,10 @@ def export(config, checkpoint, label_map, folder, arguments):
         shutil.copyfile(label_map, folder / "label_map.pbtxt")
     else:
         say(f"{arguments.pipeline_config_path}: its label map is not there, so classes are called by their numbers")
-    names = exporting.read_class_names(config, folder)
+    names = pipeline.read_class_names(config, folder)
     (folder / "labels.txt").write_text("".join(f"{label}\n" for label in list_labels(names)), encoding="utf-8")
-    photos, source = exporting.find_sample_photos(config, arguments.samples, arguments.sample_images)
-    agreement = saved_model.compare_with_model(folder / "saved_model", model, module, photos, arguments.input_type)
+    photos, source = parity.find_sample_photos(config, arguments.samples, arguments.sample_images)
+    agreement = parity.compare_with_model(folder / "saved_model", model, module, photos, arguments.input_type)
     if not agreement.holds(PIXELS, SCORE):
         raise InputError(
             f"{arguments.output_directory}: the export differs from {checkpoint} on {source}: {agreement}; allowed are "

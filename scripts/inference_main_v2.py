@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 from tfod.utils.console import InputError, find_hidden, make_parser, run, say
-from tfod.utils.reading import find_oddity, is_file
+from tfod.utils.files import find_oddity, is_file
 
 SAVE_KINDS = ("images", "json", "csv", "coco", "voc", "crops", "video")
 OPTIONS = ("score", "iou", "class_agnostic", "max_boxes", "classes", "batch")  # that the results depend on

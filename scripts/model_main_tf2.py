@@ -80,7 +80,6 @@ def read_checked_config(arguments, *purposes):
     Its label maps are held to that of the model's training before: other faults may only follow from another one.
     """
     from tfod.config import checks, pipeline
-    from tfod.export import exporting
     from tfod.model import trained_on
     from tfod.training import distributed
 
@@ -89,7 +88,7 @@ def read_checked_config(arguments, *purposes):
         config.train_config.num_steps = arguments.num_train_steps
     folder = arguments.checkpoint_dir or arguments.model_dir
     if trained_on.is_trained(folder):
-        trained_on.hold_label_map(folder, *exporting.list_label_maps(config))
+        trained_on.hold_label_map(folder, *pipeline.list_label_maps(config))
     resumes = find_latest_checkpoint(arguments.model_dir) is not None
     found = checks.check_config(config, arguments.pipeline_config_path, *purposes, resumes=resumes)
     alone = found.faults or checks.TRAINING not in purposes
@@ -100,10 +99,10 @@ def read_checked_config(arguments, *purposes):
 def require_best_metric(arguments, config):
     """Raises InputError where --best_metric is not among what eval_config measures. Losses are the model's to know."""
     from tfod.data import label_map
-    from tfod.evaluation import metric_sets
+    from tfod.evaluation import metrics
 
     names = label_map.read_names(config.eval_input_reader[0].label_map_path)
-    known, metric = metric_sets.list_metrics(config.eval_config, names), arguments.best_metric
+    known, metric = metrics.list_metrics(config.eval_config, names), arguments.best_metric
     if metric not in known and not metric.startswith("Loss/"):
         raise InputError(f"--best_metric {metric} is not measured; give one of {', '.join(known)}, or a loss: Loss/...")
 

@@ -190,7 +190,7 @@ def trained(tmp_path_factory):
 def train_detector(place):
     from test_make import make_tiny_config
 
-    from tfod.config import pipeline
+    from tfod.config import pipeline, schedule
 
     run_script("preprocessing/make_sample_dataset.py", "-o", "images", "--number", 12, "--size", 160, cwd=place)
     labels, records = "annotations/label_map.pbtxt", ["annotations/train.record", "annotations/test.record"]
@@ -201,7 +201,7 @@ def train_detector(place):
     make_tiny_config(path)
     config = pipeline.read_config(path)
     config.model.ssd.num_classes = 2
-    pipeline.scale_schedule(config, 4, 80)
+    schedule.scale_schedule(config, 4, 80)
     rate = config.train_config.optimizer.adam_optimizer.learning_rate.cosine_decay_learning_rate
     rate.learning_rate_base *= 3  # after so few steps its scores shall differ, or rounding decides what comes first
     for reader, record in zip((config.train_input_reader, config.eval_input_reader[0]), records, strict=True):

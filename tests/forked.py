@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     ["tfod.compat", "tensorflow", "object_detection.model_lib_v2", "object_detection.exporter_lib_v2", "tf_keras"]
-    + ["matplotlib.figure", "matplotlib.backends.backend_agg", "tfod.training.trainer", "tfod.export.exporting"]
+    + ["matplotlib.figure", "matplotlib.backends.backend_agg", "tfod.training.trainer", "tfod.export.parity"]
 )
 # The scripts that import TensorFlow. What inference and benchmark do depends on whether it was imported already.
 SCRIPTS = {

@@ -7,8 +7,8 @@ import tarfile
 
 import pytest
 
-from tfod.utils.archives import MOST_AT_ONCE, open_tarball
 from tfod.utils.console import InputError
+from tfod.utils.download import MOST_AT_ONCE, open_tarball
 
 
 def make_member(name, size, kind=tarfile.REGTYPE):

@@ -7,16 +7,16 @@ from object_detection.builders import preprocessor_builder
 from object_detection.core import preprocessor, standard_fields
 from object_detection.protos import train_pb2
 
-from tfod.config import augmentation
+from tfod.config import edit
 
 Fields = standard_fields.InputDataFields
 
 
-@pytest.mark.parametrize("name", augmentation.SETS)
+@pytest.mark.parametrize("name", edit.SETS)
 def test_every_set_runs_on_this_tensorflow_and_keeps_boxes_in_the_picture(name):
     """As upstream's input pipeline runs them: in a tf.data graph, on pictures of any size, also without a box."""
     train = train_pb2.TrainConfig()
-    augmentation.set_augmentation(train, name)
+    edit.set_augmentation(train, name)
     steps = [preprocessor_builder.build(option) for option in train.data_augmentation_options]
 
     def vary(number):
@@ -45,6 +45,6 @@ def test_every_set_runs_on_this_tensorflow_and_keeps_boxes_in_the_picture(name):
 
 def test_a_set_takes_the_place_of_the_former():
     train = train_pb2.TrainConfig()
-    augmentation.set_augmentation(train, "strong")
-    augmentation.set_augmentation(train, "light")
+    edit.set_augmentation(train, "strong")
+    edit.set_augmentation(train, "light")
     assert [str(option).split()[0] for option in train.data_augmentation_options] == ["random_horizontal_flip"]

@@ -3,7 +3,7 @@ import tfod.compat  # noqa: F401 - Keras 2, and a quiet start
 import numpy as np
 import pytest
 
-from tfod.export.bias_correction import correct_biases
+from tfod.export.tflite import correct_biases
 
 CHANNELS = 16
 

@@ -9,9 +9,8 @@ from random_evaluated import make_random
 from tfod.evaluation.metrics import measure_coco
 from tfod.evaluation.results import Evaluated, Image, make_detections, make_truths
 from tfod.report.analysis import measure_facts
-from tfod.report.compared_models import find_differences, list_warnings, read_costs, read_models
-from tfod.report.comparison import compare, rank_disagreements
-from tfod.report.comparison_wording import describe_difference, format_interval, format_table
+from tfod.report.comparison import compare, find_differences, list_warnings, rank_disagreements, read_costs, read_models
+from tfod.report.comparison_page import describe_difference, format_interval, format_table
 from tfod.utils.console import InputError
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from tfod.config import pipeline
-from tfod.config.fields import list_changes, set_fields
+from tfod.config.pipeline import list_changes, set_fields
 from tfod.utils.console import InputError
 
 RATE = "train_config.optimizer.momentum_optimizer.learning_rate.constant_learning_rate.learning_rate"

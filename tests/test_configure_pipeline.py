@@ -8,7 +8,7 @@ from checkpoint_files import write_checkpoint
 from recorded_make import record_make
 
 from configure_pipeline import find_start
-from tfod.config import augmentation, checks, pipeline
+from tfod.config import checks, edit, pipeline
 from tfod.config import schedule as schedules
 from tfod.data.tfrecord import make_example, write_records
 from tfod.data.voc import Box
@@ -298,7 +298,7 @@ def test_without_options_the_recipe_is_the_bases_own(configure, tmp_path):
 def test_the_default_augmentation_is_that_of_the_base_configs():
     config = pipeline.read_config(ROOT / "scripts/configs/ssd_mobilenet_v2_fpnlite_320.config")
     base = list(config.train_config.data_augmentation_options)
-    augmentation.set_augmentation(config.train_config, "default")
+    edit.set_augmentation(config.train_config, "default")
     assert list(config.train_config.data_augmentation_options) == base
 
 

@@ -7,13 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfod.evaluation import metrics
-from tfod.evaluation.curves import (
-    count_confusions,
-    measure_calibration,
-    measure_curves,
-    measure_sizes,
-    rank_images,
-)
+from tfod.evaluation.curves import count_confusions, measure_calibration, measure_curves, measure_sizes, rank_images
 from tfod.evaluation.tide import CORRECT, DEFAULT_THRESHOLD, KINDS, count_kinds, find_errors, measure_ap
 
 THRESHOLDS = {1: 0.5, 2: 0.3, 5: 0.0}

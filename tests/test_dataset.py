@@ -4,7 +4,7 @@ import pytest
 from conftest import draw_photo, label_photo
 from PIL import ExifTags, Image
 
-from tfod.data.photos import check_photo
+from tfod.data.labelled_images import check_photo
 from tfod.data.voc import Box, write_annotation
 
 

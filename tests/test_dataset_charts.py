@@ -6,11 +6,10 @@ from conftest import ROOT, label_photo
 from PIL import Image
 
 from tfod.config.pipeline import pipeline_pb2, read_config
-from tfod.data.photos import check_photo
+from tfod.data.labelled_images import check_photo
 from tfod.data.voc import Box
-from tfod.report.dataset_charts import draw_boxes_per_class, draw_charts, draw_figures, draw_samples
+from tfod.report.dataset_charts import describe_coverage, draw_boxes_per_class, draw_charts, draw_figures, draw_samples
 from tfod.report.dataset_statistics import format_summary, measure, share_covered, share_sizes
-from tfod.report.size_charts import describe_coverage
 from tfod.utils.console import InputError
 
 CONFIG = ROOT / "scripts/configs/ssd_mobilenet_v2_fpnlite_320.config"

@@ -271,7 +271,7 @@ def test_the_comparison_leaves_out_tf32(monkeypatch):
     """Cards multiply in TF32 otherwise, and differ by more than a faulty export may."""
     import tensorflow as tf
 
-    from tfod.export import saved_model
+    from tfod.export import parity
 
     class Compared(Exception):
         pass
@@ -284,7 +284,7 @@ def test_the_comparison_leaves_out_tf32(monkeypatch):
     tf.config.experimental.enable_tensor_float_32_execution(True)
     try:
         with pytest.raises(Compared):
-            saved_model.compare_with_model("folder", None, None, [], "image_tensor")
+            parity.compare_with_model("folder", None, None, [], "image_tensor")
     finally:
         tf.config.experimental.enable_tensor_float_32_execution(True)
 
@@ -292,16 +292,17 @@ def test_the_comparison_leaves_out_tf32(monkeypatch):
 def test_other_weights_are_noticed(exported):
     from object_detection.builders import model_builder
 
-    from tfod.export import exporting
+    from tfod.export import parity
+    from tfod.model import weights
 
     workspace, _ = exported
     config = pipeline.read_config(workspace / "models/my_model/pipeline.config")
     model = model_builder.build(config.model, is_training=False)
-    check = exporting.restore_weights(config, model, str(workspace / "models/my_model/ckpt-80"))
-    run, photos = exporting.make_reference(model), read_photos(workspace, 2)
+    check = weights.restore_weights(config, model, str(workspace / "models/my_model/ckpt-80"))
+    run, photos = parity.make_reference(model), read_photos(workspace, 2)
 
     def detect(photo):
-        return exporting.list_detections(run(photo))
+        return parity.list_detections(run(photo))
 
     expected = [detect(photo) for photo in photos]
     check()
@@ -318,14 +319,14 @@ def test_moving_averages_are_the_weights_where_the_config_evaluates_them(exporte
     import tensorflow as tf
     from object_detection.builders import model_builder, optimizer_builder
 
-    from tfod.export import exporting
+    from tfod.model import weights
 
     config = pipeline.read_config(exported[0] / "models/my_model/pipeline.config")
     config.eval_config.use_moving_averages = config.train_config.optimizer.use_moving_average = True
 
     def build():
         model = model_builder.build(config.model, is_training=False)
-        exporting.run_model(model, tf.zeros([1, 64, 64, 3]))
+        weights.run_model(model, tf.zeros([1, 64, 64, 3]))
         return model
 
     model = build()
@@ -336,6 +337,6 @@ def test_moving_averages_are_the_weights_where_the_config_evaluates_them(exporte
     expected = [weight.numpy() + 1 for weight in model.trainable_variables]
     checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer).save(str(tmp_path / "ckpt"))
     restored = build()
-    exporting.restore_weights(config, restored, checkpoint)()
+    weights.restore_weights(config, restored, checkpoint)()
     for weight, value in zip(restored.trainable_variables, expected, strict=True):
         np.testing.assert_allclose(weight.numpy(), value, atol=1e-5)

@@ -9,13 +9,13 @@ from object_detection.builders import model_builder
 from test_make import make_tiny_config
 
 from tfod.config import pipeline
-from tfod.model import fine_tuning, saving
+from tfod.model import saving, weights
 from tfod.utils.console import InputError
 
 
 def build(config):
     model = model_builder.build(config.model, is_training=True)
-    fine_tuning.build_variables(model)
+    weights.build_variables(model)
     return model
 
 
@@ -26,7 +26,7 @@ def trained(tmp_path_factory):
     make_tiny_config(folder / "tiny.config")
     config = pipeline.read_config(folder / "tiny.config")
     model = build(config)
-    for variable in fine_tuning.list_variables(model):
+    for variable in weights.list_variables(model):
         variable.assign(tf.random.uniform(variable.shape, 0.1, 0.2))
     detector = tf.train.Checkpoint(model=model, step=tf.Variable(7, dtype=tf.int64))
     backbone = tf.train.Checkpoint(feature_extractor=model._feature_extractor.classification_backbone)
@@ -36,7 +36,7 @@ def trained(tmp_path_factory):
 def tune(config, checkpoint, kind):
     config.train_config.fine_tune_checkpoint, config.train_config.fine_tune_checkpoint_type = checkpoint, kind
     model = build(config)
-    return model, fine_tuning.restore_fine_tune_checkpoint(config, model, "p.config")
+    return model, weights.restore_fine_tune_checkpoint(config, model, "p.config")
 
 
 def test_backbone_alone_comes_from_a_classification_checkpoint(trained):
@@ -45,9 +45,9 @@ def test_backbone_alone_comes_from_a_classification_checkpoint(trained):
     assert matched["backbone"][0] == matched["backbone"][1] > 100
     assert {restored for part, (restored, _) in matched.items() if part != "backbone"} == {0}
     assert {"box head", "class head", "FPN"} <= matched.keys()
-    ours, theirs = fine_tuning.find_backbone(model).variables, fine_tuning.find_backbone(source).variables
+    ours, theirs = weights.find_backbone(model).variables, weights.find_backbone(source).variables
     assert all(bool(tf.reduce_all(one == other)) for one, other in zip(ours, theirs, strict=True))
-    assert not any(bool(tf.reduce_any(tf.math.is_nan(v))) for v in fine_tuning.list_variables(model))
+    assert not any(bool(tf.reduce_any(tf.math.is_nan(v))) for v in weights.list_variables(model))
 
 
 def test_detection_leaves_the_heads_and_full_takes_all(trained):
@@ -57,7 +57,7 @@ def test_detection_leaves_the_heads_and_full_takes_all(trained):
     assert matched["backbone"][0] == matched["backbone"][1]
     assert matched["class head"][0] == matched["box head"][0] == 0
     assert matched["prediction tower"][0] == 0
-    assert "; new weights: prediction tower" in fine_tuning.describe_matches(matched)
+    assert "; new weights: prediction tower" in weights.describe_matches(matched)
     _, matched = tune(config, detector, "full")
     assert all(restored == number for restored, number in matched.values())
 
@@ -106,13 +106,13 @@ def test_misfits_name_what_changed(trained, tmp_path):
     config, model, detector, _ = trained
     checkpoint = tf.train.Checkpoint(model=model, step=tf.Variable(7, dtype=tf.int64))
     _, shapes = saving.rehearse(checkpoint.write, tmp_path)
-    assert fine_tuning.find_misfits(shapes, detector) == []
+    assert weights.find_misfits(shapes, detector) == []
     other = pipeline.pipeline_pb2.TrainEvalPipelineConfig()
     other.CopyFrom(config)
     pipeline.get_model(other).num_classes = 5
     predictor = other.model.ssd.box_predictor.weight_shared_convolutional_box_predictor
     predictor.num_layers_before_predictor += 1
     _, shapes = saving.rehearse(tf.train.Checkpoint(model=build(other)).write, tmp_path)
-    misfits = fine_tuning.find_misfits(shapes, detector)
+    misfits = weights.find_misfits(shapes, detector)
     assert any("has the shape" in text for text in misfits)
     assert any("is not in the checkpoint" in text for text in misfits)

@@ -15,7 +15,7 @@ from tfod.data.label_map import write_label_map
 from tfod.data.tfrecord import make_example, write_records
 from tfod.data.voc import Box
 from tfod.evaluation import evaluator
-from tfod.model import fine_tuning
+from tfod.model import weights
 
 SIZES = [(96, 64), (60, 90), (64, 64), (120, 50), (97, 61), (40, 80), (80, 80), (96, 64), (50, 50), (70, 96)]
 
@@ -140,7 +140,7 @@ def make_model(name, folder, counts):
     shrink(config)
     point_at(config, folder)
     model = build_model(config)
-    fine_tuning.build_variables(model)
+    weights.build_variables(model)
     stir_up(model, gain)
     return config, model
 

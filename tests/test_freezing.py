@@ -6,8 +6,8 @@ from object_detection.builders import model_builder
 from test_make import make_tiny_config
 
 from tfod.config import pipeline
-from tfod.model import fine_tuning
-from tfod.model.freezing import freeze_variables
+from tfod.model import weights
+from tfod.model.weights import freeze_variables
 from tfod.utils.console import InputError
 
 
@@ -22,18 +22,18 @@ def build(config, freeze=(), update=()):
     train = config.train_config
     train.freeze_variables[:], train.update_trainable_variables[:] = freeze, update
     model = model_builder.build(config.model, is_training=True)
-    fine_tuning.build_variables(model)
+    weights.build_variables(model)
     return model
 
 
 def test_frozen_backbone_keeps_weights_and_averages_and_the_rest_trains(config):
     model = build(config, ["^backbone/"])
-    before = {id(v): v.numpy() for v in fine_tuning.list_variables(model)}
+    before = {id(v): v.numpy() for v in weights.list_variables(model)}
     number = len(model.trainable_variables)
     trained, frozen = freeze_variables(model, config.train_config, "p")
     assert trained + frozen == number
     assert trained == len(model.trainable_variables) > 0
-    backbone = fine_tuning.find_backbone(model)
+    backbone = weights.find_backbone(model)
     assert backbone.trainable_variables == []
     model._is_training = True
     tf.keras.backend.set_learning_phase(True)
@@ -46,7 +46,7 @@ def test_frozen_backbone_keeps_weights_and_averages_and_the_rest_trains(config):
     gradients = tape.gradient(loss, model.trainable_variables)
     assert all(gradient is not None for gradient in gradients)
     tf.keras.optimizers.legacy.SGD(0.01).apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-    changed = {id(v) for v in fine_tuning.list_variables(model) if (before[id(v)] != v.numpy()).any()}
+    changed = {id(v) for v in weights.list_variables(model) if (before[id(v)] != v.numpy()).any()}
     assert changed
     assert not changed & {id(v) for v in backbone.variables}
 
@@ -54,7 +54,7 @@ def test_frozen_backbone_keeps_weights_and_averages_and_the_rest_trains(config):
 def test_update_trainable_variables_freezes_all_else(config):
     model = build(config, update=["^class head/", "^box head/"])
     freeze_variables(model, config.train_config, "p")
-    parts = fine_tuning.find_parts(model)
+    parts = weights.find_parts(model)
     assert {parts[id(v)] for v in model.trainable_variables} == {"class head", "box head"}
 
 

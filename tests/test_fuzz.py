@@ -15,7 +15,7 @@ from PIL import Image
 
 from tfod.data.images import check_image, read_image, read_small
 from tfod.data.label_map import find_near_name, read_label_map
-from tfod.data.photos import check_photo
+from tfod.data.labelled_images import check_photo
 from tfod.data.voc import Box, find_images_of, write_annotation
 from tfod.utils.console import Fault, InputError, find_hidden
 

@@ -5,7 +5,7 @@ import pytest
 from object_detection.protos import eval_pb2
 
 from tfod.data.samples import Result, Sample
-from tfod.evaluation import metric_sets
+from tfod.evaluation import metrics as coco_metrics
 from tfod.evaluation.evaluator import collect
 
 NAMES = {1: "cat", 2: "dog"}
@@ -26,7 +26,7 @@ def make_result(truths, found, labelled=None, group_of=(), difficult=()):
 
 def measure(results, *sets, **settings):
     config = eval_pb2.EvalConfig(metrics_set=sets, **settings)
-    return metric_sets.measure_sets(config, collect(NAMES, results), [result.sample for result in results])
+    return coco_metrics.measure_sets(config, collect(NAMES, results), [result.sample for result in results])
 
 
 def get_dog(metrics, prefix):

@@ -11,9 +11,8 @@ from conftest import load_script, run_script
 
 from tfod.config import pipeline
 from tfod.data.label_map import write_label_map
-from tfod.export import exporting
 from tfod.inference.detector import Detector
-from tfod.model import training_lock
+from tfod.model import training_lock, weights
 from tfod.model.checkpoints import list_checkpoint_files
 from tfod.utils.console import InputError
 
@@ -169,7 +168,7 @@ def add_checkpoint(workspace, step, cut=0):
 @pytest.mark.parametrize("words", [EVALUATE, EXPORT_IT], ids=["eval", "export"])
 def test_checkpoint_that_a_training_removes_meanwhile_makes_room_for_the_next(workspace, monkeypatch, capsys, words):
     add_checkpoint(workspace, 90)
-    real = exporting.restore_weights
+    real = weights.restore_weights
 
     def restore(config, model, checkpoint):
         for path in list_checkpoint_files(checkpoint):
@@ -177,7 +176,7 @@ def test_checkpoint_that_a_training_removes_meanwhile_makes_room_for_the_next(wo
                 path.unlink()
         return real(config, model, checkpoint)
 
-    monkeypatch.setattr(exporting, "restore_weights", restore)
+    monkeypatch.setattr(weights, "restore_weights", restore)
     monkeypatch.chdir(workspace)
     monkeypatch.setattr("sys.argv", words)
     load_script(words[0]).main()

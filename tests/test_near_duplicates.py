@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
+from tfod.data.checks import COLUMNS, ROWS, SAMPLED, find_near_duplicates, make_thumbnail
 from tfod.data.images import read_image, read_small
-from tfod.data.near_duplicates import COLUMNS, ROWS, SAMPLED, find_near_duplicates, make_thumbnail
 
 
 def compress(image, quality):

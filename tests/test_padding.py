@@ -10,7 +10,7 @@ from object_detection.builders import model_builder
 from test_make import make_tiny_config
 
 from tfod.config import pipeline
-from tfod.model import fine_tuning
+from tfod.model import weights as model_weights
 
 PADDED = 100  # boxes that every image of a batch has, most of them empty
 
@@ -46,7 +46,7 @@ def measure(tmp_path_factory):
     path = tmp_path_factory.mktemp("padding") / "tiny.config"
     make_tiny_config(path)
     model = model_builder.build(pipeline.read_config(path).model, is_training=True)
-    fine_tuning.build_variables(model)
+    model_weights.build_variables(model)
     model._is_training = True
     tf.keras.backend.set_learning_phase(True)
 

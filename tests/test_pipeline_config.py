@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from tfod.config import pipeline
+from tfod.config import pipeline, schedule
 from tfod.utils.console import InputError
 
 MINIMAL = """
@@ -40,7 +40,7 @@ def test_what_is_written_is_read_back_equal(write, tmp_path):
 
 def test_rates_follow_the_batch_and_steps_the_training(write):
     config = write()
-    pipeline.scale_schedule(config, batch_size=4, num_steps=500)
+    schedule.scale_schedule(config, batch_size=4, num_steps=500)
     rate = config.train_config.optimizer.momentum_optimizer.learning_rate.cosine_decay_learning_rate
     assert (config.train_config.batch_size, config.train_config.num_steps) == (4, 500)
     assert (rate.total_steps, rate.warmup_steps) == (500, 50)
@@ -53,7 +53,7 @@ def test_every_entry_of_a_manual_schedule_is_scaled(write):
         """manual_step_learning_rate { initial_learning_rate: 0.4
         schedule { step: 600 learning_rate: 0.04 } schedule { step: 900 learning_rate: 0.004 } }"""
     )
-    pipeline.scale_schedule(config, batch_size=8, num_steps=2000)
+    schedule.scale_schedule(config, batch_size=8, num_steps=2000)
     rate = config.train_config.optimizer.momentum_optimizer.learning_rate.manual_step_learning_rate
     assert rate.initial_learning_rate == pytest.approx(0.2)
     assert [entry.step for entry in rate.schedule] == [1200, 1800]
@@ -62,8 +62,8 @@ def test_every_entry_of_a_manual_schedule_is_scaled(write):
 
 def test_scaling_there_and_back_changes_nothing(write):
     config, former = write(), write()
-    pipeline.scale_schedule(config, batch_size=2, num_steps=8000)
-    pipeline.scale_schedule(config, batch_size=16, num_steps=1000)
+    schedule.scale_schedule(config, batch_size=2, num_steps=8000)
+    schedule.scale_schedule(config, batch_size=16, num_steps=1000)
     assert str(config) == str(former)
 
 

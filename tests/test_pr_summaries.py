@@ -3,8 +3,8 @@ import pytest
 from random_evaluated import make_random
 
 from tfod.evaluation.bootstrap import match_detections
-from tfod.evaluation.pr_summaries import THRESHOLDS, count_at_thresholds, write_pr_curves
 from tfod.evaluation.results import Evaluated, Image, make_detections, make_truths
+from tfod.evaluation.summaries import THRESHOLDS, count_at_thresholds, write_pr_curves
 
 
 def make_one():

@@ -6,7 +6,7 @@ import pytest
 
 from tfod.config.pipeline import read_config
 from tfod.utils.console import Fault, InputError
-from tfod.utils.reading import find_oddity, is_file, parse_json, read_bytes, read_text
+from tfod.utils.files import find_oddity, is_file, parse_json, read_bytes, read_text
 
 pytestmark = pytest.mark.attack
 

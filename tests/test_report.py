@@ -10,10 +10,9 @@ from conftest import ROOT
 from report_models import ELSEWHERE, HOSTILE, LONG, QUOTED, WHOLE, write_log, write_model, write_page, write_typical
 
 from tfod.evaluation import curves
-from tfod.report import analysis, compared_models, pictures, wording
+from tfod.report import analysis, comparison, pictures, wording
 from tfod.report import page as report
-from tfod.report.charts import draw_class
-from tfod.report.svg import charting, make_svg
+from tfod.report.charts import charting, draw_class, make_svg
 from tfod.utils.console import InputError
 
 
@@ -267,7 +266,7 @@ SPOILT = {
 def test_damaged_files_of_an_evaluation_are_named_with_what_makes_them_again(tmp_path, name, how):
     model = write_typical(tmp_path)
     SPOILT[how](model / name)
-    for read in (analysis.read_facts, lambda folder: compared_models.read_models([folder, folder])):
+    for read in (analysis.read_facts, lambda folder: comparison.read_models([folder, folder])):
         with pytest.raises(InputError) as raised:
             read(model)
         assert name in str(raised.value)
@@ -290,7 +289,7 @@ def test_damaged_log_check_and_benchmark_stop_no_page(tmp_path, how, capsys):
     benchmark.write_text("{}")
     SPOILT[how](benchmark)
     with pytest.raises(InputError, match="benchmark.json: "):
-        compared_models.read_costs(analysis.read_facts(model), tmp_path / "exported_models")
+        comparison.read_costs(analysis.read_facts(model), tmp_path / "exported_models")
 
 
 @pytest.mark.attack

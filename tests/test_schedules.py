@@ -20,7 +20,7 @@ def find_all(train_config):
 def scale(config, num_steps):
     optimizer = config.train_config.optimizer
     schedules.fill_schedule(optimizer)
-    pipeline.scale_schedule(config, 8, num_steps)
+    schedules.scale_schedule(config, 8, num_steps)
     schedules.bound_schedule(optimizer, num_steps)
     return schedules.get_schedule(optimizer)[1]
 

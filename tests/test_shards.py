@@ -6,8 +6,7 @@ import sys
 
 import pytest
 
-from tfod.data.shards import find_records_of, name_records, replace_records, write_examples
-from tfod.data.tfrecord import read_records
+from tfod.data.tfrecord import find_records_of, name_records, read_records, replace_records, write_examples
 from tfod.utils.console import InputError
 
 
@@ -73,7 +72,7 @@ def test_after_an_error_the_former_set_stands(tmp_path, shards):
 def test_a_run_that_is_killed_while_names_change_leaves_no_set_that_passes_for_whole(tmp_path):
     """Every state of the folder between the first and the last step is looked at, by ending a run after each."""
     program = (
-        "import os, sys; from pathlib import Path; from tfod.data.shards import *\n"
+        "import os, sys; from pathlib import Path; from tfod.data.tfrecord import *\n"
         "left = int(sys.argv[1])\n"
         "def count(event, arguments):\n"
         "    global left\n"

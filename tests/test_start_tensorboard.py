@@ -18,7 +18,7 @@ from browser import open_page
 from conftest import ROOT, count_seconds, find_free_port, load_script
 from random_evaluated import make_random
 
-from tfod.evaluation.pr_summaries import write_pr_curves
+from tfod.evaluation.summaries import write_pr_curves
 from tfod.training.log import LOSSES, METRICS
 from tfod.utils.console import InputError
 

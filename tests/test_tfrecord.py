@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 from tfod.data import images
 from tfod.data.images import check_image, read_image
 from tfod.data.label_map import write_label_map
-from tfod.data.photos import check_photo
+from tfod.data.labelled_images import check_photo
 from tfod.data.tfrecord import (
     count_boxes,
     encode_image,

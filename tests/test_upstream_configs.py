@@ -6,7 +6,7 @@ import pytest
 from test_configure_pipeline import write_boxes
 
 import configure_pipeline
-from tfod.config import checks, fields, pipeline
+from tfod.config import checks, pipeline
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/zoo"
 CONFIGS = sorted([*SHARED.glob("configs_tf2/*.config"), *SHARED.glob("*/pipeline.config")])
@@ -61,7 +61,7 @@ def test_nothing_is_lost_but_what_is_printed(base, tmp_path, monkeypatch, capsys
     output = capsys.readouterr().out.splitlines()
     printed = [line.strip().partition(": ")[0] for line in output[1:-1]]
     assert sorted(printed) == sorted(list_differences(before, after))
-    assert f"  {fields.list_changes(before, after)[0]}" == output[1]
+    assert f"  {pipeline.list_changes(before, after)[0]}" == output[1]
     faults, warnings = checks.check_config(after, "m", "training", "evaluation")
     assert faults == []
     if base.parent.name == "configs_tf2":

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 
 from tfod.config import edit, pipeline
-from tfod.model import fine_tuning
+from tfod.model import weights
 from tfod.model.checkpoints import list_variables
 
 ZOO = ROOT.parent / "shared/zoo"
@@ -46,7 +46,7 @@ def zoo_model(request, tmp_path):
 
 def restore(config, kind):
     config.train_config.fine_tune_checkpoint_type = kind
-    return fine_tuning.try_checkpoint(config, "p.config")
+    return weights.try_checkpoint(config, "p.config")
 
 
 def test_all_of_the_model_is_there_and_all_that_is_there_is_taken(zoo_model):
@@ -62,7 +62,7 @@ def test_all_of_the_model_is_there_and_all_that_is_there_is_taken(zoo_model):
     matched = restore(config, "except_class_head")
     assert {part for part, (restored, _) in matched.items() if not restored} == NEW[name]
     assert all(restored == number for part, (restored, number) in matched.items() if part not in NEW[name])
-    assert f"; new weights: {sorted(NEW[name])[0]}" in fine_tuning.describe_matches(matched)
+    assert f"; new weights: {sorted(NEW[name])[0]}" in weights.describe_matches(matched)
     if name == "ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8":
         matched = restore(config, "detection")
         assert {part for part, (restored, _) in matched.items() if restored} == {"backbone", "FPN"}

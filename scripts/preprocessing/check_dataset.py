@@ -10,7 +10,7 @@ Ends with 1 if there is an error; warnings are to be looked at.
 import argparse
 from pathlib import Path
 
-from tfod.data.check_report import make_report, print_report, print_summary, read_report, write_report
+from tfod.data.checks import make_report, print_report, print_summary, read_report, write_report
 from tfod.data.image_folders import SIDES, list_sides
 from tfod.data.label_map import number_classes, read_label_map
 from tfod.utils.console import Fault, InputError, make_parser, run, say, show_progress

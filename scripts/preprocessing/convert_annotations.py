@@ -15,11 +15,9 @@ import filecmp
 from pathlib import Path, PurePosixPath
 
 from tfod.data.format_readers import READERS
-from tfod.data.format_writers import WRITERS
-from tfod.data.formats import CLASSES_FILE, list_images_below
+from tfod.data.formats import CLASSES_FILE, WRITERS, list_images_below
 from tfod.utils.console import InputError, find_hidden, make_parser, run, say
-from tfod.utils.files import make_room
-from tfod.utils.reading import read_text
+from tfod.utils.files import make_room, read_text
 
 FOLDERS = ("voc", "yolo")  # the formats of which each image has a file of its own
 NOTES = 5  # lines of one kind that are said

@@ -11,9 +11,8 @@ import re
 import shutil
 from pathlib import Path
 
-from tfod.utils.archives import open_tarball
 from tfod.utils.console import InputError, make_parser, run, say
-from tfod.utils.download import describe_disk_error, fetch, take_turn
+from tfod.utils.download import describe_disk_error, fetch, open_tarball, take_turn
 from tfod.utils.files import write_whole
 
 COMMIT = "93938849301895fb73909842ba04af9b602f677a"

@@ -12,8 +12,7 @@ from tfod.data.images import find_name_fault
 from tfod.data.label_map import find_unknown_names, number_classes, read_label_map, write_label_map
 from tfod.data.voc import read_annotation
 from tfod.utils.console import Fault, InputError, make_parser, run, say
-from tfod.utils.files import mark_current, sha256
-from tfod.utils.reading import find_oddity
+from tfod.utils.files import find_oddity, mark_current, sha256
 
 MAKER = "generate_label_map"  # of the output, as its stamp says
 

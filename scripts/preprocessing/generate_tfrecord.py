@@ -13,10 +13,8 @@ from pathlib import Path
 
 from tfod.data.csv_cells import write_class, write_path
 from tfod.data.label_map import find_unknown_names, read_label_map
-from tfod.data.photo_pairs import match_files, shuffle_pairs
-from tfod.data.photos import check_photo
-from tfod.data.shards import list_shards, name_records, replace_records, write_examples
-from tfod.data.tfrecord import make_photo_example
+from tfod.data.labelled_images import check_photo, match_files, shuffle_pairs
+from tfod.data.tfrecord import list_shards, make_photo_example, name_records, replace_records, write_examples
 from tfod.utils.console import InputError, make_parser, run, say, show_progress
 from tfod.utils.files import claim, find_foreign, fingerprint, is_current, mark_current, write_whole
 from tfod.utils.parallel import count_cores, map_in_processes

@@ -15,8 +15,7 @@ from pathlib import Path
 
 from tfod.data.images import decode_image
 from tfod.data.label_map import read_label_map
-from tfod.data.shards import find_records_of
-from tfod.data.tfrecord import find_records, parse_example, read_record, read_records
+from tfod.data.tfrecord import find_records, find_records_of, parse_example, read_record, read_records
 from tfod.utils.console import InputError, make_parser, make_printable, run, say, show_progress
 from tfod.utils.drawing import draw_detections
 from tfod.utils.files import find_foreign, mark_current, write_whole

@@ -12,12 +12,10 @@ from pathlib import Path
 
 from PIL import Image, ImageChops
 
-from tfod.data.synthetic_animals import draw_animal
-from tfod.data.synthetic_scenes import draw_background
+from tfod.data.synthetic import draw_animal, draw_background
 from tfod.data.voc import Box, write_annotation
 from tfod.utils.console import InputError, make_parser, progress, run, say
-from tfod.utils.files import sha256, write_whole
-from tfod.utils.reading import parse_json, read_bytes
+from tfod.utils.files import parse_json, read_bytes, sha256, write_whole
 
 SHAPES = [(1, 1), (1, 0.75), (0.75, 1), (1, 0.625)]  # width and height, as parts of --size
 LENGTHS = {1: (0.5, 0.9), 2: (0.45, 0.65), 3: (0.38, 0.5), 4: (0.34, 0.44)}  # by animals; of the shorter side

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tfod.data.near_duplicates import SAMPLED
+from tfod.data.checks import SAMPLED
 from tfod.utils.console import InputError, make_parser, run, say
 from tfod.utils.parallel import count_cores, map_in_processes
 

@@ -27,7 +27,7 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 from PIL import Image
 
-from tfod.config import pipeline
+from tfod.config import pipeline, schedule
 from tfod.data.tfrecord import read_records, write_records
 from tfod.model.checkpoints import find_latest_checkpoint, list_checkpoints
 from tfod.model.tracing import build_plainly
@@ -228,7 +228,7 @@ def measure_quality(config, room, last, wanted=0.5):
     averages, upstream's with the zoo's), each None where it was not reached; and the seconds that upstream took for all
     its steps, `last` at most."""
     hurried = pipeline.read_config(config)
-    pipeline.scale_schedule(hurried, hurried.train_config.batch_size, HURRIED_STEPS)
+    schedule.scale_schedule(hurried, hurried.train_config.batch_size, HURRIED_STEPS)
     hurried.train_config.optimizer.use_moving_average = hurried.eval_config.use_moving_averages = True
     hurried.train_config.optimizer.moving_average_decay = HURRIED_EMA
     pipeline.write_config(room / "hurried.config", hurried)

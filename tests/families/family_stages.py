@@ -159,14 +159,14 @@ def save_backbone(name):
     from object_detection.builders import model_builder
 
     from tfod.config import pipeline
-    from tfod.model import fine_tuning
+    from tfod.model import weights
     from tfod.model.checkpoints import find_latest_checkpoint
 
     config = pipeline.read_config(f"models/{name}/pipeline.config")
     model = model_builder.build(config.model, is_training=True, add_summaries=False)
-    fine_tuning.build_variables(model)
+    weights.build_variables(model)
     tf.train.Checkpoint(model=model).restore(find_latest_checkpoint(f"models/{name}")).expect_partial()
-    saved = tf.train.Checkpoint(feature_extractor=fine_tuning.find_backbone(model)).save(f"backbones/{name}/ckpt")
+    saved = tf.train.Checkpoint(feature_extractor=weights.find_backbone(model)).save(f"backbones/{name}/ckpt")
     release_memory()
     return saved
 

@@ -13,8 +13,7 @@ from PIL import ExifTags
 
 from convert_annotations import LACKING
 from tfod.data.format_readers import READERS, read_voc
-from tfod.data.format_writers import WRITERS
-from tfod.data.formats import LabelledImage, list_images_below
+from tfod.data.formats import WRITERS, LabelledImage, list_images_below
 from tfod.data.label_map import write_label_map
 from tfod.data.voc import Box, read_annotation, write_annotation
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from convert_annotations import read_classes
 from tfod.data.format_readers import READERS
-from tfod.data.format_writers import WRITERS
-from tfod.data.formats import LabelledImage, list_images_below
+from tfod.data.formats import WRITERS, LabelledImage, list_images_below
 from tfod.data.voc import Box, write_annotation
 from tfod.utils.console import InputError
 

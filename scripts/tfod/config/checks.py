@@ -204,8 +204,7 @@ def _check_averages(config, purposes):
 
 def _count_images(config):
     """(number of training images or None, faults) of the records that `config` names."""
-    from tfod.data.shards import find_records_of
-    from tfod.data.tfrecord import count_records
+    from tfod.data.tfrecord import count_records, find_records_of
 
     images = 0
     for pattern in config.train_input_reader.tf_record_input_reader.input_path:
@@ -292,7 +291,7 @@ def _find_rate_warnings(config):
     kin = zoo.find_kin(family, get_model(config).feature_extractor.type)
     if not kin or train.batch_size < 1 or train.optimizer.WhichOneof("optimizer") != optimizer:
         return []
-    rate = max(pipeline.list_learning_rates(train.optimizer), default=0)
+    rate = max(schedule.list_learning_rates(train.optimizer), default=0)
     model = max(kin, key=lambda model: model.learning_rate / model.batch**power)
     fitting = model.learning_rate * (train.batch_size / model.batch) ** power
     if rate <= 1.001 * FAR * fitting:  # a rate is a float32

@@ -1,9 +1,12 @@
-"""What the families of models (SSD, Faster R-CNN, CenterNet) have in common in a pipeline.config.
+"""Fits a pipeline.config to the data and the task: classes, input size, detections, augmentation.
 
 Everything here changes or reads `config`, a TrainEvalPipelineConfig, and needs no TensorFlow.
 """
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
+
+from google.protobuf import text_format
+from object_detection.protos import train_pb2
 
 from tfod.config.pipeline import get_model
 from tfod.utils.console import InputError
@@ -17,18 +20,50 @@ CENTER_NET_TASKS = {
     "track_estimation_task": "image/object/track/label",
     "temporal_offset_task": "image/object/track/label",
 }
+
 READER_SWITCHES = {
     "load_dense_pose": CENTER_NET_TASKS["densepose_estimation_task"],
     "load_track_id": CENTER_NET_TASKS["track_estimation_task"],
     "load_instance_masks": CENTER_NET_TASKS["mask_estimation_task"],
     "mask_type": CENTER_NET_TASKS["mask_estimation_task"],
 }
+
 METRICS = {
     "coco": "coco_detection_metrics",
     "pascal": "pascal_voc_detection_metrics",
     "open_images": "oid_V2_detection_metrics",
 }
 NO_BACKBONE = "hourglass_"  # of CenterNet: nothing of it that a classification checkpoint could fill
+_FLIP = "data_augmentation_options { random_horizontal_flip { } }"
+
+# With a pad before it, a crop gives objects from half to twice their size.
+_DEFAULT = """
+data_augmentation_options { random_adjust_brightness { max_delta: 0.15 } }
+data_augmentation_options { random_adjust_contrast { min_delta: 0.8 max_delta: 1.25 } }
+data_augmentation_options { random_pad_image { } }
+data_augmentation_options {
+  random_crop_image {
+    min_object_covered: 0.5 min_aspect_ratio: 0.6 max_aspect_ratio: 1.8 min_area: 0.25 max_area: 1.0 overlap_thresh: 0.3
+  }
+}
+"""
+
+# The hue changes by a fifth of its circle: not for classes that differ in nothing but their colour.
+# random_patch_gaussian is left out: its patch is in pixels, whatever size a photo has.
+_STRONG = """
+data_augmentation_options { random_distort_color { } }
+data_augmentation_options { random_rgb_to_gray { probability: 0.1 } }
+data_augmentation_options { random_jpeg_quality { random_coef: 0.7 min_jpeg_quality: 40 max_jpeg_quality: 100 } }
+data_augmentation_options { random_black_patches { max_black_patches: 5 probability: 0.3 size_to_image_ratio: 0.1 } }
+data_augmentation_options { random_pad_image { } }
+data_augmentation_options {
+  random_crop_image {
+    min_object_covered: 0.3 min_aspect_ratio: 0.5 max_aspect_ratio: 2.0 min_area: 0.1 max_area: 1.0 overlap_thresh: 0.3
+  }
+}
+"""
+SETS = {"light": _FLIP, "default": _FLIP + _DEFAULT, "strong": _FLIP + _STRONG}
+NMS_MODELS = {"ssd": "post_processing", "faster_rcnn": "second_stage_post_processing"}
 
 
 def drop_tasks(config, features):
@@ -217,3 +252,48 @@ def raise_detections(config, boxes):
             setattr(message, name, boxes)
             raised.append(name)
     return raised
+
+
+def set_augmentation(train_config, name):
+    """Puts the set `name` of SETS in the place of what `train_config` (TrainConfig) has."""
+    wanted = text_format.Parse(SETS[name], train_pb2.TrainConfig())
+    del train_config.data_augmentation_options[:]
+    train_config.data_augmentation_options.extend(wanted.data_augmentation_options)
+
+
+pass
+
+
+def set_postprocessing(config, score_threshold=None, iou_threshold=None, max_detections=None, class_agnostic=None):
+    """Sets what is not None in the post-processing of `config` (TrainEvalPipelineConfig).
+
+    Raises InputError for a model without non-maximum suppression (CenterNet), which has a limit of detections only.
+    """
+    model, kind = get_model(config), config.model.WhichOneof("model")
+    if kind not in NMS_MODELS:
+        if (score_threshold, iou_threshold, class_agnostic) != (None, None, None):
+            raise InputError(
+                f"--score_threshold, --iou_threshold, --class_agnostic_nms: {kind} has no such step; omit them"
+            )
+        if max_detections is not None:
+            model.object_center_params.max_box_predictions = max_detections
+        return
+    nms = getattr(model, NMS_MODELS[kind]).batch_non_max_suppression
+    if score_threshold is not None:
+        nms.score_threshold = score_threshold
+    if iou_threshold is not None:
+        nms.iou_threshold = iou_threshold
+    if max_detections is not None:
+        nms.max_detections_per_class = nms.max_total_detections = max_detections
+    if class_agnostic is not None:
+        nms.use_class_agnostic_nms = class_agnostic
+        if class_agnostic:
+            nms.use_combined_nms = False  # TensorFlow's combined op can't do it
+
+
+def count_detections(config):
+    """How many detections the model of `config` gives at most."""
+    model, kind = get_model(config), config.model.WhichOneof("model")
+    if kind in NMS_MODELS:
+        return getattr(model, NMS_MODELS[kind]).batch_non_max_suppression.max_total_detections
+    return model.object_center_params.max_box_predictions

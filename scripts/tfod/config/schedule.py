@@ -1,10 +1,23 @@
-"""Learning rate schedules of a pipeline.config, held to the length of the training."""
+"""Learning rate schedules of a pipeline.config: scaled with the batch size and held to the length of the training."""
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
-from tfod.config.pipeline import RATE_FIELDS, STEP_FIELDS
+from google.protobuf.message import Message
 
 LEAST_WARM_UP = 20  # steps: what momentum and batch norm need before their averages mean something
+
+# The fields of a learning rate schedule that count steps, and those that are rates. Rates grow with the batch
+# (linear scaling rule, Goyal et al. 2017, arXiv:1706.02677), steps with the length of the training.
+STEP_FIELDS = {"total_steps", "warmup_steps", "hold_base_rate_steps", "decay_steps", "burnin_steps", "step"}
+
+RATE_FIELDS = {
+    "learning_rate",
+    "learning_rate_base",
+    "warmup_learning_rate",
+    "initial_learning_rate",
+    "burnin_learning_rate",
+    "min_learning_rate",
+}
 
 
 def get_schedule(optimizer):
@@ -113,3 +126,43 @@ def find_schedule_warnings(train_config):
     elif kind == "exponential_decay_learning_rate" and schedule.burnin_steps >= num_steps:
         return [f"burnin_steps {schedule.burnin_steps} last the whole training of {num_steps} steps; lower them"]
     return []
+
+
+def scale_schedule(config, batch_size, num_steps):
+    """Sets batch size and steps, and scales the learning rate and its schedule from those `config` was made for."""
+    train = config.train_config
+    rate_ratio = batch_size / train.batch_size
+    step_ratio = num_steps / train.num_steps if train.num_steps else 1.0
+    train.batch_size, train.num_steps = batch_size, num_steps
+    _scale_rates(train.optimizer, rate_ratio, step_ratio)
+
+
+def _scale_rates(message, rate_ratio, step_ratio):
+    for field, value in message.ListFields():
+        if field.name in STEP_FIELDS:
+            setattr(message, field.name, round(value * step_ratio))
+        elif field.name in RATE_FIELDS and isinstance(value, float):
+            setattr(message, field.name, value * rate_ratio)
+        elif isinstance(value, Message):
+            _scale_rates(value, rate_ratio, step_ratio)
+        elif field.is_repeated and field.message_type:
+            for item in value:
+                _scale_rates(item, rate_ratio, step_ratio)
+
+
+def scale_learning_rates(optimizer, ratio):
+    """Multiplies the learning rates of an optimizer's message by `ratio`."""
+    _scale_rates(optimizer, ratio, 1)
+
+
+def list_learning_rates(message):
+    """The learning rates anywhere in a message of a config, as its optimizer."""
+    rates = []
+    for field, value in message.ListFields():
+        if field.name in RATE_FIELDS and isinstance(value, float):
+            rates.append(value)
+        elif isinstance(value, Message):
+            rates += list_learning_rates(value)
+        elif field.is_repeated and field.message_type:
+            rates += [rate for item in value for rate in list_learning_rates(item)]
+    return rates

@@ -1,21 +1,81 @@
-"""What only a look at all photos together tells: class names, both sides of the split, sizes at the model's input."""
+"""What only a look at all photos together tells: class names, copies of a photo in both subsets, sizes at the model's
+input, balance; and the report of all faults, as text for a person and as JSON for programs."""
 
 import collections
 import dataclasses
 import hashlib
+import json
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from tfod.data.image_folders import SIDES, UNSPLIT
 from tfod.data.images import StoredImage, read_image, read_small
 from tfod.data.label_map import find_near_name
-from tfod.data.near_duplicates import SAMPLED, find_near_duplicates, make_thumbnail
-from tfod.data.photos import Photo, check_labels
-from tfod.utils.console import Fault, InputError
-from tfod.utils.files import sha256
+from tfod.data.labelled_images import Photo, check_labels
+from tfod.utils.console import Fault, InputError, make_printable
+from tfod.utils.files import parse_json, read_text, sha256, write_text
 
 SMALL_BOX = 8  # pixels a side at the model's input; below that, anchors and features see next to nothing
 FEW_BOXES = 10  # of a class
 MANY_BOXES = 100  # in one image: what the OD API keeps of them unless max_number_of_boxes says more
+ROWS, COLUMNS = 16, 17
+SAMPLES = 8  # a side of the square of pixels whose mean is a pixel of the thumbnail: as good as all, in half the time
+SAMPLED = COLUMNS * SAMPLES, ROWS * SAMPLES  # width and height that a photo should have at least
+
+# Measured on the 200 raccoon photos: copies at half and a third of the size, as JPEG of quality 10 to 30, brighter, and
+# with 1 % cut off at every side differ in up to 52 bits and correlate by 0.96 or more; with 2 % cut off 99 % of them
+# lie within these limits. Different photos differ in 76 bits or more (127 on average, standard deviation 10) and
+# correlate by 0.80 at most. The four pairs between are one photo at two sizes, or two frames of one scene.
+MOST_BITS = 60
+LEAST_CORRELATION = 0.9
+SHOWN = 5  # files of one kind, unless all are asked for
+
+KINDS = {
+    "xml-not-xml": "files that are no XML",
+    "xml-not-voc": "XML files that are no labelImg annotation",
+    "xml-entity": "XML files with entities",
+    "file-not-read": "files that can't be read",
+    "name-not-utf8": "file names that are not in UTF-8",
+    "image-not-read": "files that are no image, or of an unknown kind",
+    "image-damaged": "damaged images",
+    "image-too-large": "images of too many pixels",
+    "xml-without-image": "XML files without an image",
+    "image-without-xml": "images without an XML file",
+    "xml-of-two-images": "XML files of two images",
+    "image-with-two-xml": "images with two XML files",
+    "filename-leads-out": "<filename> that leads out of the folder",
+    "size-differs": "<size> that is not the image's",
+    "size-not-number": "<size> that is no number",
+    "box-no-name": "boxes without a class",
+    "class-hidden": "class names with characters that can't be seen",
+    "box-no-bndbox": "objects without a box",
+    "box-not-number": "coordinates that are no numbers",
+    "box-flag": "flags other than 0 and 1",
+    "box-swapped": "boxes with swapped corners",
+    "box-no-area": "boxes without area",
+    "box-outside": "boxes that reach out of the image",
+    "class-unknown": "classes that the label map lacks",
+    "label-map": "faults of the label map",
+    "photo-on-two-sides": "photos on two sides of the split",
+    "near-duplicate": "nearly the same photo on two sides of the split",
+    "not-in-split": "files that are not in the split",
+    "not-a-file": "names of images that are no files",
+    "class-spelling": "classes that are perhaps one",
+    "class-few-boxes": "classes with few boxes",
+    "class-on-one-side": "classes on one side of the split only",
+    "exif-turned": "photos that the camera turned",
+    "filename-differs": "<filename> of another image",
+    "path-differs": "<path> of another image",
+    "box-overhangs": "boxes that hang over by up to a pixel",
+    "box-duplicate": "boxes that are there twice",
+    "box-small": "boxes that the model sees as tiny",
+    "boxes-many": "photos with very many boxes",
+    "negatives": "photos without boxes",
+    "difficult": "boxes marked difficult",
+    "truncated": "boxes marked truncated",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,3 +248,103 @@ def find_imbalances(looks, counts, names_to_ids, folder):
                 what = f"{number} of {len(boxes)} boxes are marked {flag}; nothing to do if that is meant"
                 warn(flag, place, what)
     return warnings
+
+
+def make_thumbnail(image):
+    """The thumbnail of an RGB PIL image, upright: bytes of ROWS x COLUMNS grey levels."""
+    sampled = image.resize(SAMPLED, Image.Resampling.NEAREST)
+    return sampled.reduce(SAMPLES).convert("L").tobytes()
+
+
+def find_near_duplicates(thumbnails, others):
+    """Which photos of `others` each of `thumbnails` resembles: a list of (index, list of indices), best first.
+
+    Both are lists of what `make_thumbnail` returns. Photos that resemble none are left out.
+    """
+    if not thumbnails or not others:
+        return []
+    hashes, grey = _prepare(thumbnails)
+    other_hashes, other_grey = _prepare(others)
+    found = []
+    rows = max(1, 2**22 // len(others))  # rows at a time, so that the table stays within some tens of megabytes
+    for start in range(0, len(thumbnails), rows):
+        part = hashes[start : start + rows]
+        bits = np.zeros((len(part), len(others)), np.uint16)
+        for word in range(part.shape[1]):
+            bits += np.bitwise_count(part[:, word, None] ^ other_hashes[None, :, word])
+        for row in np.flatnonzero((bits <= MOST_BITS).any(axis=1)):
+            near = np.flatnonzero(bits[row] <= MOST_BITS)
+            near = near[other_grey[near] @ grey[start + row] >= LEAST_CORRELATION]
+            if len(near):
+                best = np.argsort(bits[row, near], kind="stable")
+                found.append((int(start + row), near[best].tolist()))
+    return found
+
+
+def _prepare(thumbnails):
+    """(hashes: uint64 of shape (n, 4); grey levels of mean 0 and length 1: float32 of shape (n, 272))."""
+    levels = np.frombuffer(b"".join(thumbnails), np.uint8).reshape(-1, ROWS, COLUMNS)
+    bits = levels[:, :, 1:] > levels[:, :, :-1]
+    hashes = np.packbits(bits.reshape(len(levels), -1), axis=1).view(np.uint64)
+    grey = levels.reshape(len(levels), -1).astype(np.float32)
+    grey -= grey.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(grey, axis=1, keepdims=True)
+    return hashes, grey / np.maximum(length, 1e-6)  # a photo of one colour resembles none
+
+
+def make_report(looks, faults, counts):
+    """The report as what json can write. `counts` is a dict class -> dict side -> boxes."""
+    order = list(KINDS)
+    faults = sorted(faults, key=lambda fault: (fault.severity, order.index(fault.kind), fault))
+    return {
+        "photos": len(looks),
+        "boxes": sum(sum(sides.values()) for sides in counts.values()),
+        "classes": {name: dict(sides) for name, sides in counts.items()},
+        "errors": sum(fault.severity == "error" for fault in faults),
+        "warnings": sum(fault.severity == "warning" for fault in faults),
+        "faults": [
+            {
+                "kind": fault.kind,
+                "severity": fault.severity,
+                "file": make_printable(fault.file),
+                "text": fault.what,
+            }
+            for fault in faults
+        ],
+    }
+
+
+def write_report(path, report, maker):
+    write_text(path, json.dumps(report, indent=1, ensure_ascii=False) + "\n", maker)
+
+
+def read_report(path):
+    return parse_json(read_text(path))
+
+
+def print_report(report, json_path=None, show_all=False):
+    """Errors before warnings, grouped by kind; then one line that sums up."""
+    groups = collections.defaultdict(list)
+    for entry in report["faults"]:
+        fault = Fault(entry["kind"], entry["file"], entry["text"], entry["severity"])
+        groups[entry["severity"], entry["kind"]].append(fault)
+    for (severity, kind), faults in groups.items():
+        print(f"{severity} {kind} ({KINDS[kind]}): {len(faults)}")
+        shown = faults if show_all else faults[:SHOWN]
+        for fault in shown:
+            print(f"  {fault}")
+        if rest := len(faults) - len(shown):
+            print(f"  and {rest} more: --all shows them{f', {json_path} has them' if json_path else ''}")
+    print_summary(report)
+
+
+def print_summary(report):
+    classes = ", ".join(f"{name} {sum(sides.values())}" for name, sides in report["classes"].items())
+    found = ", ".join(_count(report[what], what.removesuffix("s")) for what in ("photos", "boxes"))
+    wrong = ", ".join(_count(report[what], what.removesuffix("s")) for what in ("errors", "warnings"))
+    print(f"{found} ({classes}); {wrong}" if classes else f"{found}; {wrong}")
+
+
+def _count(number, word):
+    plural = {"boxe": ("box", "boxes")}.get(word, (word, f"{word}s"))
+    return f"{number} {plural[number != 1]}"

@@ -20,10 +20,10 @@ from pathlib import PurePosixPath
 from tfod.data.csv_cells import read_class
 from tfod.data.formats import CLASSES_FILE, COLUMNS, LabelledImage, walk_folders
 from tfod.data.images import check_image, list_files, map_in_threads
-from tfod.data.photos import check_photo, place_boxes
+from tfod.data.labelled_images import check_photo, place_boxes
 from tfod.data.voc import Annotation, Box, find_pairs, leads_out, list_annotations
 from tfod.utils.console import InputError, find_hidden
-from tfod.utils.reading import parse_json, read_bytes, read_text
+from tfod.utils.files import parse_json, read_bytes, read_text
 
 EDGES = "(xmin, ymin, xmax, ymax)"
 

@@ -1,10 +1,15 @@
-"""Images and their boxes, whatever the format that says so: what the annotations' readers and writers share."""
+"""Labelled images in any format, and how each format is written: labelImg's XML, COCO JSON, YOLO txt, the tutorial's CSV."""
 
+import csv
 import dataclasses
+import io
+import json
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from tfod.data.csv_cells import write_class, write_path
 from tfod.data.images import find_name_fault, list_images
+from tfod.data.voc import format_annotation
 from tfod.utils.console import InputError
 
 COLUMNS = ("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax")
@@ -43,3 +48,63 @@ def walk_folders(folder, above=()):
             if fault := find_name_fault(path):
                 raise InputError(fault)
             yield from walk_folders(path, (*above, real))
+
+
+def write_voc(output, images, names_to_ids):
+    """An XML file for each image, in the same sub-folders, below the new folder `output`."""
+    for image in images:
+        text = format_annotation(PurePosixPath(image.name).name, image.width, image.height, image.boxes)
+        _write(output / PurePosixPath(image.name).with_suffix(".xml"), text)
+
+
+def write_yolo(output, images, names_to_ids):
+    """A txt file for each image, as `write_voc`, and the names of the classes, in the order of their ids."""
+    indices = {name: index for index, name in enumerate(names_to_ids)}
+    for image in images:
+        text = _to_globox(image).to_yolo_v5(label_to_id=indices)
+        _write(output / PurePosixPath(image.name).with_suffix(".txt"), (text + "\n" if text else "").encode())
+    _write(output / CLASSES_FILE, "".join(f"{name}\n" for name in names_to_ids).encode())
+
+
+def write_coco(output, images, names_to_ids):
+    """One JSON file. Ids begin at 1: COCO's own evaluation takes an annotation's id of 0 for none."""
+    from globox import AnnotationSet
+
+    image_ids = {image.name: number for number, image in enumerate(images, 1)}
+    content = AnnotationSet(map(_to_globox, images)).to_coco(label_to_id=names_to_ids, imageid_to_id=image_ids)
+    boxes = [box for image in images for box in image.boxes]
+    for number, (node, box) in enumerate(zip(content["annotations"], boxes, strict=True), 1):
+        node["id"] = number
+        node["bbox"], node["area"] = [round(value, 4) for value in node["bbox"]], round(node["area"], 4)
+        # where CVAT and Datumaro put them, too
+        node["attributes"] = {"difficult": bool(box.difficult), "truncated": bool(box.truncated)}
+        if box.pose != "Unspecified":
+            node["attributes"]["pose"] = box.pose
+    _write(output, (json.dumps(content, ensure_ascii=False) + "\n").encode())
+
+
+def write_csv(output, images, names_to_ids):
+    """One line a box, as generate_tfrecord.py -c writes it."""
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for image in images:
+        for box in image.boxes:
+            edges = [f"{edge:.10g}" for edge in (box.xmin, box.ymin, box.xmax, box.ymax)]
+            table.writerow([write_path(image.name), image.width, image.height, write_class(box.name), *edges])
+    _write(output, text.getvalue().encode())
+
+
+def _to_globox(image):
+    from globox import Annotation, BoundingBox
+
+    boxes = [BoundingBox.create(label=b.name, coords=(b.xmin, b.ymin, b.xmax, b.ymax)) for b in image.boxes]
+    return Annotation(image.name, (image.width, image.height), boxes)
+
+
+def _write(path, data):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+WRITERS = {"voc": write_voc, "coco": write_coco, "yolo": write_yolo, "csv": write_csv}

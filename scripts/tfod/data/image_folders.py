@@ -7,7 +7,7 @@ from pathlib import Path
 from tfod.data.images import IMAGE_SUFFIXES, find_name_fault, map_in_threads
 from tfod.data.voc import find_images_of, pair
 from tfod.utils.console import Fault, InputError
-from tfod.utils.reading import find_oddity, is_file
+from tfod.utils.files import find_oddity, is_file
 
 SIDES = ("train", "val", "test")
 UNSPLIT = ""  # the name of the side of photos that are on none

@@ -18,7 +18,7 @@ from pathlib import Path
 from PIL import ExifTags, Image, ImageOps
 
 from tfod.utils.console import Fault, InputError, say
-from tfod.utils.reading import find_oddity, is_file, read_bytes
+from tfod.utils.files import find_oddity, is_file, read_bytes
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")  # in any case
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")  # no others: Pillow hands some to outside programs

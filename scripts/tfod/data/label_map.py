@@ -5,8 +5,7 @@ import re
 from pathlib import Path
 
 from tfod.utils.console import Fault, InputError, find_hidden
-from tfod.utils.files import write_text
-from tfod.utils.reading import read_text
+from tfod.utils.files import read_text, write_text
 
 MOST_BYTES = 10**7  # of the file: 100,000 classes
 MOST_GAPS = 10_000  # ids without a class; COCO's 80 classes leave out 10 of 90

@@ -13,7 +13,7 @@ import numpy as np
 
 from tfod.data import tfrecord
 from tfod.data.images import decode_image, list_images
-from tfod.data.photos import check_photo
+from tfod.data.labelled_images import check_photo
 from tfod.data.voc import find_pairs, list_annotations
 from tfod.utils.console import InputError, show_progress
 

@@ -13,8 +13,7 @@ import os
 from tfod.data.images import list_images, map_in_threads
 from tfod.data.voc import find_images_of, list_annotations
 from tfod.utils.console import InputError
-from tfod.utils.files import FILE_MANAGERS, sha256
-from tfod.utils.reading import is_file, parse_json, read_bytes
+from tfod.utils.files import FILE_MANAGERS, is_file, parse_json, read_bytes, sha256
 
 SIDES = ("train", "test", "val")
 

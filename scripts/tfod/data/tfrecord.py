@@ -1,10 +1,14 @@
-"""TFRecord files of labelled images, with the feature keys that the OD API reads.
+"""TFRecord files of labelled images, with the feature keys that the OD API reads, as one file or as a set of shards.
 
 They are written and read without TensorFlow, whose import takes longer than the work itself.
 """
 
+import collections
+import contextlib
+import glob
 import hashlib
 import io
+import re
 import struct
 from pathlib import Path
 
@@ -14,7 +18,32 @@ from google.protobuf.message import DecodeError
 
 from tfod.data.images import read_image, read_workable
 from tfod.utils.console import InputError
-from tfod.utils.files import write_whole
+from tfod.utils.files import make_room, write_whole
+from tfod.utils.parallel import map_in_processes
+
+# ---------------------------------------------------------------- writing
+
+# tf.train.Example as protobuf knows it, in a pool of its own: TensorFlow, which brings it, takes seconds to import.
+_DESCRIPTION = """
+name: "example.proto" package: "tfod" syntax: "proto3"
+message_type { name: "BytesList" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_BYTES } }
+message_type { name: "FloatList" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_FLOAT } }
+message_type { name: "Int64List" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_INT64 } }
+message_type { name: "Feature" oneof_decl { name: "kind" }
+  field { name: "bytes_list" number: 1 type: TYPE_MESSAGE type_name: ".tfod.BytesList" oneof_index: 0 }
+  field { name: "float_list" number: 2 type: TYPE_MESSAGE type_name: ".tfod.FloatList" oneof_index: 0 }
+  field { name: "int64_list" number: 3 type: TYPE_MESSAGE type_name: ".tfod.Int64List" oneof_index: 0 } }
+message_type { name: "Features"
+  field { name: "feature" number: 1 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".tfod.Features.FeatureEntry" }
+  nested_type { name: "FeatureEntry" options { map_entry: true }
+    field { name: "key" number: 1 type: TYPE_STRING }
+    field { name: "value" number: 2 type: TYPE_MESSAGE type_name: ".tfod.Feature" } } }
+message_type { name: "Example" field { name: "features" number: 1 type: TYPE_MESSAGE type_name: ".tfod.Features" } }
+"""
+_POOL = descriptor_pool.DescriptorPool()
+Example = message_factory.GetMessageClass(_POOL.FindMessageTypeByName("tfod.Example"))
+CHUNK = 8  # photos that a worker makes records of between two messages
+_SHARD = re.compile(r"(?P<set>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})", re.DOTALL)
 
 
 def encode_image(path, stored):
@@ -41,28 +70,7 @@ def _encode_pixels(image, stored, data):
     return encoded.getvalue(), "jpeg" if lossy else "png"
 
 
-# ---------------------------------------------------------------- writing
-
-# tf.train.Example as protobuf knows it, in a pool of its own: TensorFlow, which brings it, takes seconds to import.
-_DESCRIPTION = """
-name: "example.proto" package: "tfod" syntax: "proto3"
-message_type { name: "BytesList" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_BYTES } }
-message_type { name: "FloatList" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_FLOAT } }
-message_type { name: "Int64List" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_INT64 } }
-message_type { name: "Feature" oneof_decl { name: "kind" }
-  field { name: "bytes_list" number: 1 type: TYPE_MESSAGE type_name: ".tfod.BytesList" oneof_index: 0 }
-  field { name: "float_list" number: 2 type: TYPE_MESSAGE type_name: ".tfod.FloatList" oneof_index: 0 }
-  field { name: "int64_list" number: 3 type: TYPE_MESSAGE type_name: ".tfod.Int64List" oneof_index: 0 } }
-message_type { name: "Features"
-  field { name: "feature" number: 1 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".tfod.Features.FeatureEntry" }
-  nested_type { name: "FeatureEntry" options { map_entry: true }
-    field { name: "key" number: 1 type: TYPE_STRING }
-    field { name: "value" number: 2 type: TYPE_MESSAGE type_name: ".tfod.Feature" } } }
-message_type { name: "Example" field { name: "features" number: 1 type: TYPE_MESSAGE type_name: ".tfod.Features" } }
-"""
-_POOL = descriptor_pool.DescriptorPool()
 _POOL.Add(text_format.Parse(_DESCRIPTION, descriptor_pb2.FileDescriptorProto()))
-Example = message_factory.GetMessageClass(_POOL.FindMessageTypeByName("tfod.Example"))
 
 
 def make_photo_example(photo, names_to_ids):
@@ -201,3 +209,85 @@ def parse_example(data):
 def count_records(path):
     """How many records a TFRecord file holds, without reading what is in them."""
     return sum(1 for _ in find_records(path))
+
+
+def name_records(output, num_shards):
+    """The paths of the set `output`: the file itself, or its `num_shards` shards where these are several."""
+    if num_shards == 1:
+        return [Path(output)]
+    return [Path(f"{output}-{number:05d}-of-{num_shards:05d}") for number in range(num_shards)]
+
+
+def list_shards(output):
+    """The shards of the set `output` that are there, of whatever count, sorted."""
+    found = [_SHARD.fullmatch(path) for path in glob.glob(f"{glob.escape(str(output))}-*-of-*")]
+    return sorted(Path(shard.string) for shard in found if shard and shard["set"] == str(output))
+
+
+def find_records_of(name):
+    """The files of a set of records: of a file, a set of shards by its name, or a pattern as a pipeline.config has it.
+
+    Raises InputError if there are none, or if shards are missing: then a run was ended before it wrote them all.
+    """
+    paths = [Path(name)] if Path(name).is_file() else list_shards(name)
+    paths = paths or sorted(path for path in map(Path, glob.glob(str(name))) if path.is_file())
+    if not paths:
+        raise InputError(f"{name}: there are no such records; `make tfrecord` makes them")
+    numbers = collections.defaultdict(set)
+    for path in paths:
+        if shard := _SHARD.fullmatch(str(path)):
+            numbers[shard["set"], int(shard["count"])].add(int(shard["number"]))
+    faults = []
+    for (output, count), there in numbers.items():
+        missing = len(set(range(count)) - there)
+        if missing:
+            faults.append(
+                f"{output}: {missing} of its {count} shards are missing, a run was ended before it wrote them all;"
+                " make the records again"
+            )
+    if len({output for output, _ in numbers}) < len(numbers):
+        counts = ", ".join(str(count) for _, count in sorted(numbers))
+        faults.append(f"{name}: there are sets of {counts} shards; remove all but one, or make the records again")
+    if faults:
+        raise InputError(*faults)
+    return paths
+
+
+@contextlib.contextmanager
+def replace_records(output, num_shards):
+    """Yields temporary paths, one for each file; after the block these are the only records of the set `output`.
+
+    Several files can't change their names at once. So the former ones go first: whenever the run is killed, what is
+    left is the former set, a set with shards missing, as `find_records_of` tells, or the new one; never a mixture.
+    """
+    paths = name_records(output, num_shards)
+    with make_room(output) as room:
+        fresh = [room / path.name for path in paths]
+        yield fresh
+        for path in [*list_shards(output), Path(output)]:
+            if path != paths[0] or num_shards > 1:
+                path.unlink(missing_ok=True)  # a single file gives way in one step
+        for new, path in zip(fresh, paths, strict=True):
+            new.replace(path)
+
+
+def write_examples(paths, count, make_example, workers, update):
+    """Writes `count` records into the files `paths`, evenly and in order; so many worker processes make them.
+
+    `make_example(index)` gives the bytes of an example; it runs in a worker. `update(done)` is called as the work goes
+    on. Raises what `map_in_processes` raises, and OSError where the disk is full.
+    """
+    bounds = [count * shard // len(paths) for shard in range(len(paths) + 1)]
+    chunks = [
+        (shard, range(start, min(start + CHUNK, bounds[shard + 1])))
+        for shard in range(len(paths))
+        for start in range(bounds[shard], bounds[shard + 1], CHUNK)
+    ]
+    with contextlib.ExitStack() as stack:
+        make = map_in_processes(lambda chunk: [make_example(index) for index in chunk[1]], chunks, workers)
+        made = stack.enter_context(contextlib.closing(make))  # a full disk ends the workers, too
+        files = [stack.enter_context(path.open("wb")) for path in paths]
+        for (shard, indices), examples in zip(chunks, made, strict=True):
+            for example in examples:
+                write_record(files[shard], example)
+            update(indices.stop)

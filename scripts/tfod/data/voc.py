@@ -12,8 +12,7 @@ from lxml import etree
 
 from tfod.data.images import list_files
 from tfod.utils.console import Fault, InputError, find_hidden
-from tfod.utils.files import write_whole
-from tfod.utils.reading import read_bytes
+from tfod.utils.files import read_bytes, write_whole
 
 MOST_BYTES = 16 * 10**6  # of an XML file: 70,000 boxes as labelImg writes them; lxml takes 25 times that in memory
 OVERHANG = 1.0  # pixels; labelling tools round a box at the border out of the image by up to this

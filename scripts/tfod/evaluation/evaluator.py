@@ -11,14 +11,15 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 import numpy as np
 
+from tfod.config import pipeline
 from tfod.data.label_map import read_names
 from tfod.data.samples import Result, decode_sample, open_records
-from tfod.evaluation import curves, metric_sets, tide
+from tfod.evaluation import curves, tide
+from tfod.evaluation import metrics as coco_metrics
 from tfod.evaluation.metrics import measure_coco
 from tfod.evaluation.metrics_files import METRICS, is_measured, keep_measured, list_classes, list_errors, read_metrics
 from tfod.evaluation.results import Evaluated, Image, make_detections, make_truths
-from tfod.export import exporting
-from tfod.model import fine_tuning, saving, trained_on
+from tfod.model import saving, trained_on, weights
 from tfod.model.checkpoints import leave_out, list_checkpoint_files
 from tfod.utils import files
 from tfod.utils.console import InputError, say, show_progress
@@ -77,7 +78,7 @@ def build_evaluation(config, summary_dir, on_train_data=False, model=None, sourc
         seconds = {"images": time.monotonic() - began}
         evaluated = collect(source.names, results)
         samples = [result.sample for result in results]
-        metrics = metric_sets.measure_sets(config.eval_config, evaluated, samples)
+        metrics = coco_metrics.measure_sets(config.eval_config, evaluated, samples)
         metrics.update(_average_losses(config, model, results))
         summaries.write_summaries(writer, step, metrics, evaluated, config.eval_config)
         seconds["metrics"] = time.monotonic() - began - seconds["images"]
@@ -98,7 +99,7 @@ def open_config_records(config, on_train_data=False):
         raise InputError("input_type: only records of single images can be evaluated; leave it out")
     if reader.expand_labels_hierarchy:
         raise InputError("expand_labels_hierarchy: can't be evaluated; write the wider classes into the records")
-    records, names = exporting.list_record_files(reader), read_names(reader.label_map_path)
+    records, names = pipeline.list_record_files(reader), read_names(reader.label_map_path)
     return open_records(records, names, max(reader.sample_1_of_n_examples, 1))
 
 
@@ -119,9 +120,9 @@ def _average_losses(config, model, results):
 def restore_checkpoint(config, model, checkpoint):
     """Puts the weights of `checkpoint`, or its moving averages where `config` evaluates these, into the DetectionModel
     `model`, and returns the checkpoint's step. Raises InputError if it is of another model."""
-    fine_tuning.build_variables(model)
+    weights.build_variables(model)
     try:
-        exporting.restore_weights(config, model, checkpoint)()
+        weights.restore_weights(config, model, checkpoint)()
     except ValueError as error:  # a variable of another shape
         what = f"is not of this config's model ({error}); name the pipeline.config it was trained with"
         raise InputError(f"{checkpoint}: {what}") from error
@@ -192,7 +193,7 @@ def evaluate_export(path, folder, source, eval_config, batch=None):
     seconds["images"] = time.monotonic() - began
     evaluated = collect(source.names, results)
     samples = [result.sample for result in results]
-    metrics = metric_sets.measure_sets(eval_config, evaluated, samples)
+    metrics = coco_metrics.measure_sets(eval_config, evaluated, samples)
     seconds["metrics"] = time.monotonic() - began - seconds["images"]
     keep(folder, fingerprint, None, str(path), Measured(evaluated, samples, metrics, seconds), source)
     return read_report(folder)

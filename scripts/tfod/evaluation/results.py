@@ -14,8 +14,7 @@ import numpy as np
 from tfod.data import tfrecord
 from tfod.data.images import decode_image, read_workable
 from tfod.utils.console import InputError
-from tfod.utils.files import write_text
-from tfod.utils.reading import is_file, parse_json
+from tfod.utils.files import is_file, parse_json, write_text
 
 GROUND_TRUTH, DETECTIONS = "ground_truth.json", "detections.json"
 

@@ -1,8 +1,17 @@
-"""How far two models' detections of the same photos lie apart."""
+"""Whether an export finds what its checkpoint finds: both run on the same photos, and their detections compared."""
 
 import dataclasses
 
+import tfod.compat  # noqa: F401 - corrects object_detection at import
+
 import numpy as np
+
+from tfod.config.pipeline import list_record_files
+from tfod.data.images import list_images, read_workable
+from tfod.data.tfrecord import make_example
+from tfod.model.tracing import trace_plainly
+from tfod.model.weights import run_model
+from tfod.utils.console import InputError
 
 ALIKE = 1e-3  # of scores within what a format may differ by, either may come first and suppress the other
 SURE = 0.3  # a detection of such a score does not come and go by rounding
@@ -114,3 +123,154 @@ def _overlap(one, other):
     shared = max(bottom - top, 0) * max(right - left, 0)
     both = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)) - shared
     return shared / both if both > 0 else 0.0
+
+
+def make_reference(model):
+    """`run(photo)` of the model itself: uint8 [height, width, 3] -> outputs of one photo, for `list_detections`."""
+    import tensorflow as tf
+
+    def run(image):
+        found = run_model(model, image)
+        return {**found, "detection_classes": tf.cast(found["detection_classes"], tf.float32) + 1}
+
+    run = trace_plainly(run, input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32)])
+    return lambda photo: run(tf.cast(photo, tf.float32)[tf.newaxis])
+
+
+def turn_off_tf32():
+    """Has cards multiply in full float32, for a comparison: with TF32, as they do by default, boxes differ by more than
+    what tells a faulty export from a sound one."""
+    import tensorflow as tf
+
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
+def list_detections(outputs, index=0):
+    """One photo's (boxes [N, 4], classes [N] as ints, scores [N]) of a dict with upstream's detection_* tensors."""
+    count = int(outputs["num_detections"][index])
+    parts = (outputs[f"detection_{key}"][index][:count] for key in ("boxes", "classes", "scores"))
+    boxes, classes, scores = (getattr(part, "numpy", lambda part=part: part)() for part in parts)
+    return boxes, classes.astype(int), scores
+
+
+def read_record_photos(paths, keep=None):
+    """Yields the photos in record files, or those with the numbers `keep`, from 0: uint8 arrays [height, width, 3]."""
+    import tensorflow as tf
+
+    feature = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
+    for number, record in enumerate(tf.data.TFRecordDataset([str(path) for path in paths])):
+        if keep is not None and number not in keep:
+            continue
+        encoded = tf.io.parse_single_example(record, feature)["image/encoded"]
+        yield tf.io.decode_image(encoded, 3, expand_animations=False).numpy()
+
+
+def find_sample_photos(config, number, folder=None):
+    """(list of `number` photos to try a model on, what they are): uint8 arrays [height, width, 3].
+
+    They are those of `folder`, else the first of the evaluation records of `config`, else pictures made here.
+    """
+    import numpy as np
+
+    if folder:
+        paths = list_images(folder)[:number]
+        if not paths:
+            raise InputError(f"{folder}: holds no images; name a folder of photos")
+        return [np.asarray(read_workable(path)[0]) for path in paths], f"photos of {folder}"
+    records = [path for reader in config.eval_input_reader for path in list_record_files(reader)]
+    photos = []
+    for photo in read_record_photos(records) if records else ():
+        photos.append(photo)
+        if len(photos) == number:
+            break
+    if photos:
+        return photos, f"photos of {', '.join(map(str, records))}"
+    chance = np.random.default_rng(0)
+    coarse = [chance.integers(0, 256, (6, 8, 3), dtype=np.uint8) for _ in range(number)]
+    return [
+        picture.repeat(40, 0).repeat(40, 1) for picture in coarse
+    ], "generated pictures (no evaluation records here)"
+
+
+def compare_with_model(folder, model, module, photos, input_type):
+    """The `Agreement` of the SavedModel in `folder` with `model`, the checkpoint's, on `photos`.
+
+    `photos` are uint8 arrays [height, width, 3]. Each is given to the SavedModel in a batch as large as it takes,
+    filled with the photo and its mirror image; the model itself gets one photo a call. Where the model wants more than
+    photos (boxes, side inputs), all outputs are compared with those of `module`, which was saved.
+    """
+    import tensorflow as tf
+
+    turn_off_tf32()
+    loaded = tf.saved_model.load(str(folder))
+    function = loaded.signatures["serving_default"]
+    signature = module.__call__.input_signature
+    if len(signature) > 1:
+        return _compare_outputs(function, module, photos)
+    reference, batch = make_reference(model), signature[0].shape[0] or 2
+    expected, found, sizes, raw = [], [], [], Agreement()
+    for photo in photos:
+        pair = [photo, photo[:, ::-1]]
+        images = [pair[index % 2] for index in range(batch)]
+        outputs = function(_make_feed(images, input_type))
+        truth = [reference(image) for image in pair[:batch]]
+        for index in range(batch):
+            expected.append(list_detections(truth[index % 2]))
+            found.append(list_detections(outputs, index))
+            sizes.append(photo.shape[1::-1])
+            compare_anchors(truth[index % 2], outputs, index, photo, raw)
+    agreement = compare_detections(expected, found, sizes)
+    return agreement if agreement.boxes or agreement.missing else raw  # a high score threshold may leave nothing
+
+
+def compare_anchors(expected, found, index, photo, agreement, best=10):
+    """Adds what the best anchors say before the suppression, where the model tells it (SSD and Faster R-CNN do).
+
+    `expected` (of one photo) and `found` hold raw_detection_boxes [batch, A, 4] normalized and raw_detection_scores
+    [batch, A, C], tensors or arrays; `index` is the photo's place in `found`.
+    """
+    names = ("raw_detection_boxes", "raw_detection_scores")
+    if not all(name in outputs for name in names for outputs in (expected, found)):
+        return
+    (boxes, scores), (others, other_scores) = (
+        [np.asarray(outputs[name][place]) for name in names] for outputs, place in ((expected, 0), (found, index))
+    )
+    top = np.argsort(-scores.max(axis=-1))[:best]
+    scale = np.array(photo.shape[:2] * 2)
+    agreement.boxes += list(np.abs((boxes[top] - others[top]) * scale).reshape(len(top), -1).max(axis=1).astype(float))
+    agreement.scores += list(np.abs(scores[top] - other_scores[top]).max(axis=-1).astype(float))
+
+
+def _make_feed(images, input_type):
+    import tensorflow as tf
+
+    if input_type == "image_tensor":
+        return tf.constant(np.stack(images))
+    if input_type == "float_image_tensor":
+        return tf.constant(np.stack(images).astype(np.float32))
+    encoded = [tf.io.encode_png(image).numpy() for image in images]
+    if input_type == "encoded_image_string_tensor":
+        return tf.constant(encoded)
+    height, width = images[0].shape[:2]
+    return tf.constant([make_example("photo.png", data, "png", width, height, [], {}) for data in encoded])
+
+
+def _compare_outputs(function, module, photos):
+    import tensorflow as tf
+
+    agreement = Agreement()
+    chance = np.random.default_rng(0)
+    for photo in photos:
+        feeds = [tf.constant(photo[np.newaxis])]
+        for spec in module.__call__.input_signature[1:]:
+            shape = [size or 1 for size in spec.shape]
+            values = np.sort(chance.random(shape)) if spec.dtype.is_floating else np.ones(shape)
+            feeds.append(tf.constant(values, spec.dtype))
+        names = [spec.name for spec in function.structured_input_signature[1].values()]
+        found = function(**dict(zip(names, feeds, strict=True)))
+        for name, expected in module.__call__(*feeds).items():
+            largest = float(np.max(np.abs(expected - found[name]), initial=0))
+            pixels = largest * max(photo.shape) if "boxes" in name else 0.0
+            agreement.boxes.append(pixels)
+            agreement.scores.append(largest if pixels == 0 else 0.0)
+    return agreement

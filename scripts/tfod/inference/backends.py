@@ -231,7 +231,7 @@ def _open_checkpoint(path, config, checkpoint, cores):
     from object_detection.builders import model_builder
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    from tfod.export.exporting import restore_weights, run_model
+    from tfod.model.weights import restore_weights, run_model
 
     model = model_builder.build(config.model, is_training=False)
     check = restore_weights(config, model, checkpoint)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tfod.data.images import IMAGE_SUFFIXES, find_name_fault
 from tfod.utils.console import InputError
-from tfod.utils.reading import find_oddity
+from tfod.utils.files import find_oddity
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")  # in any case
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tfod.utils import reading
+from tfod.utils import files
 from tfod.utils.console import InputError, say
 
 UNREADABLE = (ValueError, IndexError, KeyError, RuntimeError, MemoryError)  # from TensorFlow, of a damaged checkpoint
@@ -39,7 +39,7 @@ def read_state(folder):
     state = Path(folder) / "checkpoint"
     try:
         # a pretrained model has a folder of this name; a pipe would never end
-        text = state.read_bytes().decode(errors="replace") if reading.is_file(state) else ""
+        text = state.read_bytes().decode(errors="replace") if files.is_file(state) else ""
     except OSError:
         return "", []
     found = re.findall(r'^(all_)?model_checkpoint_paths?: "([^"\0]+)"\r?$', text, re.MULTILINE)

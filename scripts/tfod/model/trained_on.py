@@ -17,7 +17,7 @@ from tfod.data.tfrecord import parse_example, read_records
 from tfod.model.checkpoints import find_latest_checkpoint
 from tfod.utils import files
 from tfod.utils.console import InputError, say
-from tfod.utils.reading import parse_json, read_text
+from tfod.utils.files import parse_json, read_text
 
 LABEL_MAP, NOTE = "label_map.pbtxt", "trained_on.json"
 SHOWN = 5  # classes in an error

@@ -1,14 +1,38 @@
-"""The charts of an evaluation: matplotlib Figures, small enough for a phone, without titles."""
+"""The charts of an evaluation: matplotlib Figures, small enough for a phone, without titles, and as SVG for a page.
 
+Figures are made without pyplot and its global state."""
+
+import contextlib
+import io
 import math
+import re
+import warnings
 
 import numpy as np
+from markupsafe import Markup, escape
 
-from tfod.report.chart_style import BLUE, GREEN, INK, ORANGE, RED, show_empty, tidy
 from tfod.training.log import LOSSES, METRICS
+from tfod.utils.drawing import PALETTE
 
 POINTS = 300  # of a curve: more can't be told apart
 WIDE, HIGH = 4.8, 2.7  # inches
+DOTS_PER_INCH = 150
+BLUE, ORANGE, GREEN, PURPLE, RED = ([part / 255 for part in PALETTE[i]] for i in (4, 0, 2, 6, 5))
+INK, FAINT = "0.25", "0.88"
+
+# what chart_style draws with, and the page's own colours: a name of a CSS variable for each
+COLOURS = {
+    "#000000": "ink",
+    "#404040": "soft",
+    "#737373": "soft",
+    "#e0e0e0": "line",
+    "#ffffff": "paper",
+    "#0072b2": "blue",
+    "#e69f00": "orange",
+    "#009e73": "green",
+    "#cc79a7": "purple",
+    "#d55e00": "red",
+}
 
 
 def _make_figure(columns=1, wide=WIDE, high=HIGH):
@@ -129,3 +153,78 @@ def draw_sizes(rows):
 def name_size(row):
     """The sides that a `SizeRow` counts, as text."""
     return f"{row.low:g}+" if math.isinf(row.high) else f"{row.low:g}-{row.high:g}"
+
+
+def get_side_colour(side):
+    """The lasting colour of a side of the split."""
+    return {"train": BLUE, "test": ORANGE, "val": GREEN}.get(side, PURPLE)
+
+
+def make_figure(width, height, title, subtitle=""):
+    """An empty Figure of `width` x `height` inches with a title, and a smaller line below it."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+    figure.suptitle(title + ("\n" if subtitle else ""), x=0.02, ha="left", fontsize=13, fontweight="bold")
+    if subtitle:
+        figure.text(0.02, 1 - 0.36 / height, subtitle, ha="left", va="top", fontsize=9, color=INK)
+    return figure
+
+
+def tidy(axes, grid, title=""):
+    """Only the lines that a reader needs; `grid` is "x", "y" or "both"."""
+    axes.set_title(title, loc="left", fontsize=10.5, color=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis=grid, which="major", color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0 if grid != "both" else 3, labelsize=9)
+
+
+def show_empty(axes, text):
+    """An empty chart that says why it is empty."""
+    axes.axis("off")
+    axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=11, color=INK, transform=axes.transAxes, wrap=True)
+
+
+def set_plain_ticks(axis, low, high):
+    """Ticks at powers of two between `low` and `high`, written as numbers, on a logarithmic axis."""
+    exponents = range(int(np.ceil(np.log2(low))), int(np.floor(np.log2(high))) + 1)
+    step = -(-len(exponents) // 9) or 1
+    ticks = [2.0**e for e in exponents if e % step == 0]
+    axis.set_ticks(ticks, [f"{t:g}" if t >= 1 else f"1/{1 / t:g}" for t in ticks])
+    axis.set_ticks([], minor=True)
+
+
+@contextlib.contextmanager
+def charting():
+    """Figures that are made and saved in this block take texts as they are (no mathematics in class names), keep these
+    as texts in SVG, and get the same ids each time."""
+    import matplotlib
+
+    settings = {"svg.fonttype": "none", "svg.hashsalt": "tfod", "text.parse_math": False, "font.size": 10}
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the browser has others
+        yield
+
+
+def make_svg(figure, name, alt):
+    """A Figure as an <svg> element for a page, `Markup`. `name`, letters only, sets its ids apart from other charts'.
+
+    `alt` is what it shows, for people who do not see it.
+    """
+    text = io.StringIO()
+    empty = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(text, format="svg", transparent=True, metadata=empty)
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
+    used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
+    svg = re.sub(r' id="([^"]*)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", svg)
+    svg = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", svg)
+    svg = re.sub("|".join(COLOURS), lambda found: f"var(--{COLOURS[found[0]]})", svg)
+    svg = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", svg)  # the page's own font
+    svg = re.sub(r"\n\s*", "\n", svg)
+    size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    head = f'<svg class="chart" role="img" aria-label="{escape(alt)}" style="--wide: {float(size[1]):.0f}" {size[0]}>'
+    return Markup(head + svg[svg.index(">") + 1 :])

@@ -4,16 +4,16 @@ import importlib.metadata
 import platform
 from pathlib import Path
 
+from tfod.config.pipeline import list_record_files
 from tfod.data import tfrecord
 from tfod.data.images import StoredImage
-from tfod.data.photos import Photo
+from tfod.data.labelled_images import Photo
 from tfod.data.voc import Box
-from tfod.export.exporting import list_record_files
 from tfod.report.dataset_charts import draw_figures
 from tfod.report.dataset_statistics import list_rows, measure
 from tfod.training.log import find_commit
 from tfod.utils.console import InputError
-from tfod.utils.reading import parse_json, read_text
+from tfod.utils.files import parse_json, read_text
 
 PACKAGES = ["tensorflow", "tf-keras", "tf-models-research-object-detection", "pycocotools", "numpy", "matplotlib"]
 SHOWN = 5  # files of one kind of fault

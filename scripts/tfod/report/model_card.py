@@ -4,10 +4,10 @@ import importlib.metadata
 import platform
 from pathlib import Path
 
-from tfod.config.pipeline import get_model
+from tfod.config.edit import NMS_MODELS, count_detections
+from tfod.config.pipeline import get_model, list_record_files
 from tfod.data.tfrecord import count_records
 from tfod.evaluation.metrics_files import format_metrics, read_metrics
-from tfod.export.exporting import NMS_MODELS, count_detections, list_record_files
 from tfod.utils.console import InputError, say
 
 PACKAGES = ["tensorflow", "tf-keras", "tf-models-research-object-detection", "numpy"]

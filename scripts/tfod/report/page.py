@@ -15,7 +15,7 @@ from tfod.report import data as report_data
 from tfod.report import pictures as report_pictures
 from tfod.report import wording
 from tfod.report.analysis import CONFIG, LOG, describe_inputs
-from tfod.report.svg import charting, make_svg
+from tfod.report.charts import charting, make_svg
 from tfod.report.wording import show_share
 from tfod.training.log import read_log
 

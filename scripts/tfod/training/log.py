@@ -14,7 +14,7 @@ import tfod.compat  # noqa: F401 - a quiet TensorFlow, with Keras 2
 
 from tfod.utils import files
 from tfod.utils.console import say
-from tfod.utils.reading import is_file
+from tfod.utils.files import is_file
 
 LOSSES = {  # the columns of train_log.csv, and upstream's names for what is in them
     "total_loss": "Loss/total_loss",

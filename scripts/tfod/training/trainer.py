@@ -2,9 +2,9 @@
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
-from tfod.config import pipeline
+from tfod.config import schedule
 from tfod.evaluation import evaluator
-from tfod.model import fine_tuning, freezing, saving
+from tfod.model import saving, weights
 from tfod.model.checkpoints import list_candidates
 from tfod.model.tracing import build_plainly, trace_plainly
 from tfod.training import distributed, log
@@ -84,8 +84,8 @@ def train_with_retries(config, plan, strategy, nan_retries=0):
         except NonFiniteLoss as error:
             if retry == nan_retries:
                 raise
-            pipeline.scale_learning_rates(config.train_config.optimizer, 0.5)
-            rates = pipeline.list_learning_rates(config.train_config.optimizer)
+            schedule.scale_learning_rates(config.train_config.optimizer, 0.5)
+            rates = schedule.list_learning_rates(config.train_config.optimizer)
             say(f"warning: {error}")
             say(f"going back with half the learning rate, at most {max(rates):g} (retry {retry + 1} of {nan_retries})")
     return None
@@ -116,8 +116,8 @@ def train(config, plan, strategy):
             first, trainable=False, dtype=tf.int64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
         )
         optimizer, (learning_rate,) = optimizer_builder.build(config.train_config.optimizer, global_step=global_step)
-        fine_tuning.build_variables(model)
-        trained, frozen = freezing.freeze_variables(model, config.train_config, plan.config_path)
+        weights.build_variables(model)
+        trained, frozen = weights.freeze_variables(model, config.train_config, plan.config_path)
         say(f"{trained} variables train" + (f", {frozen} are frozen" if frozen else ""))
         # a checkpoint of now is as large as those to come, and a step that makes no variables is traced once
         optimizer._create_all_weights(model.trainable_variables)
@@ -131,10 +131,10 @@ def train(config, plan, strategy):
             _resume(checkpoint, latest, shapes, plan.config_path)
             say(f"resuming {plan.model_dir.name} at step {first} of {config.train_config.num_steps}")
         elif config.train_config.fine_tune_checkpoint:
-            matched = fine_tuning.restore_fine_tune_checkpoint(config, model, plan.config_path)
+            matched = weights.restore_fine_tune_checkpoint(config, model, plan.config_path)
             train = config.train_config
             say(f"starting from {train.fine_tune_checkpoint} ({train.fine_tune_checkpoint_type}):")
-            say(f"  {fine_tuning.describe_matches(matched)}")
+            say(f"  {weights.describe_matches(matched)}")
         else:
             say("starting with new weights")
         writer = tf.summary.create_file_writer(str(folder / "train"))
@@ -161,7 +161,7 @@ def _find_start(folder, chief):
 
 def _resume(checkpoint, path, shapes, config_path):
     """Restores the checkpoint `path`. Raises InputError if it no longer fits the model, whose `shapes` these are."""
-    misfits = fine_tuning.find_misfits(shapes, path)
+    misfits = weights.find_misfits(shapes, path)
     if misfits:
         more = f"; and {len(misfits) - 3} more" if len(misfits) > 3 else ""
         raise InputError(
@@ -254,7 +254,7 @@ def _write_hyperparameters(config, plan):
 
     train = config.train_config
     kind = train.optimizer.WhichOneof("optimizer")
-    rates = pipeline.list_learning_rates(train.optimizer)
+    rates = schedule.list_learning_rates(train.optimizer)
     with tf.summary.record_if(True):
         api.hparams(
             {

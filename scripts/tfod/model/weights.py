@@ -1,14 +1,15 @@
-"""The start of a training: a model with all its variables, and the weights it takes from elsewhere."""
+"""A detector's weights: restored from a checkpoint, taken from a fine-tune checkpoint part by part, or frozen."""
 
 import collections
 import contextlib
+import re
 from pathlib import Path
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 from tfod.model.checkpoints import EXCEPT_CLASS_HEAD, SUFFIX
 from tfod.model.saving import describe_failure
-from tfod.utils.console import InputError
+from tfod.utils.console import InputError, say
 
 SLOT = ".OPTIMIZER_SLOT"
 CENTER_NET_HEADS = {"object_center": "center head", "box/scale": "size head", "box/offset": "offset head"}
@@ -208,3 +209,93 @@ def find_misfits(shapes, path):
     more = [n for n in theirs if n.startswith("model/") and SLOT not in n and n not in ours]
     misfits += [f"{n.removesuffix(SUFFIX)} is only in the checkpoint" for n in more]
     return misfits
+
+
+def freeze_variables(model, train_config, path):
+    """Takes from training what `train_config` (TrainConfig) says; returns (variables that train, those that do not).
+
+    A variable is known as `part/name`, as `backbone/Conv1/kernel:0`, with the parts that the training's banner counts.
+    What a pattern of freeze_variables is found in does not train, and neither does what none of
+    update_trainable_variables is found in, where that has patterns. `model` is a DetectionModel whose variables exist;
+    call this before the optimizer is built and a step is traced. A frozen layer's batch normalization keeps its
+    averages, too. Raises InputError, with `path` of the config, if a pattern is found nowhere, if it is found in a part
+    of a layer only, or if nothing is left to train.
+    """
+    parts = find_parts(model)
+    names = {id(v): f"{parts[id(v)]}/{v.name}" for v in model.trainable_variables}
+    patterns = [*train_config.freeze_variables, *train_config.update_trainable_variables]
+    faults = [
+        f"{path}: {pattern!r} of freeze_variables or update_trainable_variables is found in no variable, as "
+        f"{next(iter(names.values()))} is one; correct it"
+        for pattern in patterns
+        if not any(re.search(pattern, name) for name in names.values())
+    ]
+
+    def is_frozen(variable):
+        name = names[id(variable)]
+        wanted = train_config.update_trainable_variables
+        unwanted = wanted and not any(re.search(pattern, name) for pattern in wanted)
+        return unwanted or any(re.search(pattern, name) for pattern in train_config.freeze_variables)
+
+    for layer in model._flatten_layers(include_self=False):
+        own = [v for v in layer.trainable_variables if id(v) in names]
+        if own and all(map(is_frozen, own)):
+            layer.trainable = False
+    left = [names[id(v)] for v in model.trainable_variables if is_frozen(v)]
+    if left:
+        faults.append(f"{path}: {left[0]} can't be frozen without the rest of its layer; name the whole layer")
+    if not model.trainable_variables:
+        faults.append(f"{path}: nothing is left to train; freeze less (--freeze none)")
+    if faults:
+        raise InputError(*faults)
+    trained = len(model.trainable_variables)
+    return trained, len(names) - trained
+
+
+def restore_weights(config, model, checkpoint):
+    """Gives the DetectionModel `model`, built from `config`, the weights of `checkpoint`, a prefix.
+
+    Where `config` evaluates moving averages, and the checkpoint has them, they are the weights. Returns a function to
+    call once all of the model's variables exist: it raises InputError if the checkpoint lacks one.
+    """
+    import tensorflow as tf
+
+    if config.eval_config.use_moving_averages and _has_averages(checkpoint):
+        from object_detection.builders import optimizer_builder
+
+        run_model(model, tf.zeros([1, 64, 64, 3]))  # the averages belong to variables, which have to exist
+        freeze_variables(model, config.train_config, checkpoint)
+        optimizer, _ = optimizer_builder.build(config.train_config.optimizer, tf.Variable(0, dtype=tf.int64))
+        optimizer.shadow_copy(model)
+        status = tf.train.Checkpoint(model=model, optimizer=optimizer).restore(checkpoint).expect_partial()
+        for weight in model.trainable_variables:  # of which shadow_copy keeps averages
+            weight.assign(optimizer.get_slot(weight, "average"))
+        say("the weights are the moving averages of the training's")
+    else:
+        status = tf.train.Checkpoint(model=model).restore(checkpoint).expect_partial()
+
+    def check():
+        try:
+            status.assert_existing_objects_matched()
+        except AssertionError as error:
+            raise InputError(
+                f"{checkpoint}: is not of this config's model ({error}); name the pipeline.config it was trained with"
+            ) from error
+
+    return check
+
+
+def _has_averages(checkpoint):
+    import tensorflow as tf
+
+    return any("/average/" in name for name, _ in tf.train.list_variables(checkpoint))
+
+
+def run_model(model, images, **side_inputs):
+    """The detections of `model` (DetectionModel) in `images`, a float32 tensor [batch, height, width, 3], 0 to 255.
+
+    A dict with detection_boxes [batch, N, 4] `[ymin, xmin, ymax, xmax]` normalized, detection_classes [batch, N] from 0
+    and others, as upstream's postprocess gives it.
+    """
+    inputs, shapes = model.preprocess(images)
+    return model.postprocess(model.predict(inputs, shapes, **side_inputs), shapes)
