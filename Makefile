@@ -395,7 +395,7 @@ test-families: ready
 ## train two steps from each of the zoo's models in ../shared/zoo (real shapes, weights by chance) on the photos in DATA
 test-zoo: ready
 	@test -n "$$DATA" || { echo "error: DATA is empty; make test-zoo DATA=folder of photos and XML files" >&2; exit 2; }
-	@"$$PY" tests/zoo_models.py ../shared/zoo --data="$$DATA"
+	@"$$PY" tests/families/zoo_models.py ../shared/zoo --data="$$DATA"
 
 ## measure a training step of each family at its own input size, for the table in docs/models.md
 bench-families: ready

@@ -27,8 +27,8 @@ ROOT = Path(__file__).parents[1]
 
 # The files that take longest, the longest first. `make test` shares out the files to two processes in this order, so
 # that neither of them is still at a long one when the other has nothing left.
-LONGEST = ["training", "make", "workers", "benchmark", "zoo_models", "forward", "replicas", "evaluate", "detector"]
-LONGEST += ["exporter_main_v2", "doctor", "label", "split_manifest", "compat", "report", "train_input"]
+LONGEST = ["trainer", "make", "distributed", "benchmark", "zoo_models", "forward", "replicas", "evaluate", "detector"]
+LONGEST += ["exporter_main_v2", "doctor", "label", "split_manifest", "compat", "report", "input"]
 
 # a shell's background, and nohup, have them ignored by all that they start; the tests' scripts have to hear them
 for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
@@ -188,7 +188,7 @@ def trained(tmp_path_factory):
 
 
 def train_detector(place):
-    from test_make import make_tiny_config
+    from tiny_config import make_tiny_config
 
     from tfod.config import pipeline, schedule
 

@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 from conftest import load_script, run_script
-from test_make import run_make
+from makefile import run_make
 
 from tfod.data.samples import Result, Sample
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, draw_photo, label_photo, run_script
-from recorded_make import make_clone
+from makefile import make_clone
 
 from clean import clean
 from tfod.utils.files import claim, mark_current, sha256

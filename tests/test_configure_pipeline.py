@@ -1,28 +1,20 @@
 import re
 import shutil
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from checkpoint_files import write_checkpoint
-from recorded_make import record_make
+from conftest import ROOT
+from makefile import record_make
+from small_records import write_boxes
 
 from configure_pipeline import find_start
 from tfod.config import checks, edit, pipeline
 from tfod.config import schedule as schedules
-from tfod.data.tfrecord import make_example, write_records
-from tfod.data.voc import Box
 from tfod.model import training_lock
 
-ROOT = Path(__file__).resolve().parents[1]
 BASES = sorted((ROOT / "scripts" / "configs").glob("*.config"))
 BASE, OTHER = (ROOT / f"scripts/configs/{name}.config" for name in ("demo", "ssd_mobilenet_v2_fpnlite_320"))
-
-
-def write_boxes(path, *numbers):
-    """Writes a record for each number of boxes."""
-    box = Box("cat", 1, 1, 5, 5)
-    write_records(path, [make_example("a.jpg", b"image", "jpeg", 9, 9, [box] * n, {"cat": 1}) for n in numbers])
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from test_download_model import FILES, NAME, download, list_names, make_member, pack, read_tree
+from packed_models import FILES, NAME, download, list_names, make_member, pack, read_tree
 
 
 @pytest.mark.parametrize("top", [NAME, "another_top", ""])

@@ -9,9 +9,9 @@ import time
 import pytest
 from conftest import ROOT, STARTED
 from https_site import make_environment, serve_https
-from preprocessing.test_fetch_raccoon import DIGEST, FILES, pack_repository
-from test_download_model import FILES as MODEL
-from test_download_model import NAME, list_names, pack, read_tree
+from packed_models import FILES as MODEL
+from packed_models import NAME, list_names, pack, read_tree
+from packed_photos import DIGEST, FILES, pack_repository
 
 pytestmark = pytest.mark.attack
 

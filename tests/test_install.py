@@ -8,9 +8,9 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).resolve().parents[1]
 LINK = "nvidia/cusparse/lib/libcusolver.so.11"
 
 # docker-check is where a real one installs

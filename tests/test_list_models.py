@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from recorded_make import record_make
+from makefile import record_make
 
 from list_models import FIRST, choose_models
 from tfod.config.zoo import MODELS

@@ -14,29 +14,17 @@ from pathlib import Path
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 import pytest
-from conftest import count_seconds, find_free_port
+from conftest import ROOT, count_seconds, find_free_port
+from makefile import run_command, run_make
 from PIL import Image
+from tiny_config import make_tiny_config
 
-from tfod.config import pipeline
 from tfod.data.voc import read_annotation, write_annotation
 
-ROOT = Path(__file__).resolve().parents[1]
 VERBS = ["split", "tfrecord", "train", "eval", "export", "infer"]
 IMAGES = 10
 # how one photo of each kind that beginners have is stored: suffix, Pillow mode
 KINDS = [(".jpg", "L"), (".JPG", "RGB"), (".jpeg", "CMYK"), (".png", "RGBA"), (".PNG", "P"), (".png", "L")]
-
-
-def run_make(*words, code=0, **options):
-    """Runs make in the repository's root with this environment, and returns (standard output, standard error)."""
-    return run_command(["make", "-C", ROOT, f"VENV={sys.prefix}", *words], code, **options)
-
-
-def run_command(words, code=0, **options):
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=500, **options)
-    assert done.returncode == code, f"{words} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stderr
-    return done.stdout, done.stderr
 
 
 def make_photos(folder):
@@ -52,25 +40,6 @@ def make_photos(folder):
             image.convert(mode).save(photo)
             annotation = read_annotation(path.with_suffix(".xml"))
             write_annotation(photo.with_suffix(".xml"), photo.name, *image.size, annotation.boxes)
-
-
-def make_tiny_config(path):
-    """The demo's config at 96 x 96 pixels with an eighth of the channels, half the levels and a backbone of half the
-    layers, since what takes a tiny model's time is to build and trace them."""
-    config = pipeline.read_config(ROOT / "scripts" / "configs" / "demo.config")
-    ssd = config.model.ssd
-    ssd.feature_extractor.type = "ssd_mobilenet_v1_fpn_keras"
-    ssd.feature_extractor.fpn.max_level = ssd.anchor_generator.multiscale_anchor_generator.max_level = 4
-    resizer = ssd.image_resizer.fixed_shape_resizer
-    resizer.height = resizer.width = 96
-    ssd.feature_extractor.depth_multiplier = 0.25
-    ssd.feature_extractor.fpn.additional_layer_depth = 16
-    predictor = ssd.box_predictor.weight_shared_convolutional_box_predictor
-    predictor.depth = 16
-    predictor.num_layers_before_predictor = 1
-    for hyperparams in (ssd.feature_extractor.conv_hyperparams, predictor.conv_hyperparams):
-        hyperparams.batch_norm.decay = 0.8  # forgets its start within 80 steps, after which all photos look alike
-    pipeline.write_config(path, config)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Odd names of clones and workspaces, odd values of make's variables, and other people's environment variables.
 
-Each way a value reaches a command is tried with a Python that only notes what it gets: see recorded_make.py.
+Each way a value reaches a command is tried with a Python that only notes what it gets: see helpers/makefile.py.
 """
 
 import functools
@@ -12,7 +12,7 @@ import sys
 
 import pytest
 from conftest import label_photo
-from recorded_make import ROOT, make_clone, make_environment, record_make, try_make
+from makefile import ROOT, make_clone, make_environment, record_make, try_make
 
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 VARIABLES = re.findall(r"^## .*\n([A-Z_0-9]+) =", MAKEFILE, re.MULTILINE)

@@ -2,9 +2,8 @@ import argparse
 import itertools
 
 import pytest
-from checkpoint_files import write_checkpoint
+from checkpoint_files import spoil_state, write_checkpoint
 from conftest import count_seconds, load_script
-from test_checkpoints import spoil_state
 
 from tfod.data.label_map import write_label_map
 from tfod.data.tfrecord import make_example, write_records

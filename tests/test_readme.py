@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from conftest import ROOT
-from recorded_make import make_clone, record_make
+from makefile import make_clone, record_make
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TABLE = README.partition("## The scripts")[2].partition("\n## ")[0]

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import load_script
+from conftest import ROOT, load_script
 
 from tfod.training import distributed
 
-ROOT = Path(__file__).resolve().parents[1]
-FACTS = json.loads((ROOT / "tests/tfjob_fields.json").read_text())
+FACTS = json.loads((ROOT / "tests/helpers/tfjob_fields.json").read_text())
 
 
 def read_job():

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from test_configure_pipeline import write_boxes
+from small_records import write_boxes
 
 import configure_pipeline
 from tfod.config import checks, pipeline

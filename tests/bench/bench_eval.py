@@ -151,7 +151,7 @@ def measure_commands(model_dir, rounds):
     theirs, ours = [], []
     for number in range(rounds):
         output = model_dir.parent / f"evaluated_{number}"
-        theirs.append(run_command(["tests/upstream_evaluation.py", model_dir]))
+        theirs.append(run_command(["tests/helpers/upstream_evaluation.py", model_dir]))
         ours.append(run_command(["scripts/evaluate.py", "-m", model_dir, "-o", output]))
         metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))["metrics"]
         compare(metrics, json.loads(theirs[-1][2].splitlines()[-1]))

@@ -1,6 +1,5 @@
 """fetch_raccoon.py: the 200 photos and XML files side by side, from a folder or from an https server."""
 
-import hashlib
 import io
 import subprocess
 import sys
@@ -9,30 +8,16 @@ from pathlib import Path
 
 import pytest
 from https_site import make_environment, serve_https
+from packed_photos import DIGEST, FILES, pack_repository
 
 from fetch_raccoon import SHA256, hash_files
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "preprocessing" / "fetch_raccoon.py"
-FILES = {f"raccoon-{n}{suffix}": f"{n}{suffix}".encode() for n in range(1, 201) for suffix in (".jpg", ".xml")}
-DIGEST = hashlib.sha256(b"".join(hashlib.sha256(FILES[name]).digest() for name in sorted(FILES))).hexdigest()
 
 
 def fetch(*arguments):
     command = [str(part) for part in (sys.executable, SCRIPT, *arguments)]
     return subprocess.run(command, env=make_environment(), capture_output=True, text=True, check=False)
-
-
-def pack_repository(files):
-    """The bytes of a .tar.gz as the repository's: photos and XML files in folders of their own, and other things."""
-    packed = io.BytesIO()
-    others = {"README.md": b"read me", "images/raccoon-999.jpg": b"not one of them", "data/raccoon-1.jpg": b"another"}
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        for name, content in (others | files).items():
-            folder = "" if name in others else "images/" if name.endswith(".jpg") else "annotations/"
-            member = tarfile.TarInfo(f"raccoon_dataset-9393884/{folder}{name}")
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return packed.getvalue()
 
 
 def pack_links(name, target):

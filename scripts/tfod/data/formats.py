@@ -1,4 +1,5 @@
-"""Labelled images in any format, and how each format is written: labelImg's XML, COCO JSON, YOLO txt, the tutorial's CSV."""
+"""Labelled images in any format, and how each format is written: labelImg's XML, COCO JSON, YOLO txt, the tutorial's
+CSV."""
 
 import csv
 import dataclasses

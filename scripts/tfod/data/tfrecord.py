@@ -21,8 +21,6 @@ from tfod.utils.console import InputError
 from tfod.utils.files import make_room, write_whole
 from tfod.utils.parallel import map_in_processes
 
-# ---------------------------------------------------------------- writing
-
 # tf.train.Example as protobuf knows it, in a pool of its own: TensorFlow, which brings it, takes seconds to import.
 _DESCRIPTION = """
 name: "example.proto" package: "tfod" syntax: "proto3"
@@ -41,6 +39,7 @@ message_type { name: "Features"
 message_type { name: "Example" field { name: "features" number: 1 type: TYPE_MESSAGE type_name: ".tfod.Features" } }
 """
 _POOL = descriptor_pool.DescriptorPool()
+_POOL.Add(text_format.Parse(_DESCRIPTION, descriptor_pb2.FileDescriptorProto()))
 Example = message_factory.GetMessageClass(_POOL.FindMessageTypeByName("tfod.Example"))
 CHUNK = 8  # photos that a worker makes records of between two messages
 _SHARD = re.compile(r"(?P<set>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})", re.DOTALL)
@@ -68,9 +67,6 @@ def _encode_pixels(image, stored, data):
     else:
         image.save(encoded, "PNG")
     return encoded.getvalue(), "jpeg" if lossy else "png"
-
-
-_POOL.Add(text_format.Parse(_DESCRIPTION, descriptor_pb2.FileDescriptorProto()))
 
 
 def make_photo_example(photo, names_to_ids):

@@ -1,6 +1,6 @@
 """Evaluates the newest checkpoint of a model folder with upstream's own loop, and prints its metrics as JSON.
 
-python tests/upstream_evaluation.py models/my_model
+python tests/helpers/upstream_evaluation.py models/my_model
 """
 
 import json

@@ -3,7 +3,7 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 import pytest
 import tensorflow as tf
 from object_detection.builders import model_builder
-from test_make import make_tiny_config
+from tiny_config import make_tiny_config
 
 from tfod.config import pipeline
 from tfod.model import weights

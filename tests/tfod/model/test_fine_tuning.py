@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT
 from object_detection.builders import model_builder
-from test_make import make_tiny_config
+from tiny_config import make_tiny_config
 
 from tfod.config import pipeline
 from tfod.model import saving, weights

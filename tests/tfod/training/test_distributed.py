@@ -8,14 +8,13 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 import pytest
-from conftest import STARTED, find_free_port, run_script
+from conftest import ROOT, STARTED, find_free_port, run_script
 from forked import start_forked
-from test_make import make_tiny_config
+from tiny_config import make_tiny_config
 
 from tfod.config import pipeline
 from tfod.model import checkpoints
@@ -23,7 +22,6 @@ from tfod.training import log
 from tfod.training.distributed import find_faults, split_address, wait_for_others
 from tfod.utils.console import InputError
 
-ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "scripts"
 
 

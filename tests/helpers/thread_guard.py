@@ -4,7 +4,7 @@ TensorFlow and others set environment variables while they are imported. libjpeg
 the same time, both crash in libc's getenv: so nothing heavy is imported, nothing is set in the environment and no
 process is forked while another thread runs.
 
-    python tests/thread_guard.py scripts/inference_main_v2.py -m model.onnx -i images
+    python tests/helpers/thread_guard.py scripts/inference_main_v2.py -m model.onnx -i images
 """
 
 import os

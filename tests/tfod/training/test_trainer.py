@@ -18,9 +18,9 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import STARTED, run_script
+from conftest import ROOT, STARTED, run_script
 from forked import start_forked
-from test_make import ROOT, make_tiny_config
+from tiny_config import make_tiny_config
 
 from tfod.config import pipeline
 from tfod.data.tfrecord import read_records, write_records

@@ -1,6 +1,6 @@
 """Takes models of the zoo, as tarballs with weights by chance, through the commands that a user types first.
 
-    python tests/zoo_models.py ../shared/zoo --data ../shared/raccoon/images
+    python tests/families/zoo_models.py ../shared/zoo --data ../shared/raccoon/images
 
 Each one goes through `make split tfrecord train PRETRAINED=T.tar.gz STEPS=2`, in a workspace of its own. Prints the
 table of docs/models.md: variables of the model that were restored, variables of the checkpoint that were taken, and
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tfod.model.checkpoints import list_variables
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def parse_arguments():

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from object_detection import model_lib, model_lib_v2
 from object_detection.builders import model_builder
-from test_make import make_tiny_config
+from tiny_config import make_tiny_config
 
 from tfod.config import pipeline
 from tfod.model import weights as model_weights

@@ -17,14 +17,13 @@ import tfod.compat  # noqa: F401 - a quiet TensorFlow
 
 import pretended_driver
 import pytest
-from conftest import load_script
+from conftest import ROOT, load_script
 
 from tfod.inference import backends
 from tfod.utils import nvidia
 from tfod.utils.console import InputError, run
 from tfod.utils.nvidia import Driver
 
-ROOT = Path(__file__).resolve().parents[1]
 CARD = Driver("575.64.03", [("Pretended RTX", (8, 6))])
 
 

@@ -7,12 +7,11 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import draw_photo
+from conftest import ROOT, draw_photo
 from google.protobuf import text_format
 from object_detection.builders import model_builder
 from object_detection.core.standard_fields import InputDataFields as Fields
 from object_detection.protos import image_resizer_pb2
-from test_make import ROOT
 
 from tfod.config import pipeline
 from tfod.data.label_map import write_label_map

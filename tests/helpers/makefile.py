@@ -1,12 +1,13 @@
-"""make with a Python that only notes its calls: what the commands of the Makefile get, without what they do."""
+"""The Makefile run for real, or with a Python that only notes its calls: what the commands get, without their work."""
 
 import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MAKES_OWN = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "GNUMAKEFLAGS", "MAKEFILE_LIST", "MAKEOVERRIDES", "CURDIR")
 PYTHON = """#!/bin/sh
 [ "$1" = -c ] || printf '%s\\0' "$PWD" "$@" "end of call" >>"${0%/*}/calls"
@@ -59,3 +60,15 @@ def make_clone(folder):
     for name in ("Makefile", "scripts", "tests", "requirements.txt", "requirements-label.txt"):
         (folder / name).symlink_to(ROOT / name)
     return folder
+
+
+def run_make(*words, code=0, **options):
+    """Runs make in the repository's root with this environment, and returns (standard output, standard error)."""
+    return run_command(["make", "-C", ROOT, f"VENV={sys.prefix}", *words], code, **options)
+
+
+def run_command(words, code=0, **options):
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=500, **options)
+    assert done.returncode == code, f"{words} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done.stdout, done.stderr

@@ -1,8 +1,8 @@
-import os
 from pathlib import Path
 
 import pytest
-from checkpoint_files import write_checkpoint
+from checkpoint_files import spoil_state, write_checkpoint
+from conftest import ROOT
 
 from tfod.model.checkpoints import (
     choose_checkpoint,
@@ -16,7 +16,7 @@ from tfod.model.checkpoints import (
 )
 from tfod.utils.console import InputError
 
-ZOO = Path(__file__).parents[2] / "shared/zoo"
+ZOO = ROOT.parent / "shared/zoo"
 
 
 def make_checkpoint(folder, name):
@@ -51,28 +51,6 @@ def test_folder_that_was_copied_keeps_to_its_own_beside_the_former_one(tmp_path)
     for path in list_checkpoint_files(tmp_path / "new/ckpt-5"):
         path.unlink()
     assert find_latest_checkpoint(tmp_path / "new") == str(tmp_path / "old/ckpt-5")
-
-
-def spoil_state(folder, how):
-    """Makes the file `checkpoint` of `folder` what it should not be."""
-    state = folder / "checkpoint"
-    whole = b'model_checkpoint_path: "ckpt-7"\nall_model_checkpoint_paths: "ckpt-7"\n'
-    contents = {
-        "empty": b"",
-        "cut": whole[:27],
-        "other bytes": b"\xff\xfe" + whole.replace(b"-7", b"-\xe9"),
-        "NUL": bytes(99),
-    }
-    if how in contents:
-        state.write_bytes(contents[how])
-    elif how == "names one that is gone":
-        state.write_bytes(whole)
-    elif how == "pipe":
-        os.mkfifo(state)
-    elif how == "folder":
-        state.mkdir()
-    elif how == "link to itself":
-        state.symlink_to("checkpoint")
 
 
 SPOILT = [

@@ -1,6 +1,6 @@
 """Trains a tiny detector on one device, and as two replicas on two logical CPU devices: two steps each.
 
-    python tests/replicas.py WORKSPACE
+    python tests/helpers/replicas.py WORKSPACE
 
 The replicas stop after the first step and go on from its checkpoint. TensorFlow makes logical devices before anything
 else, hence a process of its own. Writes WORKSPACE/models/one and WORKSPACE/models/two.

@@ -1,5 +1,6 @@
 """Checkpoints that tests write: small, and real to TensorFlow."""
 
+import os
 from pathlib import Path
 
 import tfod.compat  # noqa: F401 - a quiet TensorFlow
@@ -20,3 +21,25 @@ def write_checkpoint(prefix, shapes):
         setattr(owner, last, tf.Variable(tf.zeros(shape)))
     Path(prefix).parent.mkdir(parents=True, exist_ok=True)
     top.write(str(prefix))
+
+
+def spoil_state(folder, how):
+    """Makes the file `checkpoint` of `folder` what it should not be."""
+    state = folder / "checkpoint"
+    whole = b'model_checkpoint_path: "ckpt-7"\nall_model_checkpoint_paths: "ckpt-7"\n'
+    contents = {
+        "empty": b"",
+        "cut": whole[:27],
+        "other bytes": b"\xff\xfe" + whole.replace(b"-7", b"-\xe9"),
+        "NUL": bytes(99),
+    }
+    if how in contents:
+        state.write_bytes(contents[how])
+    elif how == "names one that is gone":
+        state.write_bytes(whole)
+    elif how == "pipe":
+        os.mkfifo(state)
+    elif how == "folder":
+        state.mkdir()
+    elif how == "link to itself":
+        state.symlink_to("checkpoint")

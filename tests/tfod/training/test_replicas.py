@@ -20,7 +20,7 @@ def replicas(trained, tmp_path_factory):
     shutil.copytree(trained / "annotations", folder / "annotations")
     (folder / "models/my_model").mkdir(parents=True)
     shutil.copy(trained / "models/my_model/pipeline.config", folder / "models/my_model")
-    command = [sys.executable, ROOT / "tests/replicas.py", folder]
+    command = [sys.executable, ROOT / "tests/helpers/replicas.py", folder]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder, done.stderr
