@@ -93,6 +93,8 @@ CHECKPOINT =
 EXPORT_BATCH =
 ## draw detections of at least this score
 SCORE = 0.5
+## TFLite file that make bundle packs: int8, float32, float16 or dynamic
+FORMAT = int8
 ## port of TensorBoard
 PORT = 6006
 ## address that TensorBoard listens on; the container's is 0.0.0.0
@@ -200,13 +202,14 @@ doctor: ready
 ## make requirements.txt, requirements-cuda.txt and requirements-label.txt again from the .in files (needs uv)
 lock:
 	@command -v uv >/dev/null || { echo "error: uv: is not installed; python3 -m pip install uv" >&2; exit 1; }
-	for name in requirements requirements-cuda requirements-label; do \
-	  uv pip compile $$name.in -o $$name.txt --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --custom-compile-command "make lock" || exit; done
+	compile() { uv pip compile "$$1.in" -o "$$1.txt" --universal --python-version "$$2" --generate-hashes \
+	  --no-emit-index-url --custom-compile-command "make lock" $$3 || exit; }; \
+	  for name in requirements requirements-cuda requirements-label; do compile $$name 3.11; done; \
+	  compile scripts/tfod/export/runner/requirements 3.10 --no-deps
 
 # ---------------------------------------------------------------- photos to detector
 
-.PHONY: export-there tflite onnx benchmark
+.PHONY: export-there tflite onnx benchmark bundle device
 .PHONY: workspace workspace-there label split label_map check stats tfrecord inspect models pretrained config check-config train eval report compare export infer prelabel tensorboard
 ## make the folders of a new workspace, workspace/NAME
 workspace:
@@ -334,6 +337,10 @@ onnx: export-there
 ## measure every format of the export side by side on the test photos: exported_models/MODEL/benchmark.md
 benchmark: export-there
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/benchmark.py" --export "$$EXPORT" --batch "$$BATCH"
+
+## pack a TFLite file, FORMAT, with what runs it without TensorFlow and 20 photos: exported_models/MODEL/bundle.tar.gz
+bundle: export-there
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/bundle.py" --export "$$EXPORT" --format "$$FORMAT"
 
 ## draw detections on the test photos: inference_result/
 infer: workspace-there

@@ -6,6 +6,8 @@
     model_dynamic.tflite   weights in 8 bits, arithmetic in floats where the processor likes that better
     model_int8.tflite      all in 8 bits, input uint8; its ranges are measured on training photos
 
+Beside them come detect.py, which runs them without TensorFlow, its requirements.txt, and labels.txt.
+
     cd workspace/training_demo
     python ../../scripts/convert_tflite.py --saved_model_dir exported_models/my_model/tflite/saved_model \\
         --pipeline_config_path exported_models/my_model/pipeline.config \\
@@ -84,6 +86,9 @@ def main():
         None,
         lambda checkpoint: make_files(config, checkpoint, sources, paths, arguments),
     )
+    from tfod.export.bundle import write_runner
+
+    write_runner(arguments.output_directory, next(iter(paths.values())), MAKER)
 
 
 def make_files(config, checkpoint, sources, paths, arguments):

@@ -1,3 +1,4 @@
+import json
 import zipfile
 
 import numpy as np
@@ -61,9 +62,12 @@ def test_metadata_is_read_back(tflite_files, kind):
     assert metadata["std"] == pytest.approx([127.5] * 3, abs=1e-3)
     assert kind in metadata["description"]
     with zipfile.ZipFile(path) as archive:
-        (info,) = archive.infolist()
-        assert info.compress_type == zipfile.ZIP_STORED  # task libraries map it into memory
+        assert archive.namelist() == ["labels.txt", "normalization.json"]
+        # task libraries map them into memory
+        assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
         assert archive.read("labels.txt") == b"cat\ndog\n"
+        mean, std = json.loads(archive.read("normalization.json"))
+        assert (mean, std) == (pytest.approx([127.5] * 3, abs=1e-3), pytest.approx([127.5] * 3, abs=1e-3))
 
 
 def test_buffers_lie_where_arm_processors_can_read_them(tflite_files):

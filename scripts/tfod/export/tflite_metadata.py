@@ -6,12 +6,14 @@ TFLITE_METADATA of the model itself that says what the file means. Nothing slow 
 """
 
 import io
+import json
 import zipfile
 from pathlib import Path
 
 from tfod.utils.console import InputError
 
 LABELS = "labels.txt"
+NORMALIZATION = "normalization.json"  # mean and std once more, for programs without flatbuffers, as runner/detect.py
 NO_LABEL = "???"  # the line of a class id that the label map leaves out, as task libraries know it
 _ENTRY, _IDENTIFIER = "TFLITE_METADATA", b"M001"
 _DETECTION_OP = b"TFLite_Detection_PostProcess"
@@ -47,6 +49,7 @@ def write_metadata(model, labels, mean, std, name, description):
     file = io.BytesIO(bytes(builder.Output()))
     with zipfile.ZipFile(file, "a") as archive:  # appended; stored, not compressed, since readers map it into memory
         archive.writestr(zipfile.ZipInfo(LABELS), "".join(f"{label}\n" for label in labels))
+        archive.writestr(zipfile.ZipInfo(NORMALIZATION), json.dumps([list(mean), list(std)]))
     return file.getvalue()
 
 
