@@ -10,8 +10,8 @@ The table is printed and kept there as benchmark.md and benchmark.json. Nothing 
 
 import itertools
 import json
-import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tfod.utils import files
 from tfod.utils.console import InputError, make_parser, run, say
+from tfod.utils.parallel import count_cores
 
 COLUMNS = [  # key, heading, how it is written
     ("name", "format", "{}"),
@@ -124,6 +125,8 @@ def measure(path, source, batch, output):
 
 def read_peak_memory():
     """The most memory that this process held at once, in MB; getrusage would count the process that started it, too."""
+    if platform.system() == "Darwin":  # which counts each process by itself, in bytes
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM"))
 
@@ -207,7 +210,7 @@ def describe_machine():
     model = next(
         (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
     )
-    return f"{model}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}"
+    return f"{model}, {count_cores()} cores, Python {platform.python_version()}"
 
 
 def main():

@@ -28,6 +28,13 @@ case $cuda in
 "" | 0 | 1) ;;
 *) fail "CUDA=$cuda: is not 1; CUDA=1 installs CUDA's libraries, and without it they are left out" ;;
 esac
+machine=$(uname -sm)
+case $machine in
+"Linux x86_64" | "Linux aarch64" | "Darwin arm64") ;;
+*) fail "$machine: the lock is for Linux x86_64, Linux aarch64 and Darwin arm64; use such a machine, WSL 2 or a container" ;;
+esac
+[ "$cuda" != 1 ] || [ "$machine" = "Linux x86_64" ] ||
+    fail "CUDA=1: TensorFlow uses an NVIDIA card on Linux x86_64 only, and this is $machine; leave it out"
 command -v -- "$python" >/dev/null || fail "$python: is not installed; apt install python3 python3-venv, or name one with PYTHON="
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 if cmp -s requirements.txt "$venv/requirements.txt" && "$venv/bin/python" -c "import tfod" 2>/dev/null; then
@@ -42,7 +49,6 @@ case $version in
 3.11 | 3.12 | 3.13) ;;
 *) fail "$python: is Python $version, and TensorFlow 2.21 has wheels for 3.11, 3.12 and 3.13; name one of these with PYTHON=" ;;
 esac
-[ "$(uname -sm)" = "Linux x86_64" ] || fail "$(uname -sm): the lock is for Linux x86_64; use such a machine, WSL 2 or a container"
 "$python" -c "import ensurepip, venv" 2>/dev/null || fail "$python: has no venv module; apt install python$version-venv"
 
 refuse_foreign "$venv" VENV

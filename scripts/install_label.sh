@@ -10,6 +10,8 @@ CDPATH='' cd "$(dirname "$0")/.."
 [ -n "$venv" ] || fail "LABEL_VENV is empty; name the environment's folder, as LABEL_VENV=.venv-label"
 case $venv in -*) venv=./$venv ;; esac
 cmp -s requirements-label.txt "$venv/requirements-label.txt" && "$venv/bin/python" -c "import lxml" 2>/dev/null && exit 0
+[ "$(uname -sm)" != "Linux aarch64" ] ||
+    fail "Linux aarch64: Qt has no wheels for it; label on another computer, and copy photos and XML files to images/"
 refuse_foreign "$venv" LABEL_VENV
 printf '%s\n' "installing the labelling tool into $venv: 75 MB to download, 230 MB on the disk" >&2
 make_environment "$python" "$venv"

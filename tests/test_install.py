@@ -165,6 +165,43 @@ def test_another_value_of_cuda_is_refused(install):
     assert "error: CUDA=/usr/local/cuda: is not 1; CUDA=1 installs CUDA's libraries" in said
 
 
+def pretend(folder, machine):
+    """A PATH on which uname says that this is `machine`."""
+    folder.mkdir(exist_ok=True)
+    (folder / "uname").write_text(f"#!/bin/sh\necho '{machine}'\n")
+    (folder / "uname").chmod(0o755)
+    return f"{folder}:/usr/bin:/bin"
+
+
+@pytest.mark.parametrize("machine", ["Linux aarch64", "Darwin arm64"])
+def test_the_lock_is_for_arm_too_and_cuda_is_not(install, tmp_path, machine):
+    path = pretend(tmp_path / "there", machine)
+    assert install(PATH=path)[0] == ["base"]
+    for venv in (".venv", "other"):  # one that is there, and a new one
+        called, said = install("1", code=1, venv=install.clone / venv, PATH=path)
+        assert called == []
+        assert said.startswith(
+            "error: CUDA=1: TensorFlow uses an NVIDIA card on Linux x86_64 only, and this is " + machine
+        )
+
+
+def test_another_machine_is_refused(install, tmp_path):
+    called, said = install(code=1, PATH=pretend(tmp_path / "there", "Linux armv7l"))
+    assert called == []
+    assert said.startswith(
+        "error: Linux armv7l: the lock is for Linux x86_64, Linux aarch64 and Darwin arm64; use such"
+    )
+
+
+def test_the_labelling_tool_is_refused_where_qt_has_no_wheels(tmp_path):
+    command = ["sh", ROOT / "scripts/install_label.sh", sys.executable, tmp_path / "label"]
+    environment = {"PATH": pretend(tmp_path / "there", "Linux aarch64")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: Linux aarch64: Qt has no wheels for it; label on another computer")
+    assert not (tmp_path / "label").exists()
+
+
 def test_make_install_offers_cuda_where_there_is_a_card(tmp_path):
     text = (ROOT / "Makefile").read_text()
     assert "[ -e /dev/nvidiactl ] || [ -e /dev/dxg ]" in text
@@ -188,6 +225,26 @@ def test_make_install_offers_cuda_where_there_is_a_card(tmp_path):
     said = make_install("CUDA=1")
     assert "CUDA is 1\n" in said
     assert "and CUDA's libraries, which requirements-cuda.txt names" in said
+
+
+# ---------------------------------------------------------------- the locks
+
+MACHINES = [("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64")]
+
+
+@pytest.mark.parametrize("lock", ["requirements.txt", "scripts/tfod/export/runner/requirements.txt"])
+def test_each_package_of_the_locks_is_there_once_for_each_machine(lock):
+    found = [
+        Requirement(line.rstrip("\\")) for line in (ROOT / lock).read_text().splitlines() if re.match(r"\w.*==", line)
+    ]
+    names = {one.name for one in found}
+    assert {"numpy", "pillow", "ai-edge-litert"} <= names
+    for system, machine in MACHINES:
+        for version in ("3.11.9", "3.12.4", "3.13.1"):
+            there = {"sys_platform": system, "platform_machine": machine, "python_full_version": version}
+            chosen = [one.name for one in found if one.marker.evaluate({**there, "implementation_name": "cpython"})]
+            assert len(chosen) == len(set(chosen))
+            assert names == set(chosen)
 
 
 # ---------------------------------------------------------------- requirements-cuda.txt

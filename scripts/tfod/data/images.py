@@ -19,6 +19,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from tfod.utils.console import Fault, InputError, say
 from tfod.utils.files import find_oddity, is_file, read_bytes
+from tfod.utils.parallel import count_cores
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")  # in any case
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")  # no others: Pillow hands some to outside programs
@@ -273,7 +274,7 @@ def map_in_threads(function, items, workers=None):
     For what Pillow, hashing and files do, where Python's threads run at the same time. Few results wait at any
     moment, so that memory does not grow with the number of items.
     """
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or count_cores()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         waiting = collections.deque()
         try:

@@ -44,6 +44,21 @@ def write_runner(folder, model, maker):
         files.mark_current(path, None, maker)
 
 
+def choose_requirements(python, machine):
+    """The text of the runner's requirements.txt as it is for one Python, as "3.11.2", and one machine, as "aarch64":
+    without markers, which pip looks at for the computer that it runs on."""
+    from packaging.requirements import Requirement
+
+    there = {"python_full_version": python, "platform_machine": machine, "sys_platform": "linux"}
+    text, chosen = (RUNNER / "requirements.txt").read_text(encoding="utf-8"), ""
+    for block in re.split(r"^(?=\w)", text, flags=re.MULTILINE)[1:]:
+        first, _, hashes = block.partition("\\\n")
+        requirement = Requirement(first)
+        if requirement.marker.evaluate(there):
+            chosen += f"{requirement.name}{requirement.specifier} \\\n{hashes}"
+    return chosen
+
+
 def find_test_records(export, config_path=None):
     """The `Source` of the test records that the export's pipeline.config names, or another config."""
     path = Path(config_path or Path(export) / "pipeline.config")

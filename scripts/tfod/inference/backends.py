@@ -17,6 +17,7 @@ from pathlib import Path
 from tfod.inference.graphs import prune_graph, raise_least_score
 from tfod.model.checkpoints import find_latest_checkpoint, use_checkpoint
 from tfod.utils.console import InputError, say
+from tfod.utils.parallel import count_cores
 
 CALLS_ON_CARD = 3  # one computes, one comes, one goes; more would only take memory and wait
 OUTPUTS = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
@@ -67,7 +68,7 @@ def open_model(path, threads, score=0.0):
     where it can't be opened.
     """
     kind, path = find_model(path)
-    cores = max(1, len(os.sched_getaffinity(0)) // threads)
+    cores = max(1, count_cores() // threads)
     if kind == "saved_model":
         runtime = _open_saved_model(path, cores, score)
     else:

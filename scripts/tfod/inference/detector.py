@@ -2,11 +2,11 @@
 
 import concurrent.futures
 import itertools
-import os
 import typing
 
 from tfod.inference.backends import open_model
 from tfod.utils.console import InputError
+from tfod.utils.parallel import count_cores
 
 DEFAULT_SCORE, DEFAULT_MAX_BOXES, DEFAULT_IOU = 0.5, 100, 0.5
 
@@ -57,7 +57,7 @@ class Detector:
         batch=None,
         threads=None,
     ):
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads or count_cores()
         self.score, self.max_boxes, self.class_agnostic = score, max_boxes, class_agnostic
         self.iou = DEFAULT_IOU if iou is None and class_agnostic else iou
         self._runtime = open_model(path, self.threads, score)

@@ -16,7 +16,7 @@ from tfod.utils.console import ENDING, InputError
 
 def count_cores():
     """How many cores this process may use: the default number of workers."""
-    return len(os.sched_getaffinity(0))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()  # macOS has not got it
 
 
 def map_in_processes(function, items, workers):

@@ -1,0 +1,97 @@
+import shutil
+import tarfile
+
+import pytest
+from conftest import load_script, run_script
+from makefile import record_make
+
+EXPORT = "exported_models/my_model"
+
+
+@pytest.fixture
+def workspace(tflite_files, tmp_path):
+    """A copy of `tflite_files`' workspace that a test may change."""
+    return shutil.copytree(tflite_files[0], tmp_path / "workspace", symlinks=True)
+
+
+def list_bundle(workspace):
+    with tarfile.open(workspace / EXPORT / "bundle.tar.gz") as archive:
+        return {info.name: info for info in archive}
+
+
+def test_the_bundle_holds_model_runner_and_photos(workspace):
+    output, _ = run_script("bundle.py", f"--export={EXPORT}", "--photos=5", cwd=workspace)
+    assert output.startswith(f"{EXPORT}/bundle.tar.gz: ")
+    assert "with model_int8.tflite and 5 photos" in output
+    there = list_bundle(workspace)
+    photos = [name for name in there if name.startswith("detector/photos/")]
+    others = {f"detector/{name}" for name in ("detect.py", "requirements.txt", "labels.txt", "model_int8.tflite")}
+    assert set(there) == {*others, *photos}
+    assert len(photos) == 5
+    assert there["detector/detect.py"].mode == 0o755
+    assert {info.uid for info in there.values()} == {0}
+    shutil.unpack_archive(workspace / EXPORT / "bundle.tar.gz", workspace / "there", filter="data")
+    assert (workspace / "there/detector/labels.txt").read_text() == "cat\ndog\n"
+    for name in ("detect.py", "model_int8.tflite"):
+        packed = (workspace / "there/detector" / name).read_bytes()
+        assert packed == (workspace / EXPORT / "tflite" / name).read_bytes()
+    originals = {path.read_bytes() for path in (workspace / "images").glob("*.jpg")}
+    assert {path.read_bytes() for path in (workspace / "there/detector/photos").iterdir()} < originals
+
+
+def test_it_is_made_once_and_again_after_a_change(workspace):
+    words = ["bundle.py", f"--export={EXPORT}", "--format=float16"]
+    run_script(*words, cwd=workspace)
+    assert run_script(*words, cwd=workspace) == ("", f"{EXPORT}/bundle.tar.gz is up to date\n")
+    model = workspace / EXPORT / "tflite/model_float32.tflite"
+    shutil.copy(model, workspace / EXPORT / "tflite/model_float16.tflite")
+    run_script(*words, cwd=workspace)
+    assert list_bundle(workspace)["detector/model_float16.tflite"].size == model.stat().st_size
+    assert "12 photos" in run_script("bundle.py", f"--export={EXPORT}", "--photos=99", cwd=workspace)[0]
+
+
+def test_a_file_of_a_person_stays(workspace):
+    bundle = workspace / EXPORT / "bundle.tar.gz"
+    bundle.write_bytes(b"mine")
+    _, said = run_script("bundle.py", f"--export={EXPORT}", cwd=workspace, code=1)
+    assert "bundle.tar.gz: is not what this script left there, and would be lost; move it away, or rename it" in said
+    assert bundle.read_bytes() == b"mine"
+
+
+def test_what_is_missing_is_named(workspace):
+    (workspace / EXPORT / "tflite/model_int8.tflite").unlink()
+    _, said = run_script("bundle.py", f"--export={EXPORT}", cwd=workspace, code=1)
+    assert said == f"error: {EXPORT}/tflite/model_int8.tflite: is not there; `make tflite` makes it\n"
+    (workspace / "annotations/test.record").unlink()
+    _, said = run_script("bundle.py", f"--export={EXPORT}", "--format=float32", cwd=workspace, code=1)
+    assert f"{EXPORT}/pipeline.config: its test records are not there, seen from {workspace}; `make tfrecord`" in said
+    assert not (workspace / EXPORT / "bundle.tar.gz").exists()
+    assert (
+        "--photos is 0; give 1 or more" in run_script("bundle.py", "--export=a", "--photos=0", cwd=workspace, code=2)[1]
+    )
+
+
+def test_photos_have_plain_names_and_are_spread(workspace, monkeypatch):
+    from tfod.data.samples import Source
+    from tfod.export import bundle
+
+    monkeypatch.chdir(workspace)
+    source = bundle.find_test_records(EXPORT)
+    odd = ["../../etc/passwd.jpg", "-o x;$(id).png", "猫" * 200 + ".jpg", "\n.jpg"]
+    renamed = [sample._replace(name=name) for sample, name in zip(source.read(), odd, strict=False)]
+    named = Source(source.names, 4, source.data, source.files, lambda: iter(renamed))
+    names = [name for name, _ in bundle.read_photos(named)]
+    assert names == ["0001_passwd.jpg", "0002_-o_x___id_.jpg", f"0003_{'猫' * 60}.jpg", "0004__.jpg"]
+    assert [name for name, _ in bundle.read_photos(named, 2)] == [names[0], names[2]]
+    assert len(list(bundle.read_photos(named, 20))) == 4
+
+
+def test_make_names_the_export_and_the_format(tmp_path):
+    (tmp_path / "fruit/exported_models/mine/saved_model").mkdir(parents=True)
+    variables = [f"WORKSPACE={tmp_path}/fruit", "MODEL=mine", "FORMAT=float32"]
+    (call,) = [call for call in record_make(tmp_path, "bundle", *variables) if call[1].endswith("bundle.py")]
+    assert call == [f"{tmp_path}/fruit", call[1], "--export", "exported_models/mine", "--format", "float32"]
+
+
+def test_a_new_export_takes_the_bundle_with_it():
+    assert load_script("bundle.py").MAKER in load_script("exporter_main_v2.py").MADE_OF_IT
