@@ -205,6 +205,7 @@ lock:
 	compile() { uv pip compile "$$1.in" -o "$$1.txt" --universal --python-version "$$2" --generate-hashes \
 	  --no-emit-index-url --custom-compile-command "make lock" $$3 || exit; }; \
 	  for name in requirements requirements-cuda requirements-label; do compile $$name 3.11; done; \
+	  compile tests/mediapipe/requirements 3.11; \
 	  compile scripts/tfod/export/runner/requirements 3.10 --no-deps
 
 # ---------------------------------------------------------------- photos to detector

@@ -89,8 +89,9 @@ def read_photos(source, number=None):
         yield f"{place + 1:04}_{stem}{suffix}", data
 
 
-def pack(stream, models, photos):
-    """Writes the archive to a binary stream: the runner, the TFLite files `models` and `photos`, (name, bytes) each."""
+def pack(stream, models, photos, extra=()):
+    """Writes the archive to a binary stream: the runner, the TFLite files `models`, `photos`, (name, bytes) each, and
+    the files `extra`, (name in the archive, path) each."""
     with (
         gzip.GzipFile(fileobj=stream, mode="wb", compresslevel=6, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w|") as archive,
@@ -108,3 +109,5 @@ def pack(stream, models, photos):
             add(model.name, model.read_bytes())
         for name, data in photos:
             add(f"photos/{name}", data)
+        for name, path in extra:
+            add(name, path.read_bytes())

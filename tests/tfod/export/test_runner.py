@@ -289,7 +289,7 @@ def test_it_finds_the_same_on_a_64_bit_arm(tflite_files, tmp_path, call):
         both = [read_lines(done) for done in (here, run_emulated(root, *words, cwd=folder))]
         sizes = [(line["width"], line["height"]) for line in both[0]]
         found = [[list_arrays(line) for line in lines] for lines in both]
-        agreement = compare_detections(*found, sizes, top=100)
+        agreement = compare_detections(*found, sizes, top=50)  # of 100, whose last rounding decides
         assert len(agreement.boxes) > 50
         assert agreement.holds(0.02, 1e-4), f"{kind}: {agreement}"
 
