@@ -95,6 +95,10 @@ EXPORT_BATCH =
 SCORE = 0.5
 ## TFLite file that make bundle packs: int8, float32, float16 or dynamic
 FORMAT = int8
+## board that make device measures on, as ssh knows it: pi@raspberrypi.local
+HOST =
+## file for ssh -F, with a port or a key for HOST; empty is ssh's own
+SSH_CONFIG =
 ## port of TensorBoard
 PORT = 6006
 ## address that TensorBoard listens on; the container's is 0.0.0.0
@@ -155,6 +159,7 @@ ZOO_SOURCE = $(if $(findstring ://,$(ZOO_MODEL)),$(ZOO_MODEL),$(if $(filter %.gz
 BASE = $(call from_root,$(BASE_CONFIG))
 FINE_TUNE_FROM = $(call from_root,$(FINE_TUNE_CHECKPOINT))
 DATA_FOLDER = $(call from_root,$(DATA))
+SSH_CONFIG_FILE = $(call from_root,$(SSH_CONFIG))
 LABEL_VENV_FOLDER = $(call from_root,$(LABEL_VENV))
 
 # ---------------------------------------------------------------- help
@@ -342,6 +347,11 @@ benchmark: export-there
 ## pack a TFLite file, FORMAT, with what runs it without TensorFlow and 20 photos: exported_models/MODEL/bundle.tar.gz
 bundle: export-there
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/bundle.py" --export "$$EXPORT" --format "$$FORMAT"
+
+## measure the TFLite files on a board, HOST=pi@board, over ssh, and add it to benchmark.md; SSH_CONFIG
+device: export-there
+	@test -n "$$HOST" || { echo "error: HOST is empty; make device HOST=pi@raspberrypi.local" >&2; exit 2; }
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/device.py" --host="$$HOST" --export "$$EXPORT" $(if $(SSH_CONFIG),--ssh_config="$$SSH_CONFIG_FILE")
 
 ## draw detections on the test photos: inference_result/
 infer: workspace-there

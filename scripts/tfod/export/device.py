@@ -20,12 +20,12 @@ PROGRAM = bundle.RUNNER / "board.py"
 
 @dataclasses.dataclass
 class Measured:
-    """One TFLite file on the board: `name` of the file; `found`, a list of (boxes, classes from 1, scores) for each
-    photo, as lists; `times`, milliseconds of each; `first`, seconds from the start to the first photo's boxes; `peak`,
-    MB of memory."""
+    """One TFLite file on the board: `name` of the file; `found`, a dict photo's name -> lists (boxes, classes from 1,
+    scores); `times`, milliseconds of each; `first`, seconds from the start to the first photo's boxes; `peak`, MB of
+    memory."""
 
     name: str
-    found: list = dataclasses.field(default_factory=list)
+    found: dict = dataclasses.field(default_factory=dict)
     times: list = dataclasses.field(default_factory=list)
     first: float = 0.0
     peak: float = 0.0
@@ -117,7 +117,8 @@ def install_packages(host, board, folder):
     command += ["--require-hashes", "--only-binary=:all:", "--target", folder, *platforms]
     command += ["--python-version", ".".join(board["python"].split(".")[:2]), "-r", requirements]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    if missing := re.search(r"No matching distribution found for (\S+)", done.stderr):
+    missing = re.search(r"No matching distribution found for (\S+)", done.stderr)
+    if missing and "Retrying (" not in done.stderr:  # which it says of an index that does not answer
         what = f"Python {board['python']} with glibc {board['libc'][1]}"
         raise InputError(f"{host}: {missing[1]} has no wheel for {what}; install a newer system there")
     if done.returncode:
@@ -150,7 +151,7 @@ def collect(host, stream):
         if "celsius" in line:
             states.append({key: line[key] for key in ("celsius", "throttled")})
         if "photo" in line:
-            measured[-1].found.append((line["boxes"], line["classes"], line["scores"]))
+            measured[-1].found[line["photo"]] = line["boxes"], line["classes"], line["scores"]
             measured[-1].times.append(line["ms"])
         if "first_s" in line:
             measured[-1].first, measured[-1].peak = line["first_s"], line["peak_mb"]
