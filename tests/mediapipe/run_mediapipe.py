@@ -17,6 +17,8 @@ with ObjectDetector.create_from_options(options) as detector:
     for photo in photos:
         found = []
         for one in detector.detect(mediapipe.Image.create_from_file(photo)).detections:
-            (category,), box = one.categories, one.bounding_box
-            found.append([category.category_name, category.score, box.origin_x, box.origin_y, box.width, box.height])
+            box = one.bounding_box
+            place = [box.origin_x, box.origin_y, box.width, box.height]
+            # detections in one place are one, with several names
+            found += [[category.category_name, category.score, *place] for category in one.categories]
         print(json.dumps(found))
