@@ -36,10 +36,13 @@ def start_server(folder, path=None, environment=(), proxy=None, file_limit=None)
         (path / "python3").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
         (path / "python3").chmod(0o755)
         path = f"{path}:/usr/bin:/bin"
-    settings = " ".join([f"PATH={path}", *environment])
+    # this user's shell may set a PATH of its own at its start
+    settings = " ".join([f"PATH='{path}'", *environment])
+    (folder / "shell").write_text(f'#!/bin/sh\nexport {settings}\nexec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n')
+    (folder / "shell").chmod(0o755)
     (folder / "sshd_config").write_text(
         f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n"
-        f"PasswordAuthentication no\nStrictModes no\nPidFile none\nSetEnv {settings}\n"
+        f"PasswordAuthentication no\nStrictModes no\nPidFile none\nForceCommand {folder}/shell\n"
     )
     (folder / "known").write_text(f"[127.0.0.1]:{port} {(folder / 'host.pub').read_text()}")
     jump = f"    ProxyCommand {proxy.format(port=port)}\n" if proxy else ""
