@@ -206,7 +206,8 @@ class Answer:
     def __init__(self, **board):
         import io
 
-        self.stdin, self.stdout = io.BytesIO(), io.BytesIO(json.dumps({**BOARD, **board}).encode() + b"\n")
+        self.stdin = io.BytesIO()
+        self.stdout = io.BytesIO(b"Welcome to the Pi\n" + json.dumps({**BOARD, **board}).encode() + b"\n")
 
 
 @pytest.mark.parametrize(
@@ -239,9 +240,10 @@ def test_a_model_that_can_not_run_there_is_named(measure, workspace, tmp_path):
     from tfod.export import device
 
     with pytest.raises(device.InputError, match=r"pi: can't run model_int8.tflite \(ValueError: odd\)"):
-        device.collect("pi", ['{"failed": "model_int8.tflite", "said": "Traceback\\nValueError: odd\\n"}'])
-    with pytest.raises(EOFError):
-        device.collect("pi", ['{"begins": "a.tflite", "celsius": null, "throttled": null}'])
+        device.collect("pi", [b'{"failed": "model_int8.tflite", "said": "Traceback\\nValueError: odd\\n"}\n'])
+    for torn in (b"", b'{"ends": tr'):
+        with pytest.raises(EOFError):
+            device.collect("pi", [b'{"begins": "a.tflite", "celsius": null, "throttled": null}\n', torn])
 
 
 def test_a_benchmark_is_wanted_first(workspace):

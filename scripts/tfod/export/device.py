@@ -74,7 +74,7 @@ def greet(host, process, program):
     EOFError or BrokenPipeError where nobody answers."""
     process.stdin.write(program)
     process.stdin.flush()
-    board = json.loads(process.stdout.readline() or raise_end())
+    board = next(read_lines(process.stdout), None) or raise_end()
     version = ".".join(board["python"].split(".")[:2])
     advice = "install a 64-bit Linux there, as Raspberry Pi OS (64-bit)"
     if board["system"] != "Linux" or board["machine"] not in ("aarch64", "x86_64") or board["bits"] != 64:
@@ -92,6 +92,13 @@ def greet(host, process, program):
         free = f"{board['free'] / 1e6:.0f} MB are free in {board['place']}, and {ROOM / 1e6:.0f} MB are needed"
         raise InputError(f"{host}: {free}; make room there")
     return board
+
+
+def read_lines(stream):
+    """Yields what the board's program says, dicts. A shell there may say other things; a torn line is left out."""
+    for line in stream:
+        if line.startswith(b"{") and line.endswith(b"\n"):
+            yield json.loads(line)
 
 
 def raise_end():
@@ -139,9 +146,9 @@ def send(stream, models, photos, packages):
 def collect(host, stream):
     """(list of `Measured`, states) from the lines that the board's program prints."""
     measured, states = [], []
-    for line in map(json.loads, stream):
+    for line in read_lines(stream):
         if "full" in line:
-            raise InputError(f"{host}: the disk is full, or a quota used up, at {line['full']}; make room there")
+            raise InputError(say_full(host, line["full"]))
         if "failed" in line:
             reason = (line["said"].strip().splitlines() or ["no message"])[-1]
             raise InputError(f"{host}: can't run {line['failed']} ({reason})")
@@ -160,11 +167,15 @@ def collect(host, stream):
     raise EOFError
 
 
+def say_full(host, place):
+    return f"{host}: the disk is full, or a quota used up, at {place}; make room there"
+
+
 def name_failure(host, process, said):
     """The fault, a text, of a connection that ended before its time."""
-    with_board = process.stdout.readline()  # what the board's program said last, if it could
-    if b'"full"' in with_board:
-        return f"{host}: the disk is full, or a quota used up, at {json.loads(with_board)['full']}; make room there"
+    for line in read_lines(process.stdout):  # what the board's program said last, if it could
+        if "full" in line:
+            return say_full(host, line["full"])
     end(process)
     said.seek(0)
     lines = [line for line in said.read().decode(errors="replace").strip().splitlines() if line.strip()]
