@@ -149,7 +149,8 @@ def make_tflite_detector(model, prepare):
         if source["dtype"] != np.float32:
             scale, zero = source["quantization"]
             limits = np.iinfo(source["dtype"])
-            inputs = np.clip(np.round(inputs / scale + zero), limits.min, limits.max).astype(source["dtype"])
+            steps = np.floor(inputs / scale + 0.501) + zero  # as backends.py says
+            inputs = np.clip(steps, limits.min, limits.max).astype(source["dtype"])
         interpreter.set_tensor(source["index"], inputs)
         interpreter.invoke()
         boxes, classes, scores, count = (interpreter.get_tensor(index)[0] for index in targets)

@@ -426,7 +426,10 @@ def _prepare(image, taken, mean, std):
         scale, zero = taken["quantization"]
         scale = scale or 1  # not quantized: it takes the pixels
         limits = np.iinfo(taken["dtype"])
-        pixels = np.clip(np.round(pixels / np.float32(scale)) + zero, limits.min, limits.max).astype(taken["dtype"])
+        # where nothing was resized, a pixel lies half way between two steps: always up, as MediaPipe has it; np.round
+        # would go to the even one, and make two neighbours one
+        steps = np.floor(pixels / np.float32(scale) + np.float32(0.501))
+        pixels = np.clip(steps + zero, limits.min, limits.max).astype(taken["dtype"])
     return pixels[np.newaxis]
 
 

@@ -303,3 +303,12 @@ def test_onnxruntime_tells_its_maker_nothing(onnx_model, tmp_path):
             del environment["ORT_DISABLE_TELEMETRY"]  # which is what we set
         subprocess.run([sys.executable, "-c", code, onnx_model], env=environment, check=True)
         assert any(home.rglob("*onnxruntime*")) == noted
+
+
+def test_an_int8_model_of_the_photos_size_takes_its_own_pixels():
+    """Each lies half way between two steps of (pixel - 127.5) / 127.5: none of them may become its neighbour."""
+    from tfod.inference.backends import _prepare
+
+    photo = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
+    taken = {"shape": [1, 16, 16, 3], "dtype": np.uint8, "quantization": (0.007843137718737125, 127)}
+    assert np.array_equal(_prepare(photo, taken, [127.5], [127.5])[0], photo)

@@ -52,7 +52,8 @@ def open_detector(path, threads):
     def detect(photo):
         pixels = (resize(photo, *taken["shape"][1:3]) - mean) / std
         if kind != np.float32:
-            pixels = np.round(pixels / np.float32(scale or 1)) + zero
+            # rounded, and always up where it lies half way between two steps, which np.round would not
+            pixels = np.floor(pixels / np.float32(scale or 1) + np.float32(0.501)) + zero
             pixels = pixels.clip(np.iinfo(kind).min, np.iinfo(kind).max).astype(kind)
         model.set_tensor(taken["index"], pixels[np.newaxis])
         model.invoke()
