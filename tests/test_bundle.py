@@ -1,4 +1,5 @@
 import shutil
+import sys
 import tarfile
 
 import pytest
@@ -12,6 +13,26 @@ EXPORT = "exported_models/my_model"
 def workspace(tflite_files, tmp_path):
     """A copy of `tflite_files`' workspace that a test may change."""
     return shutil.copytree(tflite_files[0], tmp_path / "workspace", symlinks=True)
+
+
+@pytest.fixture
+def make_bundle(workspace, monkeypatch, capsys):
+    """`make_bundle(*words)` runs bundle.py in this process: (exit code or the faults, output, what was said)."""
+    monkeypatch.chdir(workspace)
+    script = load_script("bundle.py")
+
+    def make_bundle(*words):
+        monkeypatch.setattr(sys, "argv", ["bundle.py", f"--export={EXPORT}", *words])
+        code = 0
+        try:
+            script.main()
+        except script.InputError as error:
+            code = str(error)
+        except SystemExit as end:
+            code = end.code
+        return code, *capsys.readouterr()
+
+    return make_bundle
 
 
 def list_bundle(workspace):
@@ -39,36 +60,33 @@ def test_the_bundle_holds_model_runner_and_photos(workspace):
     assert {path.read_bytes() for path in (workspace / "there/detector/photos").iterdir()} < originals
 
 
-def test_it_is_made_once_and_again_after_a_change(workspace):
-    words = ["bundle.py", f"--export={EXPORT}", "--format=float16"]
-    run_script(*words, cwd=workspace)
-    assert run_script(*words, cwd=workspace) == ("", f"{EXPORT}/bundle.tar.gz is up to date\n")
+def test_it_is_made_once_and_again_after_a_change(workspace, make_bundle):
+    assert make_bundle("--format=float16")[0] == 0
+    assert make_bundle("--format=float16") == (0, "", f"{EXPORT}/bundle.tar.gz is up to date\n")
     model = workspace / EXPORT / "tflite/model_float32.tflite"
     shutil.copy(model, workspace / EXPORT / "tflite/model_float16.tflite")
-    run_script(*words, cwd=workspace)
+    assert make_bundle("--format=float16")[0] == 0
     assert list_bundle(workspace)["detector/model_float16.tflite"].size == model.stat().st_size
-    assert "12 photos" in run_script("bundle.py", f"--export={EXPORT}", "--photos=99", cwd=workspace)[0]
+    assert "12 photos" in make_bundle("--photos=99")[1]
 
 
-def test_a_file_of_a_person_stays(workspace):
+def test_a_file_of_a_person_stays(workspace, make_bundle):
     bundle = workspace / EXPORT / "bundle.tar.gz"
     bundle.write_bytes(b"mine")
-    _, said = run_script("bundle.py", f"--export={EXPORT}", cwd=workspace, code=1)
+    said = make_bundle()[0]
     assert "bundle.tar.gz: is not what this script left there, and would be lost; move it away, or rename it" in said
     assert bundle.read_bytes() == b"mine"
 
 
-def test_what_is_missing_is_named(workspace):
+def test_what_is_missing_is_named(workspace, make_bundle):
     (workspace / EXPORT / "tflite/model_int8.tflite").unlink()
-    _, said = run_script("bundle.py", f"--export={EXPORT}", cwd=workspace, code=1)
-    assert said == f"error: {EXPORT}/tflite/model_int8.tflite: is not there; `make tflite` makes it\n"
+    assert make_bundle()[0] == f"{EXPORT}/tflite/model_int8.tflite: is not there; `make tflite` makes it"
     (workspace / "annotations/test.record").unlink()
-    _, said = run_script("bundle.py", f"--export={EXPORT}", "--format=float32", cwd=workspace, code=1)
+    said = make_bundle("--format=float32")[0]
     assert f"{EXPORT}/pipeline.config: its test records are not there, seen from {workspace}; `make tfrecord`" in said
     assert not (workspace / EXPORT / "bundle.tar.gz").exists()
-    assert (
-        "--photos is 0; give 1 or more" in run_script("bundle.py", "--export=a", "--photos=0", cwd=workspace, code=2)[1]
-    )
+    code, _, said = make_bundle("--photos=0")
+    assert code == 2 and "--photos is 0; give 1 or more" in said
 
 
 def test_photos_have_plain_names_and_are_spread(workspace, monkeypatch):

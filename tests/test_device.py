@@ -246,19 +246,15 @@ def test_a_model_that_can_not_run_there_is_named(measure, workspace, tmp_path):
             device.collect("pi", [b'{"begins": "a.tflite", "celsius": null, "throttled": null}\n', torn])
 
 
-def test_a_benchmark_is_wanted_first(workspace):
-    words = ["device.py", "--host=pi@board", f"--export={EXPORT}"]
+def test_a_benchmark_is_wanted_first(workspace, measure):
     model = workspace / EXPORT / "tflite/model_int8.tflite"
     with model.open("ab") as file:
         file.write(b"more")
-    _, said = run_script(*words, cwd=workspace, code=1)
-    assert (
-        said == f"error: {EXPORT}/tflite/model_int8.tflite: is not the file that {EXPORT}/benchmark.json tells of; "
-        "run `make benchmark` again\n"
-    )
+    said = f"{EXPORT}/tflite/model_int8.tflite: is not the file that {EXPORT}/benchmark.json tells of; "
+    assert measure("none")[0] == said + "run `make benchmark` again"
     (workspace / EXPORT / "benchmark.md").unlink()
-    _, said = run_script(*words, cwd=workspace, code=1)
-    assert said.startswith(f"error: {EXPORT}/benchmark.json: is not there; `make benchmark` makes it")
+    said = measure("none")[0]
+    assert said.startswith(f"{EXPORT}/benchmark.json: is not there; `make benchmark` makes it")
 
 
 def test_make_gives_host_and_settings(tmp_path):
