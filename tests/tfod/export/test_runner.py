@@ -178,6 +178,8 @@ def test_a_camera_gives_frame_after_frame(detect, tmp_path, monkeypatch):
     code, lines, _ = detect("--camera", 0, "-o", "seen")
     assert code == 0
     assert [line["file"] for line in lines] == ["frame_000001.jpg", "frame_000002.jpg"]
+    code, _, said = detect("--camera", 0, "-o", "seen")
+    assert (code, said.split(":")[1]) == (1, " seen/frame_000001.jpg")
     with Image.open(tmp_path / "seen/frame_000002.jpg") as frame:
         assert np.abs(np.asarray(frame).astype(int) - np.asarray(draw_photo(1))).mean() < 5  # RGB, not BGR
 

@@ -163,6 +163,8 @@ def run(arguments):
         raise InputError(f"{Path(__file__).parent}: holds {len(models)} .tflite files; name one with -m")
     paths = [] if arguments.photos == [] else list_photos(arguments.photos)
     targets = [arguments.output / path.name for path in paths] if arguments.output else []
+    if arguments.output and not paths:
+        targets = sorted(arguments.output.glob("frame_*.jpg"))
     if there := [path for path in targets if path.exists() or targets.count(path) > 1]:
         raise InputError(f"{there[0]}: is there already, or two photos have this name; name another folder with -o")
     detect, labels = open_detector(models[0], arguments.threads)
