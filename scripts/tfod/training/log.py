@@ -6,14 +6,13 @@ import errno
 import io
 import math
 import os
-import platform
-import subprocess
 from pathlib import Path
 
 import tfod.compat  # noqa: F401 - a quiet TensorFlow, with Keras 2
 
 from tfod.utils import files
 from tfod.utils.console import say
+from tfod.utils.environment import find_commit, list_versions
 from tfod.utils.files import is_file
 
 LOSSES = {  # the columns of train_log.csv, and upstream's names for what is in them
@@ -35,21 +34,11 @@ def describe_run(config, seed, images, strategy):
     epochs = train.num_steps * train.batch_size / max(images, 1)
     replicas = strategy.num_replicas_in_sync
     return [
-        f"Python {platform.python_version()}, TensorFlow {tf.__version__}, {find_commit()}",
+        f"{', '.join(map(' '.join, list_versions(('tensorflow',))))}, {find_commit()}",
         f"seed {seed}; devices {', '.join(devices)}" + (f"; {replicas} replicas" if replicas > 1 else ""),
         f"{images} training images; batches of {train.batch_size}; {train.num_steps} steps, which are"
         f" {epochs:.1f} epochs",
     ]
-
-
-def find_commit():
-    """The commit of these scripts, with a + where files differ from it."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--exclude=*"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    except OSError:
-        found = ""
-    return f"commit {found}" if found else "no git commit"
 
 
 def format_step(values):
