@@ -34,7 +34,7 @@ ZOO_FILTER =
 BASE_CONFIG = scripts/configs/ssd_mobilenet_v2_fpnlite_320.config
 ## checkpoint to start from with BASE_CONFIG, without its suffix; empty trains new weights
 FINE_TUNE_CHECKPOINT =
-## what to take from it: except_class_head, detection, classification or full; see docs/models.md
+## what to take from it: except_class_head, detection, classification or full; see docs/checkpoints.md
 FINE_TUNE_CHECKPOINT_TYPE = except_class_head
 ## pixels that the model resizes photos to: 320, or 640x480; empty is the base config's
 INPUT_SIZE =
@@ -387,7 +387,7 @@ test-attack: ready
 test-upstream: ready
 	@"$$PY" tests/upstream/run_upstream.py $(if $(FAST),--fast)
 
-## take a small model of each family through every command; DOCS=1: write the table in docs/models.md from that
+## take a small model of each family through every command; DOCS=1: write the tables of docs/models*.md from it
 test-families: ready
 	@"$$PY" tests/families/run_families.py $(if $(DOCS),--results docs/models.json)
 	@$(if $(DOCS),"$$PY" tests/families/write_models_page.py,:)
