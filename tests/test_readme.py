@@ -129,3 +129,29 @@ def test_both_languages_of_a_page_link_each_other():
         other = page.with_name(page.name.replace(".zh-CN", ""))
         assert (other, "") in list_links(page)
         assert (page, "") in list_links(other)
+
+
+def read_parts(path):
+    """What both languages of a page have alike: levels of headings, commands without their comments, code in tables."""
+    text = path.read_text(encoding="utf-8")
+    code = [
+        re.sub(r" +# .*", "", line) for block in re.findall(r"(?ms)^```.*?^```", text) for line in block.split("\n")
+    ]
+    rows = [sorted(re.findall(r"`[^`]+`", line)) for line in text.split("\n") if line.startswith("|")]
+    return re.findall(r"^#+(?= )", read_prose(path), re.MULTILINE), code, rows
+
+
+@pytest.mark.parametrize("page", [path.name for path in PAGES if ".zh-CN" in path.name])
+def test_both_languages_say_the_same(page):
+    (chinese,) = (path for path in PAGES if path.name == page)
+    english = chinese.with_name(page.replace(".zh-CN", ""))
+    for ours, others in zip(read_parts(chinese), read_parts(english), strict=True):
+        assert ours == others
+
+
+def test_tests_that_pages_name_exist():
+    tests = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert set(re.findall(r"`(test_\w+)`", text)) - tests <= {"test_x"}
+        assert [name for name in re.findall(r"\btests/[\w/]+\.\w+", text) if not (ROOT / name).is_file()] == []
