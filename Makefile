@@ -51,17 +51,17 @@ SET =
 ## 1: make config writes over a pipeline.config that was edited by hand
 FORCE =
 # -- data
-## share of the photos that the test side gets
+## share of the photos for testing, images/test
 RATIO = 0.1
-## share of the photos for a third side, images/val; empty makes none
+## share of the photos for a third subset, images/val; empty makes none
 VAL =
-## regular expression: photos with the same match in the file name are one scene and stay on one side, as '^(.+)_\d+'
+## regular expression: photos with the same match in the file name are one scene and stay in one subset, as '^(.+)_\d+'
 GROUP =
 ## 0: make split does not share out each class
 STRATIFY = 1
 ## 1: make split makes hard links instead of copies
 LINK =
-## 1: make split draws a new split of all photos; else none changes sides, and new ones are shared out
+## 1: make split draws a new split of all photos; else none changes subsets, and new ones are shared out
 FRESH =
 ## files that the training records are spread over, which as many readers read at the same time
 SHARDS = 1
@@ -262,7 +262,7 @@ tfrecord: $(if $(filter 0,$(CHECK)),,check) label_map
 	  -x images/$$side -l annotations/label_map.pbtxt -o annotations/$$side.record \
 	  --check $(if $(filter 0,$(CHECK)),full,headers) --num_shards "$$shards" $(if $(ALLOW_UNLABELLED),--allow_unlabelled) || exit; shards=1; done
 
-## read the records back: check every example, count boxes, draw the first 12 of each side: annotations/inspected
+## read the records back: check every example, count boxes, draw the first 12 of each subset: annotations/inspected
 inspect: workspace-there
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/preprocessing/inspect_tfrecord.py" -l annotations/label_map.pbtxt \
 	  --draw 12 -o annotations/inspected annotations/train.record annotations/test.record \

@@ -141,12 +141,12 @@ def test_strata_cost_no_exactness_and_break_no_group(drawn, ratio, seed):
     assert count(shares["test"]) == count(draw_test(groups, ratio, seed))
 
 
-def test_the_rarest_class_of_all_images_of_a_group_is_its_stratum():
+def test_a_group_has_the_classes_of_all_its_images_the_rarest_first():
     groups = make_groups([2, 1, 1, 1])
     names = [{"dog"}, {"cat", "dog"}, {"dog"}, {"cat"}, set()]
     images = [image for group in groups for image in group]
-    strata = split.find_strata(groups, dict(zip(images, names, strict=True)))
-    assert list(strata.values()) == [(2, "cat"), (3, "dog"), (2, "cat"), split.NO_CLASS]
+    found = split.find_class_names(groups, dict(zip(images, names, strict=True)))
+    assert list(found.values()) == [("cat", "dog"), ("dog",), ("cat",), (split.NO_CLASS,)]
 
 
 def test_a_class_that_is_never_the_rarest_gets_its_share_through_the_others():
@@ -160,15 +160,17 @@ def test_a_class_that_is_never_the_rarest_gets_its_share_through_the_others():
         assert len({name for group in shares["test"] for name in classes[group[0]]}) == 4  # two rare ones
 
 
-def test_swaps_bring_a_class_onto_both_sides_and_take_none_away():
-    a, b, c, d = make_groups([1] * 4)
-    classes = {a[0]: {"x"}, b[0]: {"x", "y"}, c[0]: {"x", "y"}, d[0]: {"x", "z"}}
-    strata = {group[0]: (4, "x") for group in (a, b, c, d)}
-    assert split.spread_classes([a], [a, b, c, d], [], [], strata, classes) == [b]
-    assert split.spread_classes([b, c], [a, b, c, d], [], [], strata, classes) == [a, c]
-    assert split.spread_classes([d], [a, d], [], [], strata, classes) == [d]  # z would only change sides
-    strata[b[0]] = strata[c[0]] = (2, "y")  # others' seats
-    assert split.spread_classes([a], [a, b, c, d], [], [], strata, classes) == [a]
+@pytest.mark.parametrize("seed", range(20))
+def test_a_class_that_is_never_the_rarest_comes_to_both_subsets(seed):
+    """Two photos of 20 show a person, with cats, which are fewer: whatever the draw, each subset gets one."""
+    groups = make_groups([1] * 20)
+    names = [{"person", "cat"}] * 2 + [{"cat"}] * 6 + [{"person", "dog"}] * 7 + [{"dog"}] * 5
+    names[2] = {"cat", "hat", "ball"}  # all three at once, and each of them once more
+    names[3], names[4] = {"cat", "hat"}, {"cat", "ball"}
+    classes = {group[0]: its_names for group, its_names in zip(groups, names, strict=True)}
+    shares = split.share_out(groups, [None] * 20, {"test": Fraction(1, 4)}, seed, classes)
+    for its_groups in shares.values():
+        assert {name for group in its_groups for name in classes[group[0]]} == {"person", "cat", "dog", "hat", "ball"}
 
 
 @given(sizes, st.data())
