@@ -137,16 +137,25 @@ def _choose(free, here, rest, wanted, needy, names):
         return missing >= 0, elsewhere[name] > 1, missing >= number, none, missing
 
     def rank_alike(key):
-        """Of one class: what takes no class from the others whole, then what brings one that may not come by itself."""
-        gained = sum(name not in seen and not (name in queues and elsewhere[name] > 1) for name in key[0])
-        return -sum(elsewhere[name] == 1 for name in key[0]), gained, -queues[key[0][0]][key][0][0]
+        """Of one class: what takes no class from the others whole, then what brings one that may not come by itself,
+        then what does not overfill the class; last, the place in the draw."""
+        its_names, size = key
+        rare = scarce.intersection(its_names)
+        lost = sum(elsewhere[name] == 1 for name in rare)
+        gained = sum(name not in seen and not (name in queues and elsewhere[name] > 1) for name in rare)
+        missing = wanted * images[its_names[0]] - number * having[its_names[0]]
+        return -lost, gained, min(missing - number * (size - 1), 0), -queues[its_names[0]][key][0][0]
 
-    chosen = []
+    chosen, scarce = [], set()
     left = _find_nearest(sizes, wanted - sum(map(len, here)), 0 if here else 1, needy)
     while left and len(free) - len(chosen) > needy:
-        fits = {size: _can_fill(sizes - collections.Counter([size]), left - size) for size in sizes if sizes[size]}
-        name = max((name for name in order if any(fits[key[1]] for key in queues[name])), key=rank_class)
-        key = max((key for key in queues[name] if fits[key[1]]), key=rank_alike)
+        scarce = {name for name in elsewhere if name not in seen or elsewhere[name] == 1}
+        name, key = next(
+            (name, key)
+            for name in sorted(order, key=rank_class, reverse=True)
+            for key in sorted(queues[name], key=rank_alike, reverse=True)
+            if _can_fill(sizes - collections.Counter([key[1]]), left - key[1])
+        )
         chosen.append(queues[name][key].popleft()[1])
         if not queues[name][key]:
             del queues[name][key]
