@@ -3,7 +3,7 @@
     python check_dataset.py -i images -l annotations/label_map.pbtxt --config models/my_model/pipeline.config
 
 Every photo is decoded to its last byte, every XML file read; of images/train, val and test, where they are there, and
-of photos in the folder itself that are on no side. Nothing is changed: --fix writes corrected copies elsewhere.
+of photos in the folder itself that are in no subset. Nothing is changed: --fix writes corrected copies elsewhere.
 Ends with 1 if there is an error; warnings are to be looked at.
 """
 
@@ -11,11 +11,12 @@ import argparse
 from pathlib import Path
 
 from tfod.data.checks import make_report, print_report, print_summary, read_report, write_report
-from tfod.data.image_folders import SIDES, list_sides
 from tfod.data.label_map import number_classes, read_label_map
-from tfod.utils.console import Fault, InputError, make_parser, run, say, show_progress
+from tfod.data.labelled_images import list_subsets
+from tfod.data.split import SUBSETS
+from tfod.utils.console import Fault, InputError, make_parser, run, say
 from tfod.utils.files import fingerprint, is_current, mark_current, refuse_foreign
-from tfod.utils.parallel import count_cores, map_in_processes
+from tfod.utils.parallel import count_cores, map_chunks
 
 MAKER = "check_dataset"  # of the output, as its stamp says
 CHUNK = 16  # photos that a process looks at between two messages
@@ -83,15 +84,15 @@ def make_scale(args):
     return None, ""
 
 
-def list_jobs(sides, allow_unlabelled):
-    """(list of (side, image path, XML path or None) to look at, a fault for each image that lacks its XML file)."""
+def list_jobs(subsets, allow_unlabelled):
+    """(list of (subset, image path, XML path or None) to look at, a fault for each image that lacks its XML file)."""
     jobs, faults = [], []
-    for side in sides:
-        jobs.extend((side.name, *pair) for pair in side.pairs)
-        jobs.extend((side.name, image, None) for image in side.bare)
+    for subset in subsets:
+        jobs.extend((subset.name, *pair) for pair in subset.pairs)
+        jobs.extend((subset.name, image, None) for image in subset.bare)
         if not allow_unlabelled:
             what = "has no XML file; label it, or take all such images as negatives with --allow_unlabelled"
-            faults.extend(Fault("image-without-xml", image, what) for image in side.bare)
+            faults.extend(Fault("image-without-xml", image, what) for image in subset.bare)
     return jobs, faults
 
 
@@ -99,23 +100,12 @@ def look_at_all(jobs, workers):
     """The `Look` of every job, in their order."""
     from tfod.data.checks import look_at
 
-    chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
-
-    def look_at_chunk(number):
-        return [look_at(job) for job in chunks[number]]
-
-    workers = min(workers, len(chunks))
-    looks = []
-    with show_progress("checking", len(jobs)) as update:
-        numbers = range(len(chunks))
-        for chunk in map(look_at_chunk, numbers) if workers < 2 else map_in_processes(look_at_chunk, numbers, workers):
-            looks.extend(chunk)
-            update(len(looks))
-    return looks
+    chunks = map_chunks(lambda chunk: [look_at(job) for job in chunk], jobs, workers, "checking", CHUNK)
+    return [look for chunk in chunks for look in chunk]
 
 
 def check_all(looks, names_to_ids, args, get_scale):
-    """(list of faults and warnings, dict class -> Counter of side -> boxes) of all that was looked at."""
+    """(list of faults and warnings, dict class -> Counter of subset -> boxes) of all that was looked at."""
     from tfod.data.checks import (
         check_sizes,
         count_boxes,
@@ -149,8 +139,8 @@ def is_made_of(names_to_ids, report_path):
 def draw_plots(folder, looks, names_to_ids, config_path):
     from tfod.report.dataset_charts import draw_charts
 
-    sides = {side: [look.photo for look in looks if look.side == side and look.photo] for side in ("", *SIDES)}
-    sides = {side or "images": photos for side, photos in sides.items() if photos}
+    subsets = {name: [look.photo for look in looks if look.subset == name and look.photo] for name in ("", *SUBSETS)}
+    subsets = {name or "images": photos for name, photos in subsets.items() if photos}
     names = names_to_ids or {
         name: number for number, name in enumerate(sorted({n for look in looks for n in look.names}), 1)
     }
@@ -159,15 +149,15 @@ def draw_plots(folder, looks, names_to_ids, config_path):
         from tfod.config.pipeline import read_config
 
         config = read_config(config_path)
-    draw_charts(folder, sides, names, config)
+    draw_charts(folder, subsets, names, config)
 
 
 def main():
     args = parse_arguments()
     names_to_ids, faults = read_labels(args.labels_path)
     get_scale, input_size = make_scale(args)
-    sides, more = list_sides(args.image_dir)
-    jobs, still_more = list_jobs(sides, args.allow_unlabelled)
+    subsets, more = list_subsets(args.image_dir)
+    jobs, still_more = list_jobs(subsets, args.allow_unlabelled)
     faults += more + still_more
     if args.json:
         refuse_foreign(args.json, MAKER, "name another file with --json")

@@ -98,7 +98,7 @@ WARNINGS = [
     ("box-overhangs", "train/box-overhangs.xml", "reaches 1 pixels out of the image of 96 x 64", "cut at the border"),
     ("box-duplicate", "train/double.xml", "box 'cat' (10, 10, 60, 50)", "is there 2 times; remove all but one"),
     ("box-small", "train/tiny.xml", "1 of 1 boxes are under 8 pixels a side", "6.7 x 200.0); take a model of larger"),
-    ("near-duplicate", "test/nearly too.jpg", "looks nearly as train/nearly.jpg", "keep such photos on one side"),
+    ("near-duplicate", "test/nearly too.jpg", "looks nearly as train/nearly.jpg", "keep such photos in one subset"),
     ("boxes-many", "train/many.xml", "has 101 boxes, more than upstream's 100", "make config sets max_number_of_boxes"),
     ("not-a-file", "train/folder.jpg", "is a folder, and is left out", "nothing to do if that is meant"),
     ("not-in-split", "new.jpg", "is not in the split", "make split"),

@@ -109,12 +109,12 @@ def test_three_sides_of_few_images(call, tmp_path):
     images = draw_photos(tmp_path / "images", 2)
     done = call(SCRIPT, "-i", images, "-r", "0.4", "--val", "0.4")
     assert done.returncode == 1
-    assert "three images are needed at least for three sets; add images" in done.stderr
+    assert "three images are needed at least for three subsets; add images" in done.stderr
     draw_photos(images, 3)
     done = call(SCRIPT, "-i", images, "-r", "0.4", "--val", "0.4")
     assert [len(names) for names in read_split(images).values()] == [1, 1, 1]
     for side in ("test", "val"):
-        assert f"{side}: 1 images instead of 2, since groups stay whole, and each set needs one" in done.stderr
+        assert f"{side}: 1 images instead of 2, since groups stay whole, and each subset needs one" in done.stderr
 
 
 def test_frames_of_a_scene_stay_together(call, tmp_path):

@@ -41,9 +41,9 @@ def fix_photos(looks, faults, names_to_ids, folder, output):
     check_output(folder, output)
     fixes = [fix for look in progress(looks, "correcting") if (fix := make_fix(look, names_to_ids))]
     fixed = {str(path) for fix in fixes for path in (fix.look.image, fix.look.xml)}
-    both_sides = ("photo-on-two-sides", "image-without-xml")  # what a look at the one photo does not tell
+    of_several = ("photo-on-two-sides", "image-without-xml")  # what a look at the one photo does not tell
     errors = [fault for fault in faults if fault.severity == "error"]
-    left = [fault for fault in errors if fault.file not in fixed or fault.kind in both_sides]
+    left = [fault for fault in errors if fault.file not in fixed or fault.kind in of_several]
     if fixes:
         with write_whole(output, MAKER) as fresh:
             for fix in fixes:
@@ -104,7 +104,7 @@ def write_fix(fix, place, final, names_to_ids):
             shutil.copyfile(source, path)
         elif path:
             path.write_bytes(content)
-    look = look_at((fix.look.side, image, xml))
+    look = look_at((fix.look.subset, image, xml))
     unknown = find_unknown_classes([look], names_to_ids, "the label map") if names_to_ids is not None else []
     left = [fault for fault in [*look.faults, *unknown] if fault.severity == "error"]
     return [Fault(fault.kind, final / Path(fault.file).name, fault.what) for fault in left]

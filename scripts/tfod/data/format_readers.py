@@ -21,7 +21,7 @@ from tfod.data.csv_cells import read_class
 from tfod.data.formats import CLASSES_FILE, COLUMNS, LabelledImage, walk_folders
 from tfod.data.images import check_image, list_files, map_in_threads
 from tfod.data.labelled_images import check_photo, place_boxes
-from tfod.data.voc import Annotation, Box, find_pairs, leads_out, list_annotations
+from tfod.data.voc import Annotation, Box, leads_out, list_annotations, pair_files
 from tfod.utils.console import InputError, find_hidden
 from tfod.utils.files import parse_json, read_bytes, read_text
 
@@ -57,7 +57,7 @@ def read_voc(source, images, classes=None):
         folders[PurePosixPath(folder.relative_to(source))] += []
     for folder, paths in folders.items():
         xmls = list_annotations(source / folder) if (source / folder).is_dir() else []
-        found, faults = find_pairs(xmls, paths)
+        found, faults = pair_files(xmls, paths)
         pairs += found
         reading.faults += faults
     names, labelled = {path: name for name, path in images.items()}, {image for image, _ in pairs}

@@ -17,8 +17,9 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from google.protobuf.message import DecodeError
 
 from tfod.data.images import read_image, read_workable
-from tfod.utils.console import InputError
-from tfod.utils.files import make_room, write_whole
+from tfod.data.labelled_images import LabelledPhoto, read_photo
+from tfod.utils.console import InputError, show_progress
+from tfod.utils.files import claim, make_room, write_whole
 from tfod.utils.parallel import map_in_processes
 
 # tf.train.Example as protobuf knows it, in a pool of its own: TensorFlow, which brings it, takes seconds to import.
@@ -69,8 +70,29 @@ def _encode_pixels(image, stored, data):
     return encoded.getvalue(), "jpeg" if lossy else "png"
 
 
-def make_photo_example(photo, names_to_ids):
-    """The example, as `make_example` makes it, of a `dataset.Photo`; large ones are halved: `read_workable`."""
+def write_photo_records(
+    output: Path,
+    pairs: list[tuple[Path, Path | None]],
+    names_to_ids: dict[str, int],
+    num_shards: int,
+    workers: int,
+    maker: str,
+) -> None:
+    """Writes the records of photos, (image path, XML path or None), in this order: the set `output`, whole.
+
+    `maker` is whose they are, as in `write_whole`. Raises InputError if a photo was changed since it was checked.
+    """
+
+    def make(index):
+        return make_photo_example(read_photo(*pairs[index]), names_to_ids)
+
+    with replace_records(output, num_shards) as fresh, show_progress("writing", len(pairs)) as update:
+        write_examples(fresh, len(pairs), make, workers, update)
+        claim(output, maker, [*name_records(output, num_shards), output, *list_shards(output)])
+
+
+def make_photo_example(photo: LabelledPhoto, names_to_ids: dict[str, int]) -> bytes:
+    """The example, as `make_example` makes it, of a `LabelledPhoto`; large ones are halved: `read_workable`."""
     size = (photo.width, photo.height)
     if photo.stored.is_workable:
         encoded, smaller = encode_image(photo.path, photo.stored), None

@@ -301,17 +301,17 @@ def find_images_of(annotations, images):
     return found, faults
 
 
-def find_pairs(annotations, images):
+def pair_files(annotations: list[Path], images: list[Path]) -> tuple[list[tuple[Path, Path]], list[Fault]]:
     """The images that have an XML file: (list of (image path, XML path) sorted by image, list of faults).
 
     Faults are each XML file without an image or with two, and each image with two XML files.
     """
     found, faults = find_images_of(annotations, images)
-    pairs, more = pair(found)
+    pairs, more = pair_images(found)
     return pairs, faults + more
 
 
-def pair(found):
+def pair_images(found: dict[Path, list[Path]]) -> tuple[list[tuple[Path, Path]], list[Fault]]:
     """What `find_images_of` found as (list of (image path, XML path) sorted by image, list of faults)."""
     pairs, faults = {}, []
     # of two XML files that want one image, that of its own name comes first

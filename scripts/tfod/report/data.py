@@ -7,7 +7,7 @@ from pathlib import Path
 from tfod.config.pipeline import list_record_files
 from tfod.data import tfrecord
 from tfod.data.images import StoredImage
-from tfod.data.labelled_images import Photo
+from tfod.data.labelled_images import LabelledPhoto
 from tfod.data.voc import Box
 from tfod.report.dataset_charts import draw_figures
 from tfod.report.dataset_statistics import list_rows, measure
@@ -60,11 +60,11 @@ def describe_data(facts):
 
 
 def _make_photo(path, width, height, boxes):
-    return Photo(Path(path), None, StoredImage("JPEG", "RGB", (width, height), 1), width, height, boxes)
+    return LabelledPhoto(Path(path), None, StoredImage("JPEG", "RGB", (width, height), 1), width, height, boxes)
 
 
 def _read_photos(path, names):
-    """The images of a TFRecord file as `Photo`, without a look at their pixels."""
+    """The images of a TFRecord file as `LabelledPhoto`, without a look at their pixels."""
     photos = []
     for data in tfrecord.read_records(path):
         features = tfrecord.parse_example(data)

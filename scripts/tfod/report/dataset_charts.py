@@ -182,7 +182,7 @@ def draw_figures(statistics):
 def draw_charts(folder, sides, names_to_ids, config=None):
     """Writes the charts of a data set into `folder`, whole or not at all, and its numbers to standard output.
 
-    sides:  dict name of a side ("train", "test") -> list of tfod.data.labelled_images.Photo
+    sides:  dict name of a side ("train", "test") -> list of tfod.data.labelled_images.LabelledPhoto
     names_to_ids: dict class name -> id
     config: TrainEvalPipelineConfig or None
     Raises InputError if `folder` holds anything that this function did not write.

@@ -14,7 +14,7 @@ SMALL, MEDIUM = 32**2, 96**2  # COCO's limits of the area, in pixels
 class Side:
     """One side of the split.
 
-    photos:  list of tfod.data.labelled_images.Photo
+    photos:  list of tfod.data.labelled_images.LabelledPhoto
     counts:  Counter class name -> boxes
     per_image: int [images], the number of boxes in each
     sizes:   float [N, 2], (width, height) of each box, in pixels as `Statistics.unit` says
@@ -61,7 +61,7 @@ class Statistics:
 def measure(sides, names_to_ids, config=None):
     """The `Statistics` of a data set.
 
-    sides:  dict name of a side ("train", "test") -> list of labelled_images.Photo; {} is one side without photos
+    sides:  dict name of a side ("train", "test") -> list of LabelledPhoto; {} is one side without photos
     names_to_ids: dict class name -> id
     config: TrainEvalPipelineConfig of the model that is to learn it, or None: sizes are in the photos' pixels then
     """
@@ -109,7 +109,7 @@ def _describe_input(config):
 
 
 def _measure_side(photos, config, has_anchors, shapes):
-    """The `Side` of a list of Photo; adds the anchors' (width, height) to the set `shapes`."""
+    """The `Side` of a list of LabelledPhoto; adds the anchors' (width, height) to the set `shapes`."""
     edges, centres, groups = [], [], collections.defaultdict(list)
     for photo in photos:
         scale = (1, 1)

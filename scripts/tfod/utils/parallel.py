@@ -6,12 +6,13 @@ their parent. Fork only while no other thread runs, and before TensorFlow is imp
 
 import collections
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
 
-from tfod.utils.console import ENDING, InputError
+from tfod.utils.console import ENDING, InputError, show_progress
 
 
 def count_cores():
@@ -45,6 +46,23 @@ def map_in_processes(function, items, workers):
         ) from None
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def map_chunks(function, items, workers, what, size):
+    """Yields `function(list of up to size items)` for each such list, in order, as `map_in_processes` does.
+
+    `what` names the work beside its progress. A single worker is this process itself.
+    """
+    chunks = [items[start : start + size] for start in range(0, len(items), size)]
+    workers = min(workers, len(chunks))
+    done = 0
+    with show_progress(what, len(items)) as update:
+        results = map(function, chunks) if workers < 2 else map_in_processes(function, chunks, workers)
+        with contextlib.closing(results) if workers > 1 else contextlib.nullcontext():
+            for chunk, result in zip(chunks, results, strict=True):
+                yield result
+                done += len(chunk)
+                update(done)
 
 
 def _become_worker(function):

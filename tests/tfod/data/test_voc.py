@@ -16,9 +16,9 @@ from tfod.data.voc import (
     Box,
     clip_boxes,
     find_images_of,
-    find_pairs,
     leads_out,
     list_annotations,
+    pair_files,
     read_annotation,
     turn_box,
     write_annotation,
@@ -212,7 +212,7 @@ def test_a_box_turns_as_the_pixels_under_it(orientation, width, height, data):
 
 
 def pair_folders(image_dir, xml_dir):
-    pairs, faults = find_pairs(list_annotations(xml_dir), list_images(image_dir))
+    pairs, faults = pair_files(list_annotations(xml_dir), list_images(image_dir))
     if faults:
         raise InputError(*faults)
     return pairs

@@ -16,7 +16,7 @@ CONFIG = ROOT / "scripts/configs/ssd_mobilenet_v2_fpnlite_320.config"
 
 
 def load(folder, name, number=0, boxes=None):
-    """A checked Photo of 96 x 64 pixels, written for the test."""
+    """A checked LabelledPhoto of 96 x 64 pixels, written for the test."""
     path = label_photo(folder, name, number, boxes)
     photo, _, faults, _ = check_photo(path, path.with_suffix(".xml"))
     assert photo, faults
