@@ -75,6 +75,11 @@ def is_hidden():
     return re.match(r"\s*(-|$)", os.environ.get("CUDA_VISIBLE_DEVICES", "0")) is not None
 
 
+def may_have_card():
+    """Whether TensorFlow may find a card: a driver's device is there, and no card is hidden."""
+    return not is_hidden() and any(Path(name).exists() for name in DEVICES)
+
+
 def find_compiler():
     """Paths of ptxas and of libdevice.10.bc, each None where TensorFlow won't find it."""
     spec = importlib.util.find_spec("tensorflow")
