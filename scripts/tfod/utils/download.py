@@ -2,10 +2,8 @@
 
 import contextlib
 import errno
-import fcntl
 import gzip
 import json
-import os
 import re
 import sys
 import tarfile
@@ -91,36 +89,18 @@ def take_turn(path):
     """
     path = Path(path)
     lock = path.with_name(f".{path.name}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = _open_locked(lock, path)
-    except OSError as error:
-        raise InputError(describe_disk_error(path, error)) from error
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
-        os.close(handle)
-
-
-def _open_locked(lock, path):
-    """The open file `lock`, locked by this process."""
-    waits = False
-    while True:
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not waits:
-                say(f"{path}: another run is bringing it; waiting for that")
-            waits = True
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError:
-            return handle  # a network folder may have no locks: then nothing can be told there
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(handle), lock.stat()):
-                return handle
-        os.close(handle)  # that of a run which has ended, and taken it away
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(files.NoLocks):  # then nothing can be told there
+                stack.enter_context(files.hold_lock(lock, make=True, wait=lambda: _say_who_has(path)))
+        except OSError as error:
+            raise InputError(describe_disk_error(path, error)) from error
+        yield
+
+
+def _say_who_has(path):
+    say(f"{path}: another run is bringing it; waiting for that")
 
 
 def describe_disk_error(path, error):

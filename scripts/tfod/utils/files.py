@@ -63,7 +63,7 @@ def make_room(path):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):  # mkdtemp takes 8 characters
-        with contextlib.suppress(OSError), _lock(left):
+        with contextlib.suppress(OSError), hold_lock(left):
             if (left / "former").exists() and not path.exists():  # killed between two renames
                 (left / "former").rename(path)
             shutil.rmtree(left, ignore_errors=True)
@@ -103,24 +103,54 @@ def _make_locked_folder(path, lock):
     while True:
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
         try:
-            lock.enter_context(_lock(folder))
+            lock.enter_context(hold_lock(folder))
         except (BlockingIOError, FileNotFoundError):
             continue  # another run has found it before it was locked, and clears it away
         except OSError:
             return folder  # a network folder may have no locks: then nothing can be told there
-        if folder.exists():
-            return folder
+        return folder
+
+
+class NoLocks(OSError):
+    """The file system has no locks, as some network folders."""
 
 
 @contextlib.contextmanager
-def _lock(folder):
-    """Holds a folder's lock. Raises OSError where somebody else does, or where there are no locks."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(handle)
+def hold_lock(path: Path, make=False, wait=None):
+    """Holds the lock of `path`, and yields its handle. The system takes it from a process that ends, however that does.
+
+    `path` is a folder, or with `make` a file that is made for this and gone after the block. Where another process
+    holds the lock, `wait()` is called once and the lock waited for; without `wait`, BlockingIOError is raised. Raises
+    NoLocks where there are none, and another OSError where `path` can't be opened.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK if make else os.O_RDONLY
+    waited = False
+    while True:
+        handle = os.open(path, flags, 0o666)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if wait is None:
+                    raise
+                if not waited:
+                    wait()
+                waited = True
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            except OSError as error:
+                if make:
+                    path.unlink(missing_ok=True)
+                raise NoLocks(error.errno, error.strerror) from error
+            # who held it may have removed it after it was opened here, and before it was locked
+            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
+                try:
+                    yield handle
+                finally:
+                    if make:
+                        path.unlink(missing_ok=True)
+                return
+        finally:
+            os.close(handle)
 
 
 def write_text(path, text, maker=None):
