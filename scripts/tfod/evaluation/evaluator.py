@@ -28,7 +28,7 @@ CLASS_AGNOSTIC = {1: "object"}  # as upstream names what a model finds that tell
 PHOTOS = 32  # that are in memory at a time for an exported detector
 
 
-class Measured(NamedTuple):
+class Evaluation(NamedTuple):
     """`evaluated`: Evaluated; `samples`: the `Sample` of each image; `metrics`: dict upstream's name -> float, -1 where
     there is nothing to measure; `seconds`: dict of what took how long."""
 
@@ -45,7 +45,7 @@ def build_evaluation(config, summary_dir, on_train_data=False, model=None, sourc
     """Builds the evaluation of `config` (TrainEvalPipelineConfig) once: returns (model, `evaluate`).
 
     `evaluate(step)` goes once over `source` (`samples.Source`; None: the evaluation records of `config`, or the
-    training records with `on_train_data`), writes TensorBoard's summaries to `summary_dir`, and returns `Measured`:
+    training records with `on_train_data`), writes TensorBoard's summaries to `summary_dir`, and returns `Evaluation`:
     every metric and loss of upstream's evaluation with a batch of one image. It measures what the DetectionModel
     `model` holds at that moment; without one, a new model is built, and `restore_checkpoint` fills it. `batch` images
     are a call of the model, where it takes several; None: as many as is good.
@@ -54,21 +54,21 @@ def build_evaluation(config, summary_dir, on_train_data=False, model=None, sourc
     from object_detection.builders import model_builder
 
     from tfod.evaluation import summaries
-    from tfod.evaluation.forward import build_forward
+    from tfod.evaluation.forward import Forward
 
     reader = copy.deepcopy(get_reader(config, on_train_data))
     source = source or open_config_records(config, on_train_data)
     if model is None:
         # the training's model, as upstream's evaluation builds it: another one has no losses
         model = model_builder.build(config.model, is_training=True, add_summaries=False)
-    forward = build_forward(config, model, reader, batch)
+    forward = Forward(config, model, reader, batch)
     writer = tf.summary.create_file_writer(str(Path(summary_dir) / reader.name))
 
     def evaluate(step):
         began = time.monotonic()
         results = []
         with show_progress("evaluating", source.count) as update:
-            for result in forward(source):
+            for result in forward.run(source):
                 results.append(result)
                 if (
                     len(results) % 16 == 0
@@ -82,7 +82,7 @@ def build_evaluation(config, summary_dir, on_train_data=False, model=None, sourc
         metrics.update(_average_losses(config, model, results))
         summaries.write_summaries(writer, step, metrics, evaluated, config.eval_config)
         seconds["metrics"] = time.monotonic() - began - seconds["images"]
-        return Measured(evaluated, samples, metrics, seconds)
+        return Evaluation(evaluated, samples, metrics, seconds)
 
     return model, evaluate
 
@@ -195,7 +195,7 @@ def evaluate_export(path, folder, source, eval_config, batch=None):
     samples = [result.sample for result in results]
     metrics = coco_metrics.measure_sets(eval_config, evaluated, samples)
     seconds["metrics"] = time.monotonic() - began - seconds["images"]
-    keep(folder, fingerprint, None, str(path), Measured(evaluated, samples, metrics, seconds), source)
+    keep(folder, fingerprint, None, str(path), Evaluation(evaluated, samples, metrics, seconds), source)
     return read_report(folder)
 
 
