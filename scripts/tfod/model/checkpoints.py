@@ -1,6 +1,7 @@
 """The checkpoints in a folder, and which of them to use. TensorFlow is imported where one is read."""
 
 import re
+import time
 from pathlib import Path
 
 from tfod.utils import files
@@ -164,6 +165,24 @@ def try_checkpoints(folder, which):
     while True:
         failed.append(choose_checkpoint(folder, which, failed))
         yield failed[-1]
+
+
+def watch_checkpoints(folder, timeout: float):
+    """Yields the newest checkpoint of `folder` and each newer one, until none came for `timeout` seconds.
+
+    Raises InputError where none came at all.
+    """
+    found, until = None, time.monotonic() + timeout
+    while time.monotonic() < until:
+        newest = find_latest_checkpoint(folder)
+        if newest in (None, found):
+            time.sleep(1)
+            continue
+        found = newest
+        yield found
+        until = time.monotonic() + timeout
+    if found is None:
+        raise InputError(f"{folder}: no checkpoint came in {timeout} s; train first")
 
 
 def leave_out(prefix):

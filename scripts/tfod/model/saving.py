@@ -13,6 +13,7 @@ from tfod.model.checkpoints import (
     SUFFIX,
     UNREADABLE,
     find_damage,
+    find_latest_checkpoint,
     is_whole,
     leave_out,
     list_candidates,
@@ -162,6 +163,24 @@ def find_sound_checkpoint(folder):
     The newest is as in `list_candidates`.
     """
     return next((prefix for prefix in list_candidates(folder) if not leave_out(prefix)), None)
+
+
+def find_step(folder, last: int, chief: bool) -> int:
+    """The step of the newest checkpoint of `folder` that can be read, 0 where there is none.
+
+    One of step `last` or later is read as a whole: nobody would look at it again. The `chief` notes which it is.
+    """
+    checkpoint = find_latest_checkpoint(folder)
+    if not checkpoint:
+        return 0
+    with contextlib.suppress(InputError):  # it is damaged, and looked at below
+        step = read_step(checkpoint)
+        if step < last:
+            return step  # training looks at all of it
+    checkpoint = find_sound_checkpoint(folder)
+    if checkpoint and chief:
+        name_newest(folder, checkpoint)
+    return read_step(checkpoint) if checkpoint else 0
 
 
 def name_newest(folder, prefix):

@@ -78,7 +78,7 @@ def find_parts(model):
     return parts
 
 
-def list_variables(model):
+def list_weights(model):
     """All variables of a DetectionModel, each once: its weights, and the statistics of its batch normalization."""
     found = {id(v): v for v in model.variables}
     return list(found.values())
@@ -147,7 +147,7 @@ def restore_fine_tune_checkpoint(config, model, path):
     checkpoint, kind = train.fine_tune_checkpoint, train.fine_tune_checkpoint_type
     fault = f"{path}: fine_tune_checkpoint {checkpoint} does not fit this model as {kind!r}"
     advice = "name a checkpoint of the same network, or change fine_tune_checkpoint_type"
-    variables = [v for v in list_variables(model) if v.dtype.is_floating]
+    variables = [v for v in list_weights(model) if v.dtype.is_floating]
     before = [v.numpy() for v in variables]
     # What is still NaN afterwards was not restored, whatever way the checkpoint names it.
     for variable in variables:

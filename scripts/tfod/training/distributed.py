@@ -12,7 +12,7 @@ from tfod.utils.console import InputError, say
 POLL_SECONDS, TELL_SECONDS = 0.5, 30
 
 
-def find_faults(num_workers):
+def check_tf_config(num_workers):
     """What of TF_CONFIG keeps so many workers from training together, as texts."""
     if num_workers == 1:
         return []

@@ -6,23 +6,28 @@ import errno
 import io
 import math
 import os
+import time
 from pathlib import Path
 
 import tfod.compat  # noqa: F401 - a quiet TensorFlow, with Keras 2
 
+from tfod.config import schedule
+from tfod.model import saving
 from tfod.utils import files
 from tfod.utils.console import say
 from tfod.utils.environment import find_commit, list_versions
 from tfod.utils.files import is_file
 
+NAME, PICTURE = "train_log.csv", "train_log.png"
 LOSSES = {  # the columns of train_log.csv, and upstream's names for what is in them
     "total_loss": "Loss/total_loss",
     "classification_loss": "Loss/classification_loss",
     "localization_loss": "Loss/localization_loss",
     "regularization_loss": "Loss/regularization_loss",
 }
-METRICS = {"mAP": "DetectionBoxes_Precision/mAP", "mAP50": "DetectionBoxes_Precision/mAP@.50IOU"}
-COLUMNS = ["step", *LOSSES, "learning_rate", "images_per_second", "step_seconds", "data_seconds", *METRICS]
+LOGGED_METRICS = {"mAP": "DetectionBoxes_Precision/mAP", "mAP50": "DetectionBoxes_Precision/mAP@.50IOU"}
+PANELS = {"loss": LOSSES, "learning rate": ["learning_rate"], "mAP on the test images": LOGGED_METRICS}
+COLUMNS = ["step", *LOSSES, "learning_rate", "images_per_second", "step_seconds", "data_seconds", *LOGGED_METRICS]
 
 
 def describe_run(config, seed, images, strategy):
@@ -49,6 +54,96 @@ def format_step(values):
         f" {values['images_per_second']:.1f} images/s ({values['step_seconds']:.3f} s a step,"
         f" {values['data_seconds']:.3f} s of it data)"
     )
+
+
+class TrainingLog:
+    """The log of a training while it runs: train_log.csv in `folder`, TensorBoard's curves, the progress line's `text`.
+
+    It has a clock, too: how long the steps took since the last note, and how much of that was waiting for data.
+    """
+
+    def __init__(self, folder, batch_size: int):
+        self.path, self.batch_size, self.text = Path(folder) / NAME, batch_size, ""
+        self._reset_clock()
+
+    def start(self, step: int):
+        """Makes the file ready for what comes after `step`."""
+        start_log(self.path, step)
+
+    def start_step(self):
+        self.started = time.monotonic()
+
+    def note_data(self):
+        """The batch of the step is there."""
+        self.data_seconds += time.monotonic() - self.started
+
+    def note_step(self):
+        """The step was taken."""
+        self.steps += 1
+        self.seconds += time.monotonic() - self.started
+
+    def note(self, step: int, losses: dict, rate: float):
+        """Notes `losses` (by upstream's names) and the learning rate of `step`, and the clock's times since before."""
+        import tensorflow as tf
+
+        values = {name: losses[theirs] for name, theirs in LOSSES.items() if theirs in losses}
+        values.update(
+            learning_rate=rate,
+            images_per_second=self.steps * self.batch_size / self.seconds,
+            step_seconds=self.seconds / self.steps,
+            data_seconds=self.data_seconds / self.steps,
+        )
+        self._reset_clock()
+        self.text = format_step(values)
+        append_log(self.path, step, values)
+        with tf.summary.record_if(True), survive_full_disk():
+            for name, value in losses.items():
+                tf.summary.scalar(name, value, step=step)
+            tf.summary.scalar("learning_rate", rate, step=step)
+            tf.summary.scalar("steps_per_sec", 1 / values["step_seconds"], step=step)
+
+    def note_metrics(self, step: int, metrics: dict):
+        """Notes of an evaluation's `metrics` (by upstream's names) those that have a column."""
+        found = {name: metrics[theirs] for name, theirs in LOGGED_METRICS.items() if theirs in metrics}
+        append_log(self.path, step, found)
+
+    def draw(self):
+        """Draws train_log.png beside the file. What keeps it from being written is said."""
+        picture = self.path.with_name(PICTURE)
+        try:
+            draw_log(self.path, picture)
+        except OSError as error:
+            say(f"warning: {picture} could not be drawn ({error.strerror})")
+
+    def _reset_clock(self):
+        self.steps, self.seconds, self.data_seconds = 0, 0.0, 0.0
+
+
+@contextlib.contextmanager
+def survive_full_disk():
+    """Says where TensorBoard's curves can't be written in the block, which stops no training."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        say(f"warning: TensorBoard's curves could not be written ({saving.describe_failure(error)})")
+
+
+def write_images(images, boxes, step: int, number=3):
+    """Shows TensorBoard the first `number` images of a batch, as the model sees them, with their boxes.
+
+    images: float32 [batch, height, width, channels], of any range
+    boxes:  float32 [batch, N, 4], `[ymin, xmin, ymax, xmax]` normalized
+    """
+    import tensorflow as tf
+
+    images, boxes = images[:number], boxes[:number]
+    low = tf.reduce_min(images, axis=[1, 2, 3], keepdims=True)
+    high = tf.reduce_max(images, axis=[1, 2, 3], keepdims=True)
+    shown = tf.image.draw_bounding_boxes((images - low) / tf.maximum(high - low, 1e-6), boxes, [[1.0, 0.8, 0.0]])
+    with tf.summary.record_if(True), survive_full_disk():
+        tf.summary.image("train_input_images", shown, step=step, max_outputs=number)
 
 
 def start_log(path, step):
@@ -131,20 +226,50 @@ def _read_row(line, header):
     return {name: found.get(name, math.nan) for name in COLUMNS} if math.isfinite(found["step"]) else None
 
 
+def write_hyperparameters(config, seed: int):
+    """Notes for TensorBoard's HPARAMS what tells one run from another. `config` is a TrainEvalPipelineConfig."""
+    import tensorflow as tf
+    from tensorboard.plugins.hparams import api
+
+    train = config.train_config
+    kind = train.optimizer.WhichOneof("optimizer")
+    rates = schedule.list_learning_rates(train.optimizer)
+    with tf.summary.record_if(True):
+        api.hparams(
+            {
+                "batch_size": train.batch_size,
+                "num_steps": train.num_steps,
+                "optimizer": kind.removesuffix("_optimizer"),
+                "learning_rate": max(rates, default=0.0),
+                "moving_average": train.optimizer.use_moving_average,
+                "augmentations": len(train.data_augmentation_options),
+                "fine_tune_checkpoint_type": train.fine_tune_checkpoint_type or "none",
+                "seed": seed,
+            }
+        )
+
+
+def list_curves(rows, names):
+    """Yields (name, its steps, its values) of each of `names` that was noted in some of the `rows` of `read_log`.
+
+    The one way from the log to curves: train_log.png and the report draw them.
+    """
+    for name in names:
+        points = [(row["step"], row[name]) for row in rows if math.isfinite(row[name])]
+        if points:
+            yield name, *zip(*points, strict=True)
+
+
 def draw_log(path, picture):
     """Draws train_log.csv as curves of the losses, the learning rate and mAP over the steps: a PNG file."""
     from matplotlib.figure import Figure
 
     rows = read_log(path)
     figure = Figure(figsize=(9, 9), layout="constrained")
-    panels = [("loss", LOSSES), ("learning rate", ["learning_rate"]), ("mAP on the test images", METRICS)]
-    for number, (title, names) in enumerate(panels):
-        axes = figure.add_subplot(3, 1, number + 1)
-        for name in names:
-            points = [(row["step"], row[name]) for row in rows if math.isfinite(row[name])]
-            if points:
-                marker = "o" if len(points) < 40 else ""
-                axes.plot(*zip(*points, strict=True), marker=marker, markersize=4, label=name.replace("_", " "))
+    panels = figure.subplots(3, 1)
+    for axes, (title, names) in zip(panels, PANELS.items(), strict=True):
+        for name, steps, values in list_curves(rows, names):
+            axes.plot(steps, values, marker="o" if len(steps) < 40 else "", markersize=4, label=name.replace("_", " "))
         if axes.has_data():
             axes.legend(frameon=False)
         else:
@@ -152,6 +277,6 @@ def draw_log(path, picture):
         axes.set_title(title, loc="left")
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-    axes.set_xlabel("step")
+    panels[-1].set_xlabel("step")
     with files.write_whole(picture) as fresh:
         figure.savefig(fresh, dpi=100)

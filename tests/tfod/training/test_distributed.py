@@ -19,7 +19,7 @@ from tiny_config import make_tiny_config
 from tfod.config import pipeline
 from tfod.model import checkpoints
 from tfod.training import log
-from tfod.training.distributed import find_faults, split_address, wait_for_others
+from tfod.training.distributed import check_tf_config, split_address, wait_for_others
 from tfod.utils.console import InputError
 
 SCRIPTS = ROOT / "scripts"
@@ -144,7 +144,7 @@ FIRST = {"type": "worker", "index": 0}
 def test_faults_of_tf_config_are_named(monkeypatch, workers, more, task, fault):
     config = {"cluster": {"worker": workers, **more}, **({"task": task} if task else {})}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
-    found = find_faults(2)
+    found = check_tf_config(2)
     assert len(found) == (fault is not None)
     assert all(one.startswith("TF_CONFIG: ") and fault in one for one in found)
 
