@@ -21,12 +21,12 @@ from tfod.utils.files import parse_json, read_text
 
 LABEL_MAP, NOTE = "label_map.pbtxt", "trained_on.json"
 SHOWN = 5  # classes in an error
-SIDES = ("xmin", "ymin", "xmax", "ymax")
+BOX_FIELDS = ("xmin", "ymin", "xmax", "ymax")
 
 # ---------------------------------------------------------------- classes
 
 
-def find_kept_map(folder):
+def find_kept_map(folder) -> Path | None:
     """The label map that is kept with the model in `folder`: a model_dir, its best/, or the checkpoint/ of an export.
 
     None where there is none.
@@ -133,7 +133,7 @@ def _read_forms(label_map):
 # ---------------------------------------------------------------- photos
 
 
-def list_photos(records):
+def list_photos(records) -> dict | None:
     """The photos of TFRecord files: a dict, short sum of the image -> short sum of its boxes and their classes.
 
     None where a file is not one of labelled images; what is wrong with it, the training says.
@@ -157,13 +157,13 @@ def _sum_image(features):
 
 def _sum_boxes(features):
     """The sum of the boxes with their classes, in whatever order."""
-    sides = zip(*(features.get(f"image/object/bbox/{side}", ()) for side in SIDES), strict=False)
+    edges = zip(*(features.get(f"image/object/bbox/{name}", ()) for name in BOX_FIELDS), strict=False)
     classes = features.get("image/object/class/text") or features.get("image/object/class/label", ())
-    boxes = sorted(repr(name).encode() + struct.pack("<4f", *box) for name, box in zip(classes, sides, strict=False))
+    boxes = sorted(repr(name).encode() + struct.pack("<4f", *box) for name, box in zip(classes, edges, strict=False))
     return hashlib.sha256(b"".join(boxes)).hexdigest()
 
 
-def describe_changes(before, now):
+def describe_changes(before: dict, now: dict) -> str:
     """How the photos `now` differ from those `before`, of `list_photos`, as text; "" where they don't."""
     shared = before.keys() & now.keys()
     numbers = {
@@ -175,7 +175,7 @@ def describe_changes(before, now):
     return ", ".join(parts)
 
 
-def find_changes(folder, photos):
+def find_changes(folder, photos) -> str:
     """How `photos` (of `list_photos`) differ from those that the model in `folder` was trained on, as text.
 
     "" where they don't, and where that is not known.
@@ -210,6 +210,6 @@ def _read_note(folder):
     return note
 
 
-def is_trained(folder):
+def is_trained(folder) -> bool:
     """Whether the model's `folder` holds a checkpoint, in best/ at least."""
     return bool(find_latest_checkpoint(folder) or find_latest_checkpoint(Path(folder) / "best"))

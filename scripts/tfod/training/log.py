@@ -2,10 +2,8 @@
 
 import contextlib
 import csv
-import errno
 import io
 import math
-import os
 import time
 from pathlib import Path
 
@@ -30,7 +28,7 @@ PANELS = {"loss": LOSSES, "learning rate": ["learning_rate"], "mAP on the test i
 COLUMNS = ["step", *LOSSES, "learning_rate", "images_per_second", "step_seconds", "data_seconds", *LOGGED_METRICS]
 
 
-def describe_run(config, seed, images, strategy):
+def describe_run(config, seed: int, images: int, strategy) -> list[str]:
     """The lines of the banner: what trains what, on what, from where."""
     import tensorflow as tf
 
@@ -46,7 +44,7 @@ def describe_run(config, seed, images, strategy):
     ]
 
 
-def format_step(values):
+def format_step(values: dict) -> str:
     """The values of a step, a dict of floats by the names of COLUMNS, as the line for the person who watches."""
     parts = [f"{name.removesuffix('_loss')} {values[name]:.3f}" for name in LOSSES if name in values]
     return (
@@ -146,7 +144,7 @@ def write_images(images, boxes, step: int, number=3):
         tf.summary.image("train_input_images", shown, step=step, max_outputs=number)
 
 
-def start_log(path, step):
+def start_log(path, step: int):
     """Makes train_log.csv ready for what comes after `step`: rows of later steps are of a training that was lost.
 
     What keeps it from being written is said, and stops no training.
@@ -166,33 +164,23 @@ def start_log(path, step):
         say(f"warning: {path}: could not be written ({error.strerror})")
 
 
-def append_log(path, step, values):
-    """Adds a row: `values` is a dict of floats by the names of COLUMNS. A full disk is said, and stops nothing.
-
-    A row that the disk takes in part only is taken back; one after a half row begins on a line of its own.
-    """
+def append_log(path, step: int, values: dict):
+    """Adds a row: `values` is a dict of floats by the names of COLUMNS. A full disk is said, and stops nothing."""
     if Path(path).exists() and not is_file(path):  # start_log has said so
         return
     row, line = {"step": step, **{name: f"{values[name]:.6g}" for name in COLUMNS if name in values}}, io.StringIO()
     csv.DictWriter(line, COLUMNS, restval="", lineterminator="\n").writerow(row)
     try:
-        with Path(path).open("a+b", buffering=0) as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(size - 1, 0))
-            # no number ends in a question mark: half of 0.4523 shall not become 0.45 by a line end
-            text = (b"" if file.read(1) in (b"\n", b"") else b"?\n") + line.getvalue().encode()
-            try:
-                if file.write(text) < len(text):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            except OSError:
-                with contextlib.suppress(OSError):  # what is said below is why
-                    file.truncate(size)
-                raise
+        with Path(path).open("a+b") as file:
+            file.seek(max(file.tell() - 1, 0))
+            # after half a row, as of a full disk: no number ends in a question mark, 0.45 is not half of 0.4523
+            end = b"" if file.read(1) in (b"\n", b"") else b"?\n"
+            file.write(end + line.getvalue().encode())
     except OSError as error:
         say(f"warning: {path}: step {step} could not be noted ({error.strerror})")
 
 
-def read_log(path):
+def read_log(path) -> list[dict]:
     """The rows of train_log.csv, dicts of floats with NaN where there is nothing; an empty list where there is none.
 
     A row counts if it is whole: ends with a line end, and has a number or nothing in every column. Others are said.
@@ -249,7 +237,7 @@ def write_hyperparameters(config, seed: int):
         )
 
 
-def list_curves(rows, names):
+def list_curves(rows: list[dict], names):
     """Yields (name, its steps, its values) of each of `names` that was noted in some of the `rows` of `read_log`.
 
     The one way from the log to curves: train_log.png and the report draw them.

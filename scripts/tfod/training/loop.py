@@ -72,7 +72,7 @@ class TrainLoop:
 
     def before_training(self):
         self.began = time.monotonic()
-        self.last = self.config.train_config.num_steps
+        self.step, self.last = self.first, self.config.train_config.num_steps
         self.alone = self.strategy.num_replicas_in_sync == 1
         self.log = log.TrainingLog(self.folder, self.config.train_config.batch_size)
         self.log.start(self.first)
@@ -95,6 +95,7 @@ class TrainLoop:
         self.log.note_data()
 
     def take_step(self):
+        """Takes the step, and tells all workers whether this one was asked to end, and whether it is time to save."""
         import tensorflow as tf
 
         self.shows_images = self.plan.record_summaries and self.step % IMAGES_EVERY_N == 0
@@ -152,7 +153,7 @@ class TrainLoop:
             self.refuse("the loss is no longer a number")
 
     def require_finite_weights(self):
-        """A gradient can break them though its loss is a number: going back to such weights would be in vain."""
+        """A gradient can break them though its loss is a number, and to go back to such weights would not help."""
         if broken := self.find_broken():
             others = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
             self.refuse(f"weights are not finite, those of {broken[0]}{others}")
@@ -221,7 +222,7 @@ class TrainLoop:
             ) from error
         except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
             raise InputError(
-                "another worker of this training is gone, and without it there is no step to take; start all workers"
+                "another worker of this training is gone, and no step can be taken without it; start all workers"
                 " again: training goes on from the last checkpoint"
             ) from error
         except tf.errors.InvalidArgumentError as error:

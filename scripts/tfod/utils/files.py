@@ -19,6 +19,7 @@ import shutil
 import signal
 import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from tfod.utils.console import DISK_ERRORS, ENDING, Fault, InputError
@@ -116,7 +117,7 @@ class NoLocks(OSError):
 
 
 @contextlib.contextmanager
-def hold_lock(path: Path, make=False, wait=None):
+def hold_lock(path: Path, make: bool = False, wait: Callable | None = None):
     """Holds the lock of `path`, and yields its handle. The system takes it from a process that ends, however that does.
 
     `path` is a folder, or with `make` a file that is made for this and gone after the block. Where another process

@@ -43,7 +43,7 @@ class Driver:
     cards: list
 
 
-def read_driver():
+def read_driver() -> Driver | None:
     """The `Driver` of this machine, whether TensorFlow uses its cards or not; None where there is none, or no card."""
     try:
         library = ctypes.CDLL("libnvidia-ml.so.1")
@@ -70,12 +70,12 @@ def read_driver():
         library.nvmlShutdown()
 
 
-def is_hidden():
+def is_hidden() -> bool:
     """Whether CUDA_VISIBLE_DEVICES keeps every card from TensorFlow."""
     return re.match(r"\s*(-|$)", os.environ.get("CUDA_VISIBLE_DEVICES", "0")) is not None
 
 
-def may_have_card():
+def may_have_card() -> bool:
     """Whether TensorFlow may find a card: a driver's device is there, and no card is hidden."""
     return not is_hidden() and any(Path(name).exists() for name in DEVICES)
 
@@ -130,7 +130,7 @@ def keep_compiled_code(driver):
     os.environ.setdefault("CUDA_CACHE_MAXSIZE", str(4 << 30))  # bytes; the most that the driver takes
 
 
-def explain_failure(error):
+def explain_failure(error) -> str | None:
     """What a failure of the card means and what to do, as one text, or None for any other exception.
 
     Exceptions that `error` was raised from, or while handling, count too.

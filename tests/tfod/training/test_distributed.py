@@ -135,7 +135,7 @@ FIRST = {"type": "worker", "index": 0}
         (["a:1"], {}, FIRST, "names 1 workers, and --num_workers is 2; name all"),
         (["a:1", "b:2"], {"chief": ["c:3"]}, FIRST, "its cluster has chief, too; name workers"),
         (["a:1", "a:1"], {}, FIRST, "names a worker twice; each has an address of its own"),
-        (["a:1", "b"], {}, FIRST, "b is no address; give the host and a port, as 192.168.1.10"),
+        (["a:1", "b"], {}, FIRST, "b is not an address; give the host and a port, as 192.168.1.10"),
         (["a:1", "b:2"], {}, {**FIRST, "index": 2}, 'its task is {"type": "worker", "index": 2}; make it {"typ'),
         (["a:1", "b:2"], {}, {**FIRST, "type": "chief"}, "for the first worker, up to 1 for the last"),
         (["a:1", "b:2"], {}, None, "its task is {}; make it "),
