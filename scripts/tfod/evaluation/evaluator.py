@@ -70,9 +70,7 @@ def build_evaluation(config, summary_dir, on_train_data=False, model=None, sourc
         with show_progress("evaluating", source.count) as update:
             for result in forward.run(source):
                 results.append(result)
-                if (
-                    len(results) % 16 == 0
-                ):  # they come a batch at a time, and what is left is told from the time between
+                if len(results) % 16 == 0:  # they come a batch at a time: each alone would upset the time that is left
                     update(len(results))
         results.sort(key=lambda result: result.key)  # as upstream's: of detections with equal scores, the first counts
         seconds = {"images": time.monotonic() - began}
