@@ -19,7 +19,7 @@ from conftest import ROOT, count_seconds, find_free_port, load_script
 from random_evaluated import make_random
 
 from tfod.evaluation.summaries import write_pr_curves
-from tfod.training.log import LOGGED_METRICS, LOSSES
+from tfod.training.log import LOSSES, METRICS
 from tfod.utils.console import InputError
 
 start_tensorboard = load_script("start_tensorboard.py")
@@ -83,7 +83,7 @@ def logdir(tmp_path_factory):
                 tf.summary.scalar(name, 1 / (1 + step / 100), step)
     with tf.summary.create_file_writer(str(folder / "my_model/eval")).as_default():
         for step in (300, 600):
-            for name in LOGGED_METRICS.values():
+            for name in METRICS.values():
                 tf.summary.scalar(name, step / 1000, step)
             tf.summary.image("eval_side_by_side_0_0", tf.random.uniform((1, 40, 90, 3)), step)
             write_pr_curves(make_random(step, images=20), step)
@@ -94,7 +94,7 @@ def test_browser_shows_losses_map_images_and_pr_curves(logdir, tmp_path):
     with start("--logdir", logdir) as (address, said, _):
         assert "TensorBoard shows 2 runs of" in said
         with open_page(f"{address}#scalars", tmp_path, height=1200) as page:
-            wanted = {**dict.fromkeys(LOSSES.values(), 6), **dict.fromkeys(LOGGED_METRICS.values(), 2)}
+            wanted = {**dict.fromkeys(LOSSES.values(), 6), **dict.fromkeys(METRICS.values(), 2)}
             page.wait_for(f"Object.keys({READ_CARDS}).length >= {len(wanted)}", timeout=60)
             assert page.evaluate(READ_CARDS) == wanted
             page.screenshot(tmp_path / "scalars.png")

@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 from markupsafe import Markup, escape
 
-from tfod.training.log import LOGGED_METRICS, LOSSES
+from tfod.training.log import LOSSES, METRICS
 from tfod.utils.drawing import PALETTE
 
 POINTS = 300  # of a curve: more can't be told apart
@@ -85,11 +85,7 @@ def draw_class(curve):
 
 def draw_training(rows):
     """Dict title -> Figure of train_log.csv's rows: losses, learning rate, and mAP where it was measured."""
-    panels = {
-        "Losses": LOSSES,
-        "Learning rate": ["learning_rate"],
-        "mAP on the test images, while training": LOGGED_METRICS,
-    }
+    panels = {"Losses": LOSSES, "Learning rate": ["learning_rate"], "mAP on the test images, while training": METRICS}
     figures = {}
     for title, names in panels.items():
         figure, (axes,) = _make_figure()

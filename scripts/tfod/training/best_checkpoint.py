@@ -58,7 +58,7 @@ def keep_best(write, folder, step: int, values: dict, config):
 
 def read_best(folder, name: str) -> tuple[int, float | None]:
     """(step, value) of the metric `name` in `folder`/best, or (0, None) where there is nothing, or it is damaged."""
-    path = Path(folder) / "best" / metrics_files.METRICS
+    path = Path(folder) / "best" / "metrics.json"
     if not path.exists():
         return 0, None
     try:

@@ -23,9 +23,8 @@ LOSSES = {  # the columns of train_log.csv, and upstream's names for what is in 
     "localization_loss": "Loss/localization_loss",
     "regularization_loss": "Loss/regularization_loss",
 }
-LOGGED_METRICS = {"mAP": "DetectionBoxes_Precision/mAP", "mAP50": "DetectionBoxes_Precision/mAP@.50IOU"}
-PANELS = {"loss": LOSSES, "learning rate": ["learning_rate"], "mAP on the test images": LOGGED_METRICS}
-COLUMNS = ["step", *LOSSES, "learning_rate", "images_per_second", "step_seconds", "data_seconds", *LOGGED_METRICS]
+METRICS = {"mAP": "DetectionBoxes_Precision/mAP", "mAP50": "DetectionBoxes_Precision/mAP@.50IOU"}
+COLUMNS = ["step", *LOSSES, "learning_rate", "images_per_second", "step_seconds", "data_seconds", *METRICS]
 
 
 def describe_run(config, seed: int, images: int, strategy) -> list[str]:
@@ -102,7 +101,7 @@ class TrainingLog:
 
     def note_metrics(self, step: int, metrics: dict):
         """Notes of an evaluation's `metrics` (by upstream's names) those that have a column."""
-        found = {name: metrics[theirs] for name, theirs in LOGGED_METRICS.items() if theirs in metrics}
+        found = {name: metrics[theirs] for name, theirs in METRICS.items() if theirs in metrics}
         append_log(self.path, step, found)
 
     def draw(self):
@@ -237,27 +236,20 @@ def write_hyperparameters(config, seed: int):
         )
 
 
-def list_curves(rows: list[dict], names):
-    """Yields (name, its steps, its values) of each of `names` that was noted in some of the `rows` of `read_log`.
-
-    The one way from the log to curves: train_log.png and the report draw them.
-    """
-    for name in names:
-        points = [(row["step"], row[name]) for row in rows if math.isfinite(row[name])]
-        if points:
-            yield name, *zip(*points, strict=True)
-
-
 def draw_log(path, picture):
     """Draws train_log.csv as curves of the losses, the learning rate and mAP over the steps: a PNG file."""
     from matplotlib.figure import Figure
 
     rows = read_log(path)
     figure = Figure(figsize=(9, 9), layout="constrained")
-    panels = figure.subplots(3, 1)
-    for axes, (title, names) in zip(panels, PANELS.items(), strict=True):
-        for name, steps, values in list_curves(rows, names):
-            axes.plot(steps, values, marker="o" if len(steps) < 40 else "", markersize=4, label=name.replace("_", " "))
+    panels = [("loss", LOSSES), ("learning rate", ["learning_rate"]), ("mAP on the test images", METRICS)]
+    for number, (title, names) in enumerate(panels):
+        axes = figure.add_subplot(3, 1, number + 1)
+        for name in names:
+            points = [(row["step"], row[name]) for row in rows if math.isfinite(row[name])]
+            if points:
+                marker = "o" if len(points) < 40 else ""
+                axes.plot(*zip(*points, strict=True), marker=marker, markersize=4, label=name.replace("_", " "))
         if axes.has_data():
             axes.legend(frameon=False)
         else:
@@ -265,6 +257,6 @@ def draw_log(path, picture):
         axes.set_title(title, loc="left")
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-    panels[-1].set_xlabel("step")
+    axes.set_xlabel("step")
     with files.write_whole(picture) as fresh:
         figure.savefig(fresh, dpi=100)

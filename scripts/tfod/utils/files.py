@@ -142,8 +142,7 @@ def hold_lock(path: Path, make: bool = False, wait: Callable | None = None):
                 if make:
                     path.unlink(missing_ok=True)
                 raise NoLocks(error.errno, error.strerror) from error
-            # who held it may have removed it after it was opened here, and before it was locked
-            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
+            if _is_at(path, handle):  # else who held it has removed it after it was opened here
                 try:
                     yield handle
                 finally:
@@ -152,6 +151,14 @@ def hold_lock(path: Path, make: bool = False, wait: Callable | None = None):
                 return
         finally:
             os.close(handle)
+
+
+def _is_at(path, handle):
+    """Whether `path` still names what `handle` has open."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def write_text(path, text, maker=None):

@@ -43,7 +43,7 @@ class Driver:
     cards: list
 
 
-def read_driver() -> Driver | None:
+def read_driver():
     """The `Driver` of this machine, whether TensorFlow uses its cards or not; None where there is none, or no card."""
     try:
         library = ctypes.CDLL("libnvidia-ml.so.1")
@@ -70,7 +70,7 @@ def read_driver() -> Driver | None:
         library.nvmlShutdown()
 
 
-def is_hidden() -> bool:
+def is_hidden():
     """Whether CUDA_VISIBLE_DEVICES keeps every card from TensorFlow."""
     return re.match(r"\s*(-|$)", os.environ.get("CUDA_VISIBLE_DEVICES", "0")) is not None
 
@@ -130,7 +130,7 @@ def keep_compiled_code(driver):
     os.environ.setdefault("CUDA_CACHE_MAXSIZE", str(4 << 30))  # bytes; the most that the driver takes
 
 
-def explain_failure(error) -> str | None:
+def explain_failure(error):
     """What a failure of the card means and what to do, as one text, or None for any other exception.
 
     Exceptions that `error` was raised from, or while handling, count too.

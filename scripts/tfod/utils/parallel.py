@@ -15,12 +15,12 @@ import threading
 from tfod.utils.console import ENDING, InputError, show_progress
 
 
-def count_cores() -> int:
+def count_cores():
     """How many cores this process may use: the default number of workers."""
     return len(os.sched_getaffinity(0))
 
 
-def map_in_processes(function, items, workers: int):
+def map_in_processes(function, items, workers):
     """Yields `function(item)` in the order of `items`, worked out by `workers` processes.
 
     Few items are under way at any moment, so that memory does not grow with their number. Raises what `function`
