@@ -12,8 +12,9 @@ from report_models import ELSEWHERE, HOSTILE, LONG, QUOTED, WHOLE, write_log, wr
 from tfod.evaluation import curves
 from tfod.report import analysis, comparison, pictures, wording
 from tfod.report import page as report
-from tfod.report.charts import charting, draw_class, make_svg
+from tfod.report.charts import draw_class
 from tfod.utils.console import InputError
+from tfod.utils.figures import charting, make_figure, make_svg
 
 
 def get_text(page):
@@ -194,14 +195,12 @@ def test_a_curve_of_many_detections_is_drawn_with_few_points_and_meets_its_thres
     assert near < 0.01
 
 
-def test_charts_have_ids_of_their_own_and_texts_as_they_are():
+def test_charts_have_ids_of_their_own_and_text_as_it_is():
     with charting():
-        from matplotlib.figure import Figure
-
-        figure = Figure()
+        figure = make_figure(4, 3)
         figure.subplots().set_title("$\\frac <b>猫")
         first, second = (make_svg(figure, name, 'a "chart"') for name in ("one", "two"))
-    assert "$\\frac &lt;b&gt;猫" in first and "#000000" not in first and 'aria-label="a &#34;chart&#34;"' in first
+    assert "$\\frac &lt;b&gt;猫" in first and 'aria-label="a &quot;chart&quot;"' in first
     ids = [set(re.findall(r' id="([^"]+)"', svg)) for svg in (first, second)]
     assert ids[0] and not ids[0] & ids[1]
 

@@ -1,15 +1,26 @@
 """The result of make compare as a page and as a table for the terminal."""
 
-import math
-
 from tfod.evaluation.metrics_files import COCO_ROWS
 from tfod.report import page
 from tfod.report import pictures as report_pictures
 from tfod.report.analysis import LOG
-from tfod.report.charts import BLUE, GREEN, INK, ORANGE, PURPLE, RED, charting, make_svg, show_empty, tidy
 from tfod.report.comparison import METRICS, rank_disagreements
 from tfod.report.wording import count, join, show_share
-from tfod.training.log import read_log
+from tfod.training.log import list_points, read_log
+from tfod.utils.figures import (
+    BLUE,
+    GREEN,
+    INK,
+    LEGEND,
+    ORANGE,
+    PURPLE,
+    RED,
+    charting,
+    make_figure,
+    make_svg,
+    show_empty,
+    tidy,
+)
 
 PAGE = "comparison.html"
 
@@ -36,7 +47,6 @@ CURVES = {  # column of train_log.csv: title
     "classification_loss": "Classification loss",
     "localization_loss": "Localization loss",
 }
-POINTS = 300  # of a curve: more can't be told apart
 
 
 def render(models, comparison, images):
@@ -196,11 +206,9 @@ def _tell_split(models, index):
 
 def draw_differences(comparison):
     """The differences to the first model with their intervals: a Figure with a line for each model and metric."""
-    from matplotlib.figure import Figure
-
     shown = ("mAP", "AP50", "recall", "precision")
     others = comparison["models"][1:]
-    figure = Figure(figsize=(5.4, 0.7 + 1.25 * len(others)), layout="constrained")
+    figure = make_figure(5.4, 0.7 + 1.25 * len(others))
     axes = figure.subplots()
     places = []
     for number, model in enumerate(others):
@@ -218,24 +226,20 @@ def draw_differences(comparison):
     axes.set_ylim(places[-1] + 0.6, -1.4)
     furthest = max(0.02, *map(abs, axes.dataLim.intervalx)) * 1.05
     axes.set_xlim(-furthest, furthest)
-    tidy(axes, "x")
-    axes.set_xlabel(f"← worse \u2003 better than {comparison['models'][0]['name']} →", fontsize=10, color=INK)
+    tidy(axes, "x", x=f"← worse \u2003 better than {comparison['models'][0]['name']} →")
     return figure
 
 
 def draw_training(models, comparison):
     """List of (title, Figure) of the models' train_log.csv: a line for each, and mAP where it was evaluated at last."""
-    from matplotlib.figure import Figure
-
     logs = [read_log(one.folder / LOG) for one in models]
     figures = []
     for column, title in CURVES.items():
-        figure = Figure(figsize=(5.4, 2.9), layout="constrained")
+        figure = make_figure(5.4, 2.9)
         axes = figure.subplots()
         for number, (rows, one) in enumerate(zip(logs, comparison["models"], strict=True)):
             colour, style, marker = LOOKS[number % len(LOOKS)]
-            points = [(row["step"], row[column]) for row in rows if math.isfinite(row[column])]
-            points = points[:: -(-len(points) // POINTS) or 1]
+            points = list_points(rows, column)
             end = one["metrics"]["mAP"]["value"] if column == "mAP" else None
             if points:
                 axes.plot(*zip(*points, strict=True), linestyle=style, color=colour, linewidth=1.8, label=one["name"])
@@ -248,9 +252,8 @@ def draw_training(models, comparison):
                 figures.append((title, figure))
             continue
         axes.set_ylim(0, 1.05 * axes.dataLim.y1 or 1)
-        tidy(axes, "y")
-        axes.set_xlabel("step", fontsize=10, color=INK)
-        figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=9.5)
+        tidy(axes, "y", x="step")
+        figure.legend(ncols=3, **LEGEND)
         figures.append((title, figure))
     return figures
 

@@ -10,10 +10,22 @@ from pathlib import Path
 import numpy as np
 
 from tfod.data.images import map_in_threads, read_image
-from tfod.report.charts import BLUE, FAINT, INK, RED, get_side_colour, make_figure, set_plain_ticks, show_empty, tidy
 from tfod.report.dataset_statistics import MEDIUM, SMALL, format_summary, measure, share_covered, share_sizes
 from tfod.utils.console import progress, say
 from tfod.utils.drawing import draw_sheet, get_font
+from tfod.utils.figures import (
+    BLUE,
+    FAINT,
+    GREEN,
+    INK,
+    ORANGE,
+    PURPLE,
+    RED,
+    make_figure,
+    set_plain_ticks,
+    show_empty,
+    tidy,
+)
 from tfod.utils.files import fingerprint, is_current, mark_current, refuse_foreign, write_whole
 
 MAKER = "check_dataset --plots"  # of the output, as its stamp says
@@ -21,6 +33,11 @@ SAMPLES = 8  # photos on a class's page
 ROWS = 90  # classes in the bar chart, as many as COCO's label map has ids
 GROUPED_ROWS = 25  # with more than these, the sides' bars go end to end
 POINTS = 5000  # boxes in the scatter chart: more would hide each other
+
+
+def get_subset_colour(name):
+    """The lasting colour of a subset of the data: train, test, val, or another."""
+    return {"train": BLUE, "test": ORANGE, "val": GREEN}.get(name, PURPLE)
 
 
 def draw_boxes_per_class(statistics):
@@ -77,7 +94,7 @@ def _draw_grouped_bars(axes, counts):
     thick = min(0.8, 0.3 * len(counts)) / len(counts)
     for i, (side, values) in enumerate(counts.items()):
         places = np.arange(len(values)) + (i - (len(counts) - 1) / 2) * thick
-        bars = axes.barh(places, values, thick * 0.92, color=get_side_colour(side), label=side)
+        bars = axes.barh(places, values, thick * 0.92, color=get_subset_colour(side), label=side)
         axes.bar_label(bars, [f"{value:,}" for value in values], padding=3, fontsize=7.5, color=INK)
     return max(map(max, counts.values()))
 
@@ -86,7 +103,7 @@ def _draw_stacked_bars(axes, counts):
     """Bars end to end, which take less room, with all sides' numbers behind them."""
     ends = np.zeros(len(next(iter(counts.values()))))
     for side, values in counts.items():
-        bars = axes.barh(range(len(values)), values, 0.72, left=ends, color=get_side_colour(side), label=side)
+        bars = axes.barh(range(len(values)), values, 0.72, left=ends, color=get_subset_colour(side), label=side)
         ends = ends + values
     texts = [" + ".join(f"{value:,}" for value in row) for row in zip(*counts.values(), strict=True)]
     axes.bar_label(bars, texts, padding=3, fontsize=6.5, color=INK)
@@ -113,7 +130,7 @@ def draw_boxes_per_image(statistics):
         counts = np.histogram(side.per_image, edges[:-1] + [edges[-1] - 0.5])[0]
         places = np.arange(len(labels)) + (i - (len(statistics.sides) - 1) / 2) * thick
         shares = 100 * counts / max(len(side.photos), 1)
-        bars = axes.bar(places, shares, thick * 0.94, color=get_side_colour(name), label=name)
+        bars = axes.bar(places, shares, thick * 0.94, color=get_subset_colour(name), label=name)
         axes.bar_label(bars, [f"{c:,}" if c else "" for c in counts], padding=2, fontsize=7, color=INK)
     axes.set_xticks(range(len(labels)), labels)
     axes.set_xlim(-0.6, max(len(labels), 5) - 0.4)

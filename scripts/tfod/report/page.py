@@ -15,9 +15,9 @@ from tfod.report import data as report_data
 from tfod.report import pictures as report_pictures
 from tfod.report import wording
 from tfod.report.analysis import CONFIG, LOG, describe_inputs
-from tfod.report.charts import charting, make_svg
 from tfod.report.wording import show_share
 from tfod.training.log import read_log
+from tfod.utils.figures import PAGE_COLOURS, charting, make_svg
 
 TEMPLATES = Path(__file__).parent / "templates"
 TOP = 10  # images of the first screen
@@ -76,7 +76,8 @@ def render(contents, page="report.html"):
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()  # the only script that may run
     template = environment.get_template(page)
     facts = [_describe_picture(picture) for picture in contents["pictures"]]
-    return template.render(contents, facts=facts, style=style, script=script, script_hash=f"sha256-{digest}") + "\n"
+    more = {"facts": facts, "style": style, "script": script, "script_hash": f"sha256-{digest}"}
+    return template.render(contents, colours=PAGE_COLOURS, **more) + "\n"
 
 
 def _describe_picture(picture):

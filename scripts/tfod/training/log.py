@@ -14,6 +14,7 @@ from tfod.model import saving
 from tfod.utils import files
 from tfod.utils.console import say
 from tfod.utils.environment import find_commit, list_versions
+from tfod.utils.figures import BLUE, GREEN, ORANGE, POINTS, RED, make_figure, show_empty, tidy
 from tfod.utils.files import is_file
 
 NAME, PICTURE = "train_log.csv", "train_log.png"
@@ -25,6 +26,11 @@ LOSSES = {  # the columns of train_log.csv, and upstream's names for what is in 
 }
 METRICS = {"mAP": "DetectionBoxes_Precision/mAP", "mAP50": "DetectionBoxes_Precision/mAP@.50IOU"}
 COLUMNS = ["step", *LOSSES, "learning_rate", "images_per_second", "step_seconds", "data_seconds", *METRICS]
+PANELS = {  # title: columns
+    "Losses": LOSSES,
+    "Learning rate": ["learning_rate"],
+    "mAP on the test images, while training": METRICS,
+}
 
 
 def describe_run(config, seed: int, images: int, strategy) -> list[str]:
@@ -236,27 +242,36 @@ def write_hyperparameters(config, seed: int):
         )
 
 
+def list_points(rows, column):
+    """Pairs (step, value) of a column of `read_log`'s rows, without NaN; at most `POINTS`, evenly over the steps."""
+    points = [(row["step"], row[column]) for row in rows if math.isfinite(row[column])]
+    return points[:: -(-len(points) // POINTS) or 1]
+
+
+def draw_columns(axes, rows, columns, title=""):
+    """Draws columns of `read_log`'s rows over the steps, and returns whether there is anything to see."""
+    for name, colour, style in zip(columns, (BLUE, ORANGE, GREEN, RED), ("-", "--", ":", "-."), strict=False):
+        points = list_points(rows, name)
+        if points:
+            label, marker = name.replace("_", " ").replace(" loss", ""), "o" if len(points) < 20 else ""
+            axes.plot(*zip(*points, strict=True), style, color=colour, marker=marker, markersize=4, label=label)
+    tidy(axes, "y", title, x="step")
+    if not axes.lines:
+        return False
+    axes.set_ylim(bottom=0)
+    axes.ticklabel_format(axis="y", scilimits=(-3, 4))
+    axes.yaxis.get_offset_text().set_fontsize(9)
+    return True
+
+
 def draw_log(path, picture):
     """Draws train_log.csv as curves of the losses, the learning rate and mAP over the steps: a PNG file."""
-    from matplotlib.figure import Figure
-
     rows = read_log(path)
-    figure = Figure(figsize=(9, 9), layout="constrained")
-    panels = [("loss", LOSSES), ("learning rate", ["learning_rate"]), ("mAP on the test images", METRICS)]
-    for number, (title, names) in enumerate(panels):
-        axes = figure.add_subplot(3, 1, number + 1)
-        for name in names:
-            points = [(row["step"], row[name]) for row in rows if math.isfinite(row[name])]
-            if points:
-                marker = "o" if len(points) < 40 else ""
-                axes.plot(*zip(*points, strict=True), marker=marker, markersize=4, label=name.replace("_", " "))
-        if axes.has_data():
+    figure = make_figure(9, 9)
+    for axes, (title, columns) in zip(figure.subplots(len(PANELS), 1), PANELS.items(), strict=True):
+        if draw_columns(axes, rows, columns, title):
             axes.legend(frameon=False)
         else:
-            axes.text(0.5, 0.5, "nothing measured (--eval_every_n)", transform=axes.transAxes, ha="center")
-        axes.set_title(title, loc="left")
-        axes.set_ylim(bottom=0)
-        axes.grid(alpha=0.3)
-    axes.set_xlabel("step")
+            show_empty(axes, "nothing measured (--eval_every_n)")
     with files.write_whole(picture) as fresh:
         figure.savefig(fresh, dpi=100)
