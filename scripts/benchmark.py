@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from tfod.utils import files
-from tfod.utils.console import InputError, make_parser, run, say
+from tfod.utils.console import InputError, format_table, make_parser, run, say
 
 COLUMNS = [  # key, heading, how it is written
     ("name", "format", "{}"),
@@ -191,16 +191,6 @@ def measure_precision(results, names):
     return tuple(metrics[f"DetectionBoxes_Precision/{name}"] for name in ("mAP", "mAP@.50IOU"))
 
 
-def format_table(rows):
-    """The table in Markdown, its columns aligned."""
-    cells = [[heading for _, heading, _ in COLUMNS]]
-    cells += [[text.format(row[key]) for key, _, text in COLUMNS] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["| " + " | ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) + " |" for row in cells]
-    ruler = "|" + "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])]) + "|"
-    return "\n".join([lines[0], ruler, *lines[1:]])
-
-
 def describe_machine():
     """Processor, cores that may be used, and Python."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
@@ -239,7 +229,9 @@ def main():
             row["map"], row["map50"] = measure_precision(results, source.names)
             row.update(box_mean=agreement.mean_box, box_largest=agreement.largest_box, missing=agreement.missing)
             rows.append(row)
-    table, machine = format_table(rows), describe_machine()
+    keys, headings, forms = zip(*COLUMNS, strict=True)
+    cells = [[form.format(row[key]) for key, form in zip(keys, forms, strict=True)] for row in rows]
+    table, machine = format_table(cells, headings, markdown=True), describe_machine()
     notes = NOTES.format(score=arguments.score, batch=arguments.batch)
     data = f"{len(samples)} images of {', '.join(source.data)}"
     report = {"machine": machine, "data": data, "batch": arguments.batch, "score": arguments.score, "formats": rows}

@@ -8,7 +8,7 @@ to yours. TFLite "if resized": with a fixed_shape_resizer in the config.
 """
 
 from tfod.config.zoo import MODELS, describe_tflite
-from tfod.utils.console import InputError, make_parser, run, say
+from tfod.utils.console import InputError, format_table, make_parser, run, say
 
 FAMILIES = list(dict.fromkeys(model.family for model in MODELS.values()))
 SORTS = {  # what is not known comes last
@@ -90,10 +90,7 @@ def main():
     models = choose_models(**vars(arguments))
     if not models:
         raise InputError("the zoo: has no such model; allow more milliseconds or a lower mAP, or another family")
-    rows = [HEADER, *map(describe, models)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
-    for row in rows:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    print(format_table(map(describe, models), HEADER, left=len(HEADER)))
     say(f"{len(models)} of the zoo's {len(MODELS)} models. Three to try first:")
     for name, reason in FIRST.items():
         say(f"  {name} ({MODELS[name].ms:g} ms, mAP {MODELS[name].map}): {reason}")

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes a page about an evaluated model: is it good, what costs most, which images to look at, and all the numbers.
 
-One HTML file with everything in it: it opens from the disk, in light and dark, and asks the network for nothing.
-evaluate.py (`make eval`) comes first; the photos must still be where they were.
+It is one HTML file that opens from the disk, in light and dark, and loads nothing from the network. Run evaluate.py
+(`make eval`) first; the photos must still be where they were.
 
     cd workspace/training_demo
     python ../../scripts/report.py --model_dir models/my_model

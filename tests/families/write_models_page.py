@@ -14,7 +14,7 @@ from tfod.config import pipeline
 from tfod.config.zoo import MODELS
 from tfod.model.checkpoints import FINE_TUNE_TYPES
 from tfod.utils import files
-from tfod.utils.console import InputError, make_parser, run, say
+from tfod.utils.console import InputError, format_table, make_parser, run, say
 
 DOCS = SCRIPTS.parent / "docs"
 BEGIN = "<!-- made by tests/families/write_models_page.py -->"
@@ -76,8 +76,7 @@ def make_table(results, words):
         raise InputError(*faults)
     titles = [*words["stages"], *map(words["fine-tunes"].format, FINE_TUNE_TYPES)]
     header = [*words["head"], *titles]
-    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
-    reasons = []
+    rows, reasons = [], []
     for name, zoo_name in ZOO.items():
         model, result = MODELS[zoo_name], results[name]
         config = pipeline.read_config(SCRIPTS / "configs" / f"{name}.config")
@@ -88,10 +87,11 @@ def make_table(results, words):
             if outcome != "yes":
                 reasons.append(words["reason"].format(len(reasons) + 1, model.family, title, outcome))
             cells.append(words["yes"] if outcome == "yes" else words["no"].format(len(reasons)))
-        lines.append("| " + " | ".join(cells) + " |")
+        rows.append(cells)
     steps = [results[name]["step"] for name in ZOO]
     (batch,), (cores,) = ({step[key] for step in steps} for key in ("batch_size", "cores"))
-    lines += ["", words["step"].format(batch, cores), ""]
+    table = format_table(rows, header, left=len(header), markdown=True)
+    lines = [table, "", words["step"].format(batch, cores), ""]
     return "\n".join([*lines, *reasons])
 
 

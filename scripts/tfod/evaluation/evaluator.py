@@ -17,8 +17,15 @@ from tfod.data.samples import Result, decode_sample, open_records
 from tfod.evaluation import curves, tide
 from tfod.evaluation import metrics as coco_metrics
 from tfod.evaluation.metrics import measure_coco
-from tfod.evaluation.metrics_files import METRICS, is_measured, keep_measured, list_classes, list_errors, read_metrics
-from tfod.evaluation.results import Evaluated, Image, make_detections, make_truths
+from tfod.evaluation.metrics_files import (
+    METRICS_FILE,
+    is_measured,
+    keep_measured,
+    list_classes,
+    list_errors,
+    read_metrics,
+)
+from tfod.evaluation.results import Evaluated, Image, make_detections, make_ground_truth
 from tfod.model import saving, trained_on, weights
 from tfod.model.checkpoints import leave_out, list_checkpoint_files
 from tfod.utils import files
@@ -143,7 +150,7 @@ def evaluate_checkpoints(config, checkpoints, folder, summary_dir, on_train_data
             count=source.count,
         )
         if is_measured(folder, fingerprint):
-            say(f"{folder / METRICS} is up to date")
+            say(f"{folder / METRICS_FILE} is up to date")
         else:
             say(f"evaluating {checkpoint} on {', '.join(source.data)}")
             began = time.monotonic()
@@ -180,7 +187,7 @@ def evaluate_export(path, folder, source, eval_config, batch=None):
         count=source.count,
     )
     if is_measured(folder, fingerprint):
-        say(f"{Path(folder) / METRICS} is up to date")
+        say(f"{Path(folder) / METRICS_FILE} is up to date")
         return read_report(folder)
     say(f"evaluating {path} on {', '.join(source.data)}")
     began = time.monotonic()
@@ -231,7 +238,7 @@ def collect(names, results):
         ):
             found[key].append(column)
     truths, found = ({key: np.concatenate(parts) for key, parts in one.items()} for one in (truths, found))
-    return Evaluated(names, images, make_truths(**truths), make_detections(**found))
+    return Evaluated(names, images, make_ground_truth(**truths), make_detections(**found))
 
 
 def keep(folder, fingerprint, step, checkpoint, measured, source):
@@ -256,4 +263,4 @@ def keep(folder, fingerprint, step, checkpoint, measured, source):
 
 def read_report(folder):
     """What `keep` wrote into `folder`: the report, a dict."""
-    return read_metrics(Path(folder) / METRICS)
+    return read_metrics(Path(folder) / METRICS_FILE)

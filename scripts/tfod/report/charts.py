@@ -27,9 +27,9 @@ def draw_class(curve: Curve) -> Figure:
         axes.set(xlim=(0, 1), ylim=(0, 1.04), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
         tidy(axes, "both", x=name)
     left.set_ylabel("precision", fontsize=10, color=INK)
-    if not len(curve.score) or not curve.truths:
+    if not len(curve.score) or not curve.objects:
         for axes in (left, right):
-            show_empty(axes, "No detections." if curve.truths else "No objects.")
+            show_empty(axes, "No detections." if curve.objects else "No objects.")
         return figure
     at = _thin(curve.score, curve.precision, curve.recall)
     recall, precision = np.append(0, curve.recall[at]), np.append(curve.precision[0], curve.precision[at])

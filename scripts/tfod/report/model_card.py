@@ -8,7 +8,7 @@ from tfod.config.edit import NMS_MODELS, count_detections
 from tfod.config.pipeline import get_model, list_record_files
 from tfod.data.tfrecord import count_records
 from tfod.evaluation.metrics_files import format_metrics, read_metrics
-from tfod.utils.console import InputError, say
+from tfod.utils.console import InputError, format_table, say
 
 PACKAGES = ["tensorflow", "tf-keras", "tf-models-research-object-detection", "numpy"]
 CALLS = {
@@ -26,7 +26,9 @@ FEEDS = {
 }
 
 
-def make_card(config, checkpoint, names, folder, input_type, batch, agreement):
+def make_card(
+    config, checkpoint: str, names: dict[int, str], folder: Path, input_type: str, batch: str, agreement: str
+) -> str:
     """The text of README.md for the export in `folder`.
 
     `config` is the exported TrainEvalPipelineConfig, `checkpoint` the prefix that was exported, `names` a dict id ->
@@ -55,7 +57,7 @@ def _describe_metrics(checkpoint):
         return "Not known when this was exported: `make eval`, then export again."
     table = f"```\n{format_metrics(report)}\n```"
     if Path(report["checkpoint"]).name != Path(checkpoint).name:
-        return f"Measured was another checkpoint, {Path(report['checkpoint']).name}:\n\n{table}"
+        return f"Another checkpoint was measured, {Path(report['checkpoint']).name}:\n\n{table}"
     return f"Measured on the evaluation records, with the post-processing of training:\n\n{table}"
 
 
@@ -92,7 +94,7 @@ def _describe_model(config, input_type, batch, agreement):
         across = "across classes" if nms.use_class_agnostic_nms else "within each class"
         lines.append(
             f"- scores from {nms.score_threshold:.3g}; of boxes {across} that overlap by more than "
-            f"{nms.iou_threshold:.3g} (IoU) the best one stays"
+            f"{nms.iou_threshold:.3g} (IoU), the best one stays"
         )
     resizer = getattr(model.image_resizer, model.image_resizer.WhichOneof("image_resizer_oneof") or "", None)
     if hasattr(resizer, "height"):
@@ -102,13 +104,13 @@ def _describe_model(config, input_type, batch, agreement):
 
 
 def _list_sizes(folder):
-    rows = ["| file | MB |", "|---|---|"]
+    rows = []
     for name in ("saved_model", "checkpoint", "pipeline.config", "label_map.pbtxt", "labels.txt"):
         path = Path(folder) / name
         if path.exists():
             files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
-            rows.append(f"| {name} | {sum(file.stat().st_size for file in files) / 1e6:.3f} |")
-    return "\n".join(rows)
+            rows.append((name, f"{sum(file.stat().st_size for file in files) / 1e6:.3f}"))
+    return format_table(rows, ("file", "MB"), markdown=True)
 
 
 def _describe_data(config):

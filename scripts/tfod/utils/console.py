@@ -315,3 +315,24 @@ def format_seconds(seconds):
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60:02d} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+
+
+def measure_width(text):
+    """The columns that a text takes on a terminal, where Chinese letters take two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def format_table(rows, header, left=1, markdown=False):
+    """Aligned lines of text. `rows` and `header` hold texts; the first `left` columns stand left, all others right."""
+    table = [tuple(header), *map(tuple, rows)]
+    widths = [max(map(measure_width, column)) for column in zip(*table, strict=True)]
+    lines = []
+    for row in table:
+        spaces = [" " * (width - measure_width(text)) for text, width in zip(row, widths, strict=True)]
+        pairs = enumerate(zip(row, spaces, strict=True))
+        cells = [text + space if number < left else space + text for number, (text, space) in pairs]
+        lines.append(f"| {' | '.join(cells)} |" if markdown else "  ".join(cells).rstrip())
+    if markdown:
+        rules = ["-" * (width + 1) + ("-" if number < left else ":") for number, width in enumerate(widths)]
+        lines.insert(1, f"|{'|'.join(rules)}|")
+    return "\n".join(lines)

@@ -37,7 +37,7 @@ CLASSES = {"cat": 1, "dog": 2, "浣熊-1": 7, "never seen": 9}
 
 def test_the_numbers_are_those_of_the_photos(sides):
     statistics = measure(sides, CLASSES, read_config(CONFIG))
-    train, test = statistics.sides.values()
+    train, test = statistics.subsets.values()
     assert (train.counts, test.counts) == ({"cat": 5, "dog": 5}, {"浣熊-1": 6})
     assert train.per_image.tolist() == [1] * 10 + [0]
     # 96 x 64 pixels become 320 x 320: x times 10 / 3, y times 5
@@ -69,8 +69,8 @@ def test_the_summary_says_them_side_by_side(sides):
 
 def test_without_a_config_sizes_are_the_photos_and_no_anchor_is_claimed(sides):
     statistics = measure(sides, CLASSES)
-    np.testing.assert_allclose(statistics.sides["test"].sizes, [[24, 16]] * 6)
-    assert statistics.sides["test"].best_iou is None
+    np.testing.assert_allclose(statistics.subsets["test"].sizes, [[24, 16]] * 6)
+    assert statistics.subsets["test"].best_iou is None
     said = "no pipeline.config was given, so its anchors are not known"
     assert format_summary(statistics).endswith(f"Sizes are in the photos' pixels. No anchors: {said}.")
     assert describe_coverage(statistics) == f"No anchors: {said}."
@@ -83,7 +83,7 @@ def test_a_family_without_anchors_is_said(sides):
     statistics = measure(sides, CLASSES, config)
     assert describe_coverage(statistics) == "No anchors: CenterNet has no anchors."
     assert statistics.unit == "in pixels at the model's input, 512"
-    np.testing.assert_allclose(statistics.sides["test"].sizes, [[128, 85.333]] * 6, atol=0.01)
+    np.testing.assert_allclose(statistics.subsets["test"].sizes, [[128, 85.333]] * 6, atol=0.01)
 
 
 def test_a_resizer_that_is_not_known_is_said(sides):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfod.utils.console import format_seconds
+from tfod.utils.console import format_seconds, format_table
 
 BEGIN = "import sys, time\nfrom tfod.utils.console import *\nfrom tfod.utils.console import add_flag, format_seconds\n"
 
@@ -176,3 +176,13 @@ def test_no_duration_has_sixty_seconds_or_minutes(seconds):
     *_, number, unit = format_seconds(seconds).split()
     assert unit in ("s", "min")
     assert int(number) < 60
+
+
+def test_tables_are_aligned_whatever_the_script_and_in_markdown():
+    rows = [("浣熊", "7"), ("a dog", "1,234")]
+    assert format_table(rows, ("class", "boxes")) == "class  boxes\n浣熊       7\na dog  1,234"
+    assert format_table([("a", "")], ("x", "left"), left=2) == "x  left\na"  # no spaces at the end
+    assert format_table(rows, ("class", "boxes"), markdown=True) == (
+        "| class | boxes |\n|-------|------:|\n| 浣熊  |     7 |\n| a dog | 1,234 |"
+    )
+    assert format_table([], ("class", "boxes")) == "class  boxes"
