@@ -110,9 +110,9 @@ def find_peak():
 
 def main():
     args = parse_arguments()
-    evaluated = make_up(args.images, args.ground_truth, args.found, args.classes, args.seed)
-    ground_truth, found = len(evaluated.ground_truth.label), len(evaluated.detections.label)
-    print(f"{args.images} images, {ground_truth} boxes, {found} detections, {args.classes} classes, seed {args.seed}")
+    evaluated = make_up(args.images, args.objects, args.found, args.classes, args.seed)
+    objects, found = len(evaluated.ground_truth.label), len(evaluated.detections.label)
+    print(f"{args.images} images, {objects} boxes, {found} detections, {args.classes} classes, seed {args.seed}")
     start = find_peak()
     with tempfile.TemporaryDirectory(prefix="bench_eval.") as folder:
         rows = measure_all(evaluated, folder)

@@ -12,8 +12,8 @@ NAMES = {1: "cat", 2: "dog", 5: "emu"}
 
 
 def make(ground_truth=(), detections=(), images=1, names=None):
-    """`Evaluated` of `objects`, rows (image, class, box, [crowd, [difficult]]), and `found`, rows (image, class, box,
-    score); a box is `[ymin, xmin, ymax, xmax]`, or an x alone: then it is 10 by 10 pixels, at y = 0."""
+    """`Evaluated` of ground truth, rows (image, class, box, [crowd, [difficult]]), and detections, rows (image, class,
+    box, score); a box is `[ymin, xmin, ymax, xmax]`, or an x alone: then it is 10 by 10 pixels, at y = 0."""
     ground_truth = sorted(((*row, False, False)[:5] for row in ground_truth), key=lambda row: row[0])
     columns = [[row[i] for row in ground_truth] for i in range(5)]
     columns[2] = [to_box(box) for box in columns[2]]
@@ -33,7 +33,7 @@ CASES = {
     "no images": make(images=0),
     "nothing in the images": make(images=3),
     "no detections": make([(0, 1, 0), (1, 2, 0)], images=2),
-    "no ground target": make(detections=[(0, 1, 0, 0.9), (1, 2, 50, 0.8)], images=2),
+    "no ground truth": make(detections=[(0, 1, 0, 0.9), (1, 2, 50, 0.8)], images=2),
     "one class absent": make([(0, 1, 0)], [(0, 1, 2, 0.9), (0, 2, 0, 0.8)]),
     "crowd": make(
         [(0, 1, _BIG, True), (0, 1, 0), (1, 1, _SMALL, True)],

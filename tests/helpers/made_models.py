@@ -18,24 +18,22 @@ def make_photos(folder, images):
     Odd ones are of class 1, cat, even ones of class 2, dog.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    detections, box = [], []
+    photos, box = [], []
     for number in range(images):
         path = folder / f"photo {number}.jpg"
         draw_photo(number, SIZE).save(path)
         left, top = 8 + number * 5 % 40, 8 + number * 3 % 24
-        detections.append(Image(path.name, *SIZE, str(path)))
+        photos.append(Image(path.name, *SIZE, str(path)))
         box.append([top, left, top + 21, left + 31])
     label = [1 if number % 2 else 2 for number in range(images)]
-    return Evaluated({1: "cat", 2: "dog"}, detections, make_ground_truth(range(images), label, box), make_detections())
+    return Evaluated({1: "cat", 2: "dog"}, photos, make_ground_truth(range(images), label, box), make_detections())
 
 
 def detect(empty, seed, noise=0.5, missed=0.0, wrong=0.0):
     """Detections for `make_photos`: `noise` is in pixels, `missed` and `wrong` are shares of the images."""
     random = np.random.default_rng(seed)
     rows = []
-    for image, label, box in zip(
-        empty.ground_truth.image, empty.ground_truth.label, empty.ground_truth.box, strict=True
-    ):
+    for image, label, box in zip(*empty.ground_truth[:3], strict=True):
         if random.random() >= missed:
             rows.append((image, label, box + random.normal(0, noise, 4), random.uniform(0.5, 1)))
         if random.random() < wrong:

@@ -43,8 +43,8 @@ def group_by_class(evaluated: Evaluated) -> np.ndarray:
 def find_counted(evaluated: Evaluated) -> tuple[np.ndarray, np.ndarray]:
     """(bool [D], bool [T]): the detections and objects of an `Evaluated` that COCO looks at.
 
-    What is of a class that `names` does not have is left out, as upstream does, and so are all but the 100 best
-    detections of an image and class.
+    Boxes of classes that `names` lacks are left out, as upstream does, and so are all but the 100 best detections of an
+    image and class.
     """
     known = np.array(sorted(evaluated.names), np.int64)
     detections, ground_truth = evaluated.detections, evaluated.ground_truth

@@ -48,7 +48,7 @@ def measure_coco(evaluated: Evaluated) -> CocoResult:
     """`CocoResult` of an `Evaluated`: what upstream's CocoDetectionEvaluator measures, and the same by class.
 
     As there, crowds count neither for nor against a detection, difficult boxes are like any other, a box's area is that
-    of the box, and what is of a class that `names` does not have is left out. Among equal scores of different images,
+    of the box, and boxes of classes that `names` does not have are left out. Among equal scores of different images,
     the earlier image comes first.
     """
     from pycocotools.cocoeval import COCOeval
@@ -61,7 +61,7 @@ def measure_coco(evaluated: Evaluated) -> CocoResult:
     tables = []
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress and its table
         for limit in limits:
-            # all images are one to pycocotools: what is beyond the limit of an image is not in it any more
+            # to pycocotools all images are one: what is beyond an image's limit is already left out
             evaluation.evalImgs = [_cut(*entry, limit) for entry in entries]
             params.maxDets = [len(evaluated.detections.score) + 1]
             evaluation._paramsEval = params
@@ -114,7 +114,7 @@ def _match(evaluated, params):
 
 def _cut(rank, score, matched, passed, objects_passed, limit):
     """What pycocotools keeps of one image, with the `limit` best detections of each real one."""
-    keep = (rank < limit) & ~passed.all(0)  # pycocotools walks over those that never count, for nothing
+    keep = (rank < limit) & ~passed.all(0)  # those that never count would only cost time
     return {
         "dtScores": score[keep],
         "dtMatches": matched[:, keep],
@@ -170,13 +170,13 @@ def measure_sets(
 
 
 def _add_image(evaluator, name, eval_config, evaluated, index, sample):
-    """Shows upstream's `evaluator` of the set `name` one image."""
+    """Gives one image to upstream's `evaluator` of the set `name`."""
     ground_truth, detections = evaluated.ground_truth, evaluated.detections
     mine, theirs = (slice(*np.searchsorted(one.image, [index, index + 1])) for one in (ground_truth, detections))
     labelled = sample.labelled
     if labelled is None:  # the image does not say which classes it was looked through for
         labelled = np.array(sorted(evaluated.names) if eval_config.image_classes_field_map_empty_to_ones else (), int)
-    target = {
+    objects = {
         "groundtruth_boxes": ground_truth.box[mine].astype(np.float32),
         "groundtruth_classes": ground_truth.label[mine],
         "groundtruth_is_crowd": ground_truth.crowd[mine],
@@ -184,10 +184,10 @@ def _add_image(evaluator, name, eval_config, evaluated, index, sample):
         "groundtruth_group_of": sample.group_of,
     }
     if name.startswith("oid_challenge"):
-        target["groundtruth_image_classes"] = labelled.copy()  # it is changed there
+        objects["groundtruth_image_classes"] = labelled.copy()  # it is changed there
     elif eval_config.skip_predictions_for_unlabeled_class:
-        target["groundtruth_labeled_classes"] = np.isin(np.arange(max(evaluated.names) + 1), labelled)
-    evaluator.add_single_ground_truth_image_info(index, target)
+        objects["groundtruth_labeled_classes"] = np.isin(np.arange(max(evaluated.names) + 1), labelled)
+    evaluator.add_single_ground_truth_image_info(index, objects)
     detections = {
         "detection_boxes": detections.box[theirs].astype(np.float32),
         "detection_classes": detections.label[theirs],

@@ -141,7 +141,7 @@ def _format_errors(errors):
 
 
 def list_classes(result, curves: dict) -> list[dict]:
-    """The classes of a report, dicts of `CLASS_COLUMNS`: of a CocoResult and what `curves.measure_curves` gives."""
+    """The classes of a report, dicts of `CLASS_COLUMNS`: of a CocoResult and what `curves.measure_curves` returns."""
     rows = []
     for one in result.classes:
         curve = curves[one.id]

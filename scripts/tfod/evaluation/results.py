@@ -129,7 +129,7 @@ def to_coco_boxes(box: np.ndarray) -> np.ndarray:
 
 
 def read_evaluated(folder: Path) -> Evaluated:
-    """What `write_evaluated` wrote, as `Evaluated`. Raises InputError where it is not there or is something else."""
+    """What `write_evaluated` wrote, as `Evaluated`. Raises InputError where it is missing or something else."""
     folder = Path(folder)
     data, results = (read_json(folder / name) for name in (GROUND_TRUTH, DETECTIONS))
     try:

@@ -11,7 +11,7 @@ from tfod.evaluation.bootstrap import Matches, match_detections
 from tfod.evaluation.results import Evaluated, load_photo
 from tfod.utils.drawing import draw_detections
 
-SIZE = 640  # pixels of the longer side of a photo, as it is shown
+SIZE = 640  # pixels of a photo's longer side
 THRESHOLDS = np.linspace(0, 1, 201)  # TensorBoard expects them evenly spaced from 0 to 1
 
 

@@ -92,20 +92,20 @@ def measure_facts(folder: Path, report: dict, config, evaluated: Evaluated) -> F
     seen = np.zeros(len(counted))
     seen[errors.target[correct]] = evaluated.detections.score[correct]
     return Facts(
-        Path(folder),
-        report,
-        config,
-        evaluated,
-        errors,
-        tide.measure_costs(evaluated, errors),
-        tide.count_kinds(evaluated, errors, thresholds),
-        measured,
-        thresholds,
-        curves.rank_images(evaluated, errors, thresholds),
-        counted,
-        confident,
-        tide.find_missed(evaluated, errors, confident),
-        seen,
+        folder=Path(folder),
+        report=report,
+        config=config,
+        evaluated=evaluated,
+        errors=errors,
+        costs=tide.measure_costs(evaluated, errors),
+        counts=tide.count_kinds(evaluated, errors, thresholds),
+        curves=measured,
+        thresholds=thresholds,
+        ranked=curves.rank_images(evaluated, errors, thresholds),
+        counted=counted,
+        confident=confident,
+        missed=tide.find_missed(evaluated, errors, confident),
+        seen=seen,
     )
 
 

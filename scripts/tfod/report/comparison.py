@@ -22,7 +22,7 @@ from tfod.utils.files import parse_json, read_text
 FEWEST = 6  # images with objects: with five, all favour the same one of two equal models once in 16 times
 
 COMPARED = {  # metric: what it is
-    "mAP": "COCO's: a mean over stricter and stricter fits, IoU 0.50 to 0.95",
+    "mAP": "COCO's: the mean over IoU 0.50 to 0.95",
     "AP50": "over all scores; a box fits from IoU 0.50",
     "AP75": "over all scores; a box fits from IoU 0.75",
     "AR": "share of the objects found with 100 boxes per image, IoU 0.50 to 0.95",
@@ -78,7 +78,7 @@ def _measure(facts, counts):
 
 
 def _measure_at_thresholds(facts, counts):
-    """recall, precision and F1 at the recommended scores: dict name -> float64 [R]; NaN where nothing is there."""
+    """dict recall, precision, F1 at the recommended scores -> float64 [R]; NaN where there is nothing to measure."""
     labels, images = sorted(facts.evaluated.names), len(facts.evaluated.images)
     ground_truth, detections = facts.evaluated.ground_truth, facts.evaluated.detections
 
@@ -221,7 +221,7 @@ def find_differences(first: Facts, other: Facts) -> list[str]:
     places, others = _key_images(a), _key_images(b)
     parts = [
         f"{word} {_shorten([name for name, *_ in some])}"
-        for word, some in (("lacks", places.keys() - others.keys()), ("has besides", others.keys() - places.keys()))
+        for word, some in (("lacks", places.keys() - others.keys()), ("also has", others.keys() - places.keys()))
         if some
     ]
     if not parts:

@@ -54,7 +54,7 @@ CURVES = {  # column of train_log.csv: title
 def render(models: list[Facts], comparison: dict, images: int) -> tuple[str, list[str]]:
     """(the page, a text; the faults of photos that can't be read): of `comparison.read_evaluated_models` and `compare`.
 
-    images: how many images to show, those that the models disagree most about
+    images: how many images to show, those where the models disagree most
     """
     chosen = rank_disagreements(models)
     photos, pictures, rows, faults = _collect_pictures(models, comparison, chosen[:images])

@@ -36,7 +36,7 @@ def list_records(config) -> dict[str, list[Path]]:
 
 
 def describe_data(facts: Facts) -> tuple[list[tuple], dict, list[str]]:
-    """(rows of texts as `list_rows` gives, dict file name -> (Figure, what it shows), sentences on what is missing).
+    """(rows of texts as `list_rows` returns, dict file name -> (Figure, what it shows), sentences on what is missing).
 
     The training images come from the records that the config names, the test images are those that were evaluated.
     """

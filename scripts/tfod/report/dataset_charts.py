@@ -1,4 +1,4 @@
-"""Charts of a data set that a person can read.
+"""Charts of a data set.
 
 Each `draw_...` function takes `dataset_statistics.Statistics` and returns a matplotlib Figure, which can be saved
 as PNG or SVG; `draw_charts` saves all of them.
@@ -47,13 +47,13 @@ POINTS = 5000  # boxes in the scatter chart: more would hide each other
 
 
 def get_subset_colour(name: str) -> list[float]:
-    """The lasting colour of a subset of the data: train, test, val, or another."""
+    """The fixed colour of a subset of the data: train, test, val, or another."""
     return {"train": BLUE, "test": ORANGE, "val": GREEN}.get(name, PURPLE)
 
 
 def draw_boxes_per_class(statistics: Statistics) -> Figure:
     """Bars: the boxes of each class in each subset, the most frequent class on top; where there are too many classes
-    for one chart, the middle is left out, since frequent and rare ones matter."""
+    for one chart, the middle is left out: the frequent and the rare ones matter."""
     names = sorted(statistics.names_to_ids, key=lambda name: -statistics.count(name))
     left_out = names[ROWS - 21 : -20] if len(names) > ROWS else []
     rows = [name for name in names if name not in set(left_out)]

@@ -1,4 +1,4 @@
-"""What a data set holds, in numbers: boxes per class, their sizes at the model's input, and how many of
+"""A data set in numbers: boxes per class, their sizes at the model's input, and how many of
 them the model's anchors reach."""
 
 import collections
@@ -96,7 +96,7 @@ _FAMILIES = {"ssd": "SSD", "faster_rcnn": "Faster R-CNN", "center_net": "CenterN
 
 
 def _describe_input(config):
-    """(unit, note): what sizes at the model's input are called; a note if the resizer is none that is known here."""
+    """(unit, note): what sizes at the model's input are called; a note if the resizer is not supported here."""
     from tfod.config.pipeline import get_input_scale, get_model
 
     try:

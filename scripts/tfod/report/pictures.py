@@ -136,7 +136,7 @@ def describe_detection(facts: Facts, d: int) -> str:
     if t < 0:
         return text
     if kind in ("classification", "both"):
-        text += f", it is {facts.get_name(facts.evaluated.ground_truth.label[t])}"
+        text += f", should be {facts.get_name(facts.evaluated.ground_truth.label[t])}"
     return f"{text} (IoU {facts.errors.iou[d]:.2f})"
 
 

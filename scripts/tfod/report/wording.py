@@ -105,7 +105,7 @@ def _list_figures(facts, objects, found, boxes, f1):
         ("Right", found / boxes if boxes else -1, "precision: share of the boxes that are correct"),
         ("F1", f1, "both in one number, a mean over the classes"),
         ("AP50", _average(facts, "AP50"), "over all scores; a box fits from IoU 0.50"),
-        ("mAP", _average(facts, "AP"), "COCO's: a mean over stricter and stricter fits, IoU 0.50 to 0.95"),
+        ("mAP", _average(facts, "AP"), "COCO's: the mean over IoU 0.50 to 0.95"),
     ]
     return [(name, format_share(value), text) for name, value, text in values]
 
@@ -195,8 +195,8 @@ def _advise_duplicate(facts):
 
 def _advise_background(facts):
     return (
-        "Look at the wrong boxes below. Where there is an object, label it. Where there is none, add photos of such"
-        " places without any boxes (ALLOW_UNLABELLED=1), or raise the score threshold."
+        "Look at the wrong boxes under Mistakes. Where there is an object, label it. Where there is none, add photos of"
+        " such places without any boxes (ALLOW_UNLABELLED=1), or raise the score threshold."
     )
 
 
@@ -205,10 +205,8 @@ def _advise_missed(facts):
     unsure = facts.seen[facts.missed & (facts.seen >= SEEN)]
     small = int((measure_box_sides(facts)[facts.missed] < SMALL).sum())
     if small * 2 > number:
-        return (
-            f"{small:,} of {number:,} are smaller than {SMALL} pixels at the model's input: use a larger one"
-            " (INPUT_SIZE=640), or cut photos into parts."
-        )
+        text = f"{small:,} of the {count(number, 'missed object')} {_be(small)} smaller than {SMALL} pixels at the "
+        return text + "model's input: use a larger input (INPUT_SIZE=640), or cut photos into parts."
     text = "Label more photos like those with missed objects, and train longer."
     if not len(unsure):
         return text

@@ -242,13 +242,13 @@ def write_hyperparameters(config, seed: int):
         )
 
 
-def list_points(rows, column):
+def list_points(rows: list[dict], column: str) -> list[tuple[float, float]]:
     """Pairs (step, value) of a column of `read_log`'s rows, without NaN; at most `POINTS`, evenly over the steps."""
     points = [(row["step"], row[column]) for row in rows if math.isfinite(row[column])]
     return points[:: -(-len(points) // POINTS) or 1]
 
 
-def draw_columns(axes, rows, columns, title=""):
+def draw_columns(axes, rows: list[dict], columns, title: str = "") -> bool:
     """Draws columns of `read_log`'s rows over the steps, and returns whether there is anything to see."""
     for name, colour, style in zip(columns, (BLUE, ORANGE, GREEN, RED), ("-", "--", ":", "-."), strict=False):
         points = list_points(rows, name)

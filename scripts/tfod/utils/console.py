@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 import unicodedata
+from collections.abc import Iterable, Sequence
 
 from tqdm import tqdm
 
@@ -317,12 +318,12 @@ def format_seconds(seconds):
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
-def measure_width(text):
+def measure_width(text: str) -> int:
     """The columns that a text takes on a terminal, where Chinese letters take two."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
-def format_table(rows, header, left=1, markdown=False):
+def format_table(rows: Iterable[Sequence[str]], header: Sequence[str], left: int = 1, markdown: bool = False) -> str:
     """Aligned lines of text. `rows` and `header` hold texts; the first `left` columns stand left, all others right."""
     table = [tuple(header), *map(tuple, rows)]
     widths = [max(map(measure_width, column)) for column in zip(*table, strict=True)]

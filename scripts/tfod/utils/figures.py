@@ -32,7 +32,7 @@ PAGE_COLOURS = {
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
 
-def make_figure(width, height, title="", subtitle=""):
+def make_figure(width: float, height: float, title: str = "", subtitle: str = ""):
     """An empty Figure of `width` x `height` inches; a title has a smaller line below it."""
     from matplotlib.figure import Figure
 
@@ -44,7 +44,7 @@ def make_figure(width, height, title="", subtitle=""):
     return figure
 
 
-def tidy(axes, grid, title="", x=None, y=None):
+def tidy(axes, grid: str, title: str = "", x: str | None = None, y: str | None = None) -> None:
     """Only the lines that a reader needs; `grid` is "x", "y" or "both", `x` and `y` name the axes."""
     axes.set_title(title, loc="left", fontsize=10.5, color=INK)
     axes.spines[["top", "right"]].set_visible(False)
@@ -57,13 +57,13 @@ def tidy(axes, grid, title="", x=None, y=None):
         axes.set_ylabel(y, fontsize=10, color=INK)
 
 
-def show_empty(axes, text):
+def show_empty(axes, text: str) -> None:
     """An empty chart that says why it is empty."""
     axes.axis("off")
     axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=11, color=INK, transform=axes.transAxes, wrap=True)
 
 
-def set_plain_ticks(axis, low, high):
+def set_plain_ticks(axis, low: float, high: float) -> None:
     """Ticks at powers of two between `low` and `high`, written as numbers, on a logarithmic axis."""
     exponents = range(int(np.ceil(np.log2(low))), int(np.floor(np.log2(high))) + 1)
     step = -(-len(exponents) // 9) or 1
@@ -84,7 +84,7 @@ def charting():
         yield
 
 
-def make_svg(figure, name, alt):
+def make_svg(figure, name: str, alt: str) -> Markup:
     """A Figure as an <svg> element for a page, `Markup`. `name` keeps its ids apart from those of other charts.
 
     `alt` is what it shows, for people who can't see it.

@@ -76,7 +76,7 @@ def test_photos_come_from_files_and_from_records(tmp_path):
         results.Image("1.png", 96, 64, str(tmp_path / "test.record"), 1),
     ):
         np.testing.assert_array_equal(np.asarray(results.load_photo(image)), expected)
-    with pytest.raises(InputError, match="has no record 4 any more"):
+    with pytest.raises(InputError, match="no longer has a record 4"):
         results.load_photo(results.Image("3.png", 96, 64, str(tmp_path / "test.record"), 3))
     with pytest.raises(InputError, match="can't be read"):
         results.load_photo(results.Image("3.png", 96, 64, str(tmp_path / "gone.record"), 3))

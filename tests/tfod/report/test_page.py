@@ -133,7 +133,7 @@ def test_an_image_opens_large_and_closes_by_keyboard(page_file, tmp_path):
         assert page.evaluate(is_open)
         page.click("#close")
         assert not page.evaluate(is_open)
-        page.click("#show-found")
+        page.click("#show-detections")
         hidden = "getComputedStyle(document.querySelector('symbol .{}')).visibility"
         assert page.evaluate(hidden.format("right")) == "hidden" and page.evaluate(hidden.format("missed")) == "visible"
         assert page.messages == []
