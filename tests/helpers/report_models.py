@@ -17,7 +17,7 @@ BADLY_PLACED, ELSEWHERE = [10, 10, 40, 22], [45, 60, 63, 95]
 
 
 def write_model(folder, ground_truth, detections, names, images=12, photos=True):
-    """A model's folder with an evaluation's files: ground truth are rows (image, class id, box), detections have a score, too."""
+    """A model's folder with an evaluation of rows (image, class id, box), and for detections (.., score)."""
     (folder / "images").mkdir(parents=True)
     listed = []
     for number in range(images):
