@@ -40,6 +40,7 @@ def parse_arguments():
 def main():
     arguments = parse_arguments()
     from tfod.report import analysis, data, page
+    from tfod.utils.environment import list_versions
     from tfod.utils.files import fingerprint, is_current, mark_current, refuse_foreign, write_text
 
     output = arguments.output or arguments.model_dir / PAGE
@@ -48,7 +49,7 @@ def main():
     writers = [*sorted(page.TEMPLATES.iterdir()), *sorted(Path(page.__file__).parent.glob("*.py"))]
     inputs = analysis.list_inputs(arguments.model_dir, facts.evaluated, [*records, arguments.check, *writers])
     numbers = {name: getattr(arguments, name) for name in ("worst", "best", "crops")}
-    state = fingerprint(inputs, versions=data.list_packages(), **numbers)
+    state = fingerprint(inputs, versions=list_versions(), **numbers)
     if is_current(output, state, MAKER):
         say(f"{output} is up to date: nothing has changed since it was written")
         return

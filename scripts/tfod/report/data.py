@@ -1,7 +1,5 @@
 """What a report says about the data set, and about how to make the model again."""
 
-import importlib.metadata
-import platform
 from pathlib import Path
 
 from tfod.config.pipeline import list_record_files
@@ -12,11 +10,9 @@ from tfod.data.voc import Box
 from tfod.report.analysis import Facts
 from tfod.report.dataset_charts import draw_figures
 from tfod.report.dataset_statistics import describe_units, list_rows, measure
-from tfod.training.log import find_commit
 from tfod.utils.console import InputError
 from tfod.utils.files import parse_json, read_text
 
-PACKAGES = ["tensorflow", "tf-keras", "tf-models-research-object-detection", "pycocotools", "numpy", "matplotlib"]
 LISTED = 5  # files of one kind of fault
 CHARTS = {
     "boxes_per_class": "How many boxes each class has, in each subset.",
@@ -111,16 +107,6 @@ def read_check(path: Path) -> dict | None:
         }
     except (InputError, ValueError, KeyError, TypeError, AttributeError):  # the report says that it is not there
         return None
-
-
-def list_versions() -> list[tuple[str, str]]:
-    """Rows (what, version) of what wrote the report."""
-    return [("these scripts", find_commit().removeprefix("commit ")), *list_packages()]
-
-
-def list_packages() -> list[tuple[str, str]]:
-    """Rows (what, version) of Python and the packages that the numbers and charts come from."""
-    return [("Python", platform.python_version()), *((name, importlib.metadata.version(name)) for name in PACKAGES)]
 
 
 def describe_training(config) -> dict:

@@ -211,10 +211,12 @@ def draw_figures(statistics: Statistics) -> dict[str, Figure]:
     }
 
 
-def draw_charts(folder: Path, subsets: dict[str, list[LabelledPhoto]], names_to_ids: dict[str, int], config=None) -> None:
+def draw_charts(
+    folder: Path, subsets: dict[str, list[LabelledPhoto]], names_to_ids: dict[str, int], config=None
+) -> None:
     """Writes the charts of a data set into `folder`, whole or not at all, and its numbers to standard output.
 
-    subsets:  dict name of a subset ("train", "test") -> list of tfod.data.labelled_images.LabelledPhoto
+    subsets: dict name ("train", "test") -> list of LabelledPhoto
     names_to_ids: dict class name -> id
     config: TrainEvalPipelineConfig or None
     Raises InputError if `folder` holds anything that this function did not write.

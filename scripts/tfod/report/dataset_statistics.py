@@ -63,7 +63,7 @@ class Statistics:
 def measure(subsets: dict[str, list[LabelledPhoto]], names_to_ids: dict[str, int], config=None) -> Statistics:
     """The `Statistics` of a data set.
 
-    subsets:  dict name of a subset ("train", "test") -> list of labelled_images.LabelledPhoto; {} is one subset without photos
+    subsets: dict name ("train", "test") -> list of LabelledPhoto; {} is one subset without photos
     names_to_ids: dict class name -> id
     config: TrainEvalPipelineConfig of the model that is to learn it, or None: sizes are in the photos' pixels then
     """

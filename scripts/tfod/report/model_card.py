@@ -1,7 +1,5 @@
 """The card of an exported detector, README.md: what it is, how good, made from what, and how to call it."""
 
-import importlib.metadata
-import platform
 from pathlib import Path
 
 from tfod.config.edit import NMS_MODELS, count_detections
@@ -9,8 +7,9 @@ from tfod.config.pipeline import get_model, list_record_files
 from tfod.data.tfrecord import count_records
 from tfod.evaluation.metrics_files import format_metrics, read_metrics
 from tfod.utils.console import InputError, format_table, say
+from tfod.utils.environment import list_versions
 
-PACKAGES = ["tensorflow", "tf-keras", "tf-models-research-object-detection", "numpy"]
+PACKAGES = ("tensorflow", "tf-keras", "tf-models-research-object-detection", "numpy")
 CALLS = {
     "image_tensor": "an image as uint8 [{batch}, height, width, 3], RGB, of any size",
     "float_image_tensor": "an image as float32 [{batch}, height, width, 3], RGB, 0 to 255, of any size",
@@ -41,7 +40,7 @@ def make_card(
         "## How to call it\n\n" + _describe_call(input_type, batch),
         "## What it is\n\n" + _describe_model(config, input_type, batch, agreement),
         "## Files\n\n" + _list_sizes(folder),
-        "## Made from\n\n" + _describe_data(config) + "\n" + _list_versions(),
+        "## Made from\n\n" + _describe_data(config) + "\n- " + ", ".join(map(" ".join, list_versions(PACKAGES))),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -124,9 +123,3 @@ def _describe_data(config):
     if train.fine_tune_checkpoint:
         lines.append(f"- started from {Path(train.fine_tune_checkpoint).name} ({train.fine_tune_checkpoint_type})")
     return "\n".join(lines)
-
-
-def _list_versions():
-    versions = [f"Python {platform.python_version()}"]
-    versions += [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
-    return "- " + ", ".join(versions)

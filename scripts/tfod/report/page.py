@@ -17,6 +17,7 @@ from tfod.report import wording
 from tfod.report.analysis import CONFIG, LOG, Facts, describe_inputs
 from tfod.report.wording import format_share
 from tfod.training.log import read_log
+from tfod.utils.environment import find_commit, list_versions
 from tfod.utils.figures import PAGE_COLOURS, charting, make_svg
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -259,7 +260,7 @@ def _describe_run(facts):
         "data": [str(path) for path in report.get("data", [])],
         "images": report["images"],
         "seed": report_data.read_settings(facts.folder).get("seed", ""),
-        "versions": report_data.list_versions(),
+        "versions": [("these scripts", find_commit().removeprefix("commit ")), *list_versions()],
         "train": report_data.describe_training(facts.config),
         "records": {
             side: [str(path) for path in paths] for side, paths in report_data.list_records(facts.config).items()
