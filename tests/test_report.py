@@ -27,7 +27,7 @@ def test_summary_says_what_was_found_and_how_sure_that_is(tmp_path):
     assert (summary["grade"], summary["few"]) == ("fair", True)
     assert "only 12 images" in summary["honesty"] and "55% to 95%" in summary["honesty"]
     assert contents["explanation"][0] == (
-        "2 of 12 objects are missed; it sees 1 of them, but with too low a score. 2 of its boxes are wrong."
+        "2 of 12 objects are missed; the model sees 1 of them, but with too low a score. 2 of its boxes are wrong."
     )
     figures = {name: value for name, value, _ in summary["figures"]}
     assert figures["Found"] == figures["Right"] == "0.83"

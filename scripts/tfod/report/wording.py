@@ -142,8 +142,8 @@ def explain_cost(facts: Facts, rows: list[dict]) -> list[str]:
     wrong = int(facts.confident.sum()) - facts.counts["correct"]
     if missed:
         text = f"{missed:,} of {count(objects, 'object')} {_be(missed)} missed"
-        some = "all" if unsure == missed else f"{unsure:,}"
-        text += f"; it sees {some} of them, but with too low a score" if unsure else ""
+        some = "it" if missed == 1 else "all of them" if unsure == missed else f"{unsure:,} of them"
+        text += f"; the model sees {some}, but with too low a score" if unsure else ""
         lines.append(text + (f". {wrong:,} of its boxes {_be(wrong)} wrong." if wrong else "."))
     elif wrong:
         lines.append(f"No object is missed; {wrong:,} of its boxes {_be(wrong)} wrong.")
