@@ -53,7 +53,8 @@ def test_table_has_a_reason_for_every_no():
     lines = page.make_table(results, ENGLISH).splitlines()
     assert len([line for line in lines if line.startswith("| ")]) == 1 + len(page.ZOO)
     (row,) = (line for line in lines if "`faster_rcnn_resnet50_v1`" in line)
-    assert row.startswith("| Faster R-CNN: `faster_rcnn_resnet50_v1` | 53, 29.3 | 640 x 640, padded | 1.2 | yes |")
+    cells = [cell.strip() for cell in row.split("|")[1:6]]
+    assert cells == ["Faster R-CNN: `faster_rcnn_resnet50_v1`", "53, 29.3", "640 x 640, padded", "1.2", "yes"]
     assert row.count("no (1)") == 1
     assert lines[-1] == "1. Faster R-CNN, TFLite: it looks twice."
 
