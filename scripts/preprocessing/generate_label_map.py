@@ -9,7 +9,7 @@ import collections
 from pathlib import Path
 
 from tfod.data.images import find_name_fault
-from tfod.data.label_map import find_unknown_names, number_classes, read_label_map, write_label_map
+from tfod.data.label_map import LabelMap, find_unknown_names, number_classes, read_label_map, write_label_map
 from tfod.data.voc import read_annotation
 from tfod.utils.console import Fault, InputError, make_parser, run, say
 from tfod.utils.files import find_oddity, mark_current, sha256
@@ -86,11 +86,13 @@ def main():
         raise InputError(*faults)
 
     if new:
-        names_to_ids = number_classes(places)
+        names_to_ids = LabelMap(number_classes(places))
         write_label_map(args.output_path, names_to_ids)
         mark_current(args.output_path, None, MAKER)
     else:
         say(f"{args.output_path} is up to date (--force writes it again)")
+    for other, name in names_to_ids.others.items():
+        places[name] += places[other]
     for name, number in names_to_ids.items():
         boxes = len(places[name])
         print(f"{number:4d}  {name}  {boxes} {'box' if boxes == 1 else 'boxes'}")

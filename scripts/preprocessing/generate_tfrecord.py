@@ -117,6 +117,8 @@ def main():
         mark_current(csv_path, state, MAKER)
     mark_current(output, state, MAKER, records)
 
+    for other, name in names_to_ids.others.items():
+        found.boxes[name] += found.boxes.pop(other, 0)
     classes = ", ".join(f"{name} {found.boxes[name]}" for name in names_to_ids)
     megabytes = sum(path.stat().st_size for path in records) / 1e6
     files = f"{len(records)} file{'s' * (len(records) > 1)}"

@@ -63,7 +63,6 @@ ERRORS = [
     ),
     ("size-differs", "train/size.xml", "<size> is 640 x 64, but size.jpg has 96 x 64 pixels", "label this image again"),
     ("size-not-number", "train/size-text.xml", "<size/width> is 'wide', not a number", "correct it"),
-    ("filename-leads-out", "train/leads-out.xml", "'../leads-out.jpg' leads out", "write the image's name alone"),
     ("image-damaged", "train/damaged.jpg", "can't be decoded (image file is truncated", "replace it with a sound copy"),
     ("image-not-read", "train/empty.jpg", "is not an image", "save it as JPEG"),
     ("image-not-read", "train/text.jpg", "is not an image", "save it as JPEG"),

@@ -49,7 +49,7 @@ def fixed(tmp_path_factory):
         ("train/class.xml", "class 'catt' spelled 'cat'"),
         ("train/size.xml", "<size/width> '640' set to 96"),
         ("train/size-text.xml", "<size/width> 'wide' set to 96"),
-        ("train/leads-out.xml", "<filename> '../leads-out.jpg' set to 'leads-out.jpg'"),
+        ("train/full-path.xml", r"<filename> 'C:\\photos\\full-path.jpg' set to 'full-path.jpg'"),
         ("train/filename.xml", "<filename> 'other.jpg' set to 'filename.jpg'"),
         ("train/path.xml", r"<path> 'C:\\photos\\other.jpg' set to 'path.jpg'"),
         ("train/turned.jpg", "turned upright, encoded again"),

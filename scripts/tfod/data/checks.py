@@ -45,7 +45,6 @@ KINDS = {
     "image-without-xml": "images without an XML file",
     "xml-of-two-images": "XML files of two images",
     "image-with-two-xml": "images with two XML files",
-    "filename-leads-out": "<filename> that leads out of the folder",
     "size-differs": "<size> that is not the image's",
     "size-not-number": "<size> that is no number",
     "box-no-name": "boxes without a class",
@@ -65,6 +64,10 @@ KINDS = {
     "class-spelling": "classes that are perhaps one",
     "class-few-boxes": "classes with few boxes",
     "class-on-one-side": "classes in one subset only",
+    "object-empty": "objects with nothing in them",
+    "box-turned": "boxes that are turned",
+    "box-outline": "objects that have an outline only",
+    "box-fractions": "boxes in fractions of the image",
     "exif-turned": "photos that the camera turned",
     "filename-differs": "<filename> of another image",
     "path-differs": "<path> of another image",
@@ -227,7 +230,9 @@ def find_imbalances(looks, counts, names_to_ids, folder):
         warnings.append(Fault(kind, file, what, "warning"))
 
     used = [subset for subset in SUBSETS if any(look.subset == subset for look in looks)]
-    for name in sorted({*counts, *(names_to_ids or {})}):
+    others = getattr(names_to_ids, "others", {})  # a class that is labelled by its other name is no rare one
+    unused = {name for other, name in others.items() if other in counts and name not in counts}
+    for name in sorted({*counts, *(names_to_ids or {})} - unused):
         number = counts.get(name, collections.Counter())
         if number.total() < FEW_BOXES:
             boxes = f"{number.total()} {'box' if number.total() == 1 else 'boxes'}"

@@ -129,7 +129,7 @@ def correct_annotation(root, look, image_name, names_to_ids):
             root.find(f"size/{tag}").text = str(value)
             changes.append(f"<size/{tag}> {said.strip()!r} set to {value}")
     stems = {look.xml.stem, look.image.stem}
-    tags = (("filename", annotation.filename), ("path", annotation.said_path))
+    tags = (("filename", (root.findtext("filename") or "").strip()), ("path", annotation.said_path))
     for tag, said in () if find_hidden(image_name) else tags:  # such a name XML may not be able to hold
         base = said.replace("\\", "/").rpartition("/")[2]
         wrong = tag == "filename" and (leads_out(said) or image_name != look.image.name)
@@ -211,7 +211,11 @@ def remove_duplicates(root):
     seen, changes = set(), []
     for element in root.findall("object"):
         edges = _read_edges(element)
-        key = edges and (element.findtext("name").strip() if element.findtext("name") else "", *edges)
+        key = (
+            edges
+            and len(element.findall("bndbox")) == 1
+            and (element.findtext("name").strip() if element.findtext("name") else "", *edges)
+        )
         if key and key in seen:
             root.remove(element)
             changes.append(f"box {Box(*key)} removed, as it was there twice")

@@ -16,6 +16,7 @@ from tfod.data.voc import (
     Box,
     clip_boxes,
     find_images_of,
+    get_base_name,
     pair_files,
     pair_images,
     parse_annotation,
@@ -88,6 +89,30 @@ def check_labels(image_path, stored, xml_path, warn=True):
 
 def place_boxes(path, stored, annotation):
     """(the boxes as they lie in the upright image, list of `Fault`); boxes that reach out of it are left out."""
+    annotation, notes = scale_fractions(annotation, stored)
+    boxes, faults = _place_pixels(path, stored, annotation)
+    return boxes, notes + faults
+
+
+def scale_fractions(annotation, stored):
+    """(the Annotation with its boxes in pixels, a list with a warning where they were fractions of the image)."""
+    edges = [edge for box in annotation.boxes for edge in (box.xmin, box.ymin, box.xmax, box.ymax)]
+    if not edges or min(edges) < 0 or max(edges) > 1:
+        return annotation, []
+    width, height = (annotation.width, annotation.height) if annotation.width else stored.upright_size
+    boxes = [
+        dataclasses.replace(
+            box, xmin=box.xmin * width, ymin=box.ymin * height, xmax=box.xmax * width, ymax=box.ymax * height
+        )
+        for box in annotation.boxes
+    ]
+    what = f"the coordinates are fractions from 0 to 1; they are taken times {width} x {height} pixels"
+    note = Fault("box-fractions", annotation.path, what, "warning")
+    return dataclasses.replace(annotation, boxes=tuple(boxes)), [note]
+
+
+def _place_pixels(path, stored, annotation):
+    """As `place_boxes`, of boxes in pixels."""
     width, height = stored.upright_size
     said = (annotation.width or width, annotation.height or height)
     if said == (width, height):
@@ -110,7 +135,7 @@ def _find_exif_warnings(path, stored):
 def _find_name_warnings(image_path, annotation):
     """Where <filename> or <path> tells of another image. The XML's own name wins, then <filename>; never <path>."""
     own, image = _get_stem(annotation.path.name), normalize("NFC", image_path.name)
-    filename, said_path = _get_base_name(annotation.filename), _get_base_name(annotation.said_path)
+    filename, said_path = get_base_name(annotation.filename), get_base_name(annotation.said_path)
     warnings = []
     if filename and own not in (filename, _get_stem(filename)):
         used = "which is used, for no image has the XML's own name" if filename == image else f"but {image} is used"
@@ -120,10 +145,6 @@ def _find_name_warnings(image_path, annotation):
         what = f"<path> names {said_path!r}, but {image} is used; nothing to do if that is the image"
         warnings.append(Fault("path-differs", annotation.path, what, "warning"))
     return warnings
-
-
-def _get_base_name(text):
-    return normalize("NFC", text.replace("\\", "/").rpartition("/")[2])
 
 
 def _get_stem(name):

@@ -7,6 +7,7 @@ import collections
 import dataclasses
 import math
 from pathlib import Path
+from unicodedata import normalize
 
 from lxml import etree
 
@@ -20,7 +21,11 @@ OVERHANG = 1.0  # pixels; labelling tools round a box at the border out of the i
 
 @dataclasses.dataclass(frozen=True)
 class Box:
-    """A labelled bounding box, in pixels (floats). `difficult` and `truncated` are 0 or 1."""
+    """A labelled bounding box, in pixels (floats). `difficult` and `truncated` are 0 or 1.
+
+    `around` says that it is the upright box around a turned one or an outline: such a box may reach out of the image,
+    and is cut at the border.
+    """
 
     name: str
     xmin: float
@@ -30,6 +35,7 @@ class Box:
     difficult: int = 0
     truncated: int = 0
     pose: str = "Unspecified"
+    around: bool = dataclasses.field(default=False, compare=False)
 
     def __str__(self):
         return f"{self.name!r} ({self.xmin:g}, {self.ymin:g}, {self.xmax:g}, {self.ymax:g})"
@@ -37,9 +43,9 @@ class Box:
 
 @dataclasses.dataclass(frozen=True)
 class Annotation:
-    """What an XML file says: `filename` of the image ("" if not said), its width and height in pixels (0 if not
-    said, as some tools leave them), and a tuple of `Box`; then the `names` of all its boxes that have one, of faulty
-    ones too, and the text of <path>."""
+    """What an XML file says: `filename` of the image ("" if not said), its width and height in pixels (0 if not said,
+    as some tools leave them), and a tuple of `Box`; then the `names` of all its boxes that have one, of faulty ones
+    too, and the text of <path>."""
 
     path: Path
     filename: str
@@ -51,15 +57,19 @@ class Annotation:
 
 
 def read_annotation(path):
-    """Reads a labelImg XML file. Raises InputError with every fault of the file."""
+    """Reads a labelImg XML file. Raises InputError with every error of the file."""
     annotation, faults = parse_annotation(path)
-    if faults:
-        raise InputError(*faults)
+    if errors := [fault for fault in faults if fault.severity == "error"]:
+        raise InputError(*errors)
     return annotation
 
 
 def parse_annotation(path):
-    """(the Annotation with the boxes that are sound, or None if it can't be read at all; list of `Fault`)."""
+    """(the Annotation with the boxes that are sound, or None if it can't be read at all; list of `Fault`).
+
+    What other tools write is taken: several <bndbox> in an <object>, CVAT's rotation, roLabelImg's <robndbox> and
+    outlines, as the upright box around them; a warning says so.
+    """
     path = Path(path)
     faults = []
     try:
@@ -71,15 +81,16 @@ def parse_annotation(path):
         what = "has neither <filename> nor <size> nor <object>; save it as Pascal VOC in labelImg"
         return None, [Fault("xml-not-voc", path, what)]
     filename = _read_text(children, "filename")
-    if leads_out(filename):
-        what = f"<filename> {filename!r} leads out of the folder; write the image's name alone"
-        faults.append(Fault("filename-leads-out", path, what))
+    if leads_out(filename):  # where the image was on another computer: its own name is what counts
+        filename = get_base_name(filename)
     width, height = _read_size(children.get("size"), faults, path)
-    objects = [_get_children(element) | {"": element} for element in root if element.tag == "object"]
-    boxes = [box for its_children in objects if (box := _read_box(its_children, faults, path))]
-    names = (_read_text(its_children, "name") for its_children in objects)
-    names = tuple(name for name in names if name and not find_hidden(name))
-    return Annotation(path, filename, width, height, tuple(boxes), names, _read_text(children, "path")), faults
+    boxes, names = [], []
+    for element in root.iterchildren("object"):
+        boxes += _read_boxes(element, faults, path)
+        name = _read_text(_get_children(element), "name")
+        if name and not find_hidden(name):
+            names += [name] * max(1, len(element.findall("bndbox")))
+    return Annotation(path, filename, width, height, tuple(boxes), tuple(names), _read_text(children, "path")), faults
 
 
 def parse_xml(path):
@@ -107,6 +118,11 @@ def leads_out(filename):
     """Whether the text of a <filename> names a file outside the folder: absolute on any system, or by `..`."""
     parts = filename.replace("\\", "/").split("/")
     return ".." in parts or parts[0].endswith(":") or (len(parts) > 1 and not parts[0])
+
+
+def get_base_name(text):
+    """The name of a file without its folders, of any system, in Unicode's composed form (NFC)."""
+    return normalize("NFC", text.replace("\\", "/").rpartition("/")[2])
 
 
 def _get_children(element):
@@ -145,45 +161,109 @@ def _read_number(children, tag, parent, kind, faults, path):
     return number
 
 
-_FLAGS = {"": 0, "0": 0, "1": 1, "false": 0, "true": 1, "unspecified": 0}
+_FLAGS = {"": 0, "0": 0, "1": 1, "false": 0, "true": 1, "no": 0, "yes": 1, "unspecified": 0}
 _EDGES = "(xmin, ymin, xmax, ymax)"
 
 
-def _read_box(children, faults, path):
-    """The Box of an <object>; None, after noting what is wrong, if it has no sound one."""
-    found = []
+def _read_boxes(element, faults, path):
+    """The list of Box of an <object>; an empty one, after noting what is wrong, if one of its boxes is not sound."""
+    children, found = _get_children(element), []
 
-    def note(kind, what):
-        found.append(Fault(kind, path, f"line {children[''].sourceline}: {what}"))
+    def note(kind, what, severity="error"):
+        found.append(Fault(kind, path, f"line {element.sourceline}: {what}", severity))
 
+    if not "".join(element.itertext()).strip():
+        what = f"line {element.sourceline}: the <object> is empty; it is left out"
+        faults.append(Fault("object-empty", path, what, "warning"))
+        return []
     name = _read_text(children, "name")
     if not name:
         note("box-no-name", "the box has no <name>; give it its class")
     elif find_hidden(name):
         note("class-hidden", f"the class {name!r} holds a character that can't be seen; type its name again")
-    flags = []
-    for flag in ("difficult", "truncated"):
-        text = _read_text(children, flag).lower()
-        if text not in _FLAGS:
-            note("box-flag", f"<{flag}> is {text!r}; it must be 0 or 1")
-        flags.append(_FLAGS.get(text, 0))
-    if "bndbox" not in children:
-        note("box-no-bndbox", f"{name!r} has no <bndbox>; draw its box in labelImg")
-    else:
-        bndbox = children["bndbox"]
-        edges = _get_children(bndbox)
-        numbers = [
-            _read_number(edges, edge, bndbox, "box-not-number", found, path)
-            for edge in ("xmin", "ymin", "xmax", "ymax")
-        ]
-        box = Box(name, *numbers, *flags, _read_text(children, "pose") or "Unspecified")
+    flags = [_read_flag(children, flag, note) for flag in ("difficult", "truncated")]
+    boxes = []
+    for *edges, how in _read_edges(element, children, found, path):
+        box = Box(name, *edges, *flags, _read_text(children, "pose") or "Unspecified", around=bool(how))
         # never so with a NaN, which has its own fault
         if box.xmin > box.xmax or box.ymin > box.ymax:
             note("box-swapped", f"box {box} {_EDGES} has its corners swapped; draw it again")
         elif box.xmin == box.xmax or box.ymin == box.ymax:
             note("box-no-area", f"box {box} {_EDGES} has no area; draw it again")
+        elif how:
+            kind = "box-outline" if "outline" in how else "box-turned"
+            note(kind, f"{how}; the upright box around it is taken, {box} {_EDGES}", "warning")
+        boxes.append(box)
+    if not boxes and not any(fault.kind == "box-not-number" for fault in found):
+        note("box-no-bndbox", f"{name!r} has no <bndbox>; draw its box in labelImg")
     faults.extend(found)
-    return None if found else box
+    return [] if any(fault.severity == "error" for fault in found) else boxes
+
+
+def _read_flag(children, flag, note):
+    """0 or 1. A share between them, as KITTI's, is 1: it says how much is cut off."""
+    text = _read_text(children, flag).lower()
+    if text in _FLAGS:
+        return _FLAGS[text]
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        note("box-flag", f"<{flag}> is {text!r}; it must be 0 or 1")
+    return int(share > 0)
+
+
+def _read_edges(element, children, faults, path):
+    """Yields (xmin, ymin, xmax, ymax, how it lies: "" where upright) of each box of an <object>; notes faults."""
+
+    def read(parent, *tags):
+        its_children = _get_children(parent)
+        return [_read_number(its_children, tag, parent, "box-not-number", faults, path) for tag in tags]
+
+    degrees = _read_rotation(element)
+    for bndbox in element.iterchildren("bndbox"):
+        edges = read(bndbox, "xmin", "ymin", "xmax", "ymax")
+        xmin, ymin, xmax, ymax = edges
+        if degrees and xmin < xmax and ymin < ymax:
+            middle = (xmin + xmax) / 2, (ymin + ymax) / 2
+            edges = surround_turned(*middle, xmax - xmin, ymax - ymin, math.radians(degrees))
+        yield *edges, f"the box is turned by {degrees:g} degrees" if degrees else ""
+    if "bndbox" in children:
+        return
+    for turned in element.iterchildren("robndbox"):  # roLabelImg's
+        *place, angle = read(turned, "cx", "cy", "w", "h", "angle")
+        yield *surround_turned(*place, angle), f"the <robndbox> is turned by {math.degrees(angle):.4g} degrees"
+    for outline in element.iterchildren("polygon", "segmentation"):
+        points = [child for child in outline.iter() if isinstance(child.tag, str) and not len(child)]
+        xs, ys = ([child for child in points if child.tag.lower().strip("0123456789") == axis] for axis in "xy")
+        numbers = [
+            [_read_number({child.tag: child}, child.tag, outline, "box-not-number", faults, path) for child in axis]
+            for axis in (xs, ys)
+        ]
+        if all(numbers):
+            yield *(pick(axis) for pick in (min, max) for axis in numbers), "it is an outline (polygon)"
+
+
+def _read_rotation(element):
+    """Degrees clockwise by which CVAT says that a box is turned around its middle."""
+    for attribute in element.iterfind("attributes/attribute"):
+        if (attribute.findtext("name") or "").strip() == "rotation":
+            try:
+                degrees = float(attribute.findtext("value") or 0)
+            except ValueError:
+                return 0.0
+            return degrees if math.isfinite(degrees) else 0.0
+    return 0.0
+
+
+def surround_turned(x, y, width, height, angle):
+    """(xmin, ymin, xmax, ymax) of the upright box around one of `width` x `height` whose middle is `x`, `y`, turned
+    around that by `angle` radians."""
+    cosine, sine = abs(math.cos(angle)), abs(math.sin(angle))
+    x_reach, y_reach = (width * cosine + height * sine) / 2, (width * sine + height * cosine) / 2
+    # what cos and sin leave of a right angle, of 6e-17, is no part of a pixel
+    return tuple(round(edge, 6) for edge in (x - x_reach, y - y_reach, x + x_reach, y + y_reach))
 
 
 def clip_boxes(annotation, width, height):
@@ -199,6 +279,9 @@ def clip_boxes(annotation, width, height):
             boxes.append(box)
             continue
         clipped = clip_box(box, width, height)
+        if box.around and clipped:
+            boxes.append(clipped)
+            continue
         where = f"of the image of {width} x {height} pixels"
         if overhang > OVERHANG or not clipped:
             what = f"box {box} {_EDGES} reaches out {where}; draw it again"
@@ -272,28 +355,36 @@ def list_annotations(folder):
     return list_files(folder, (".xml",))
 
 
+def fold_name(name):
+    """`name` as those see it who can't tell a.JPG from a.jpg, or an e with an accent from an e and an accent."""
+    return normalize("NFC", name).casefold()
+
+
 def find_images_of(annotations, images):
     """Which of the image paths belong to each XML path: (dict XML -> list of images, list of faults).
 
-    An XML file's own stem says so; where no image has it, the XML's <filename>. <path> says nothing: it names a
+    An XML file's own stem says so, where need be in other letters (`fold_name`); where no image has it, the XML's
+    <filename>. <path> says nothing: it names a
     folder of the computer on which somebody labelled. An XML file without an image is a fault.
     """
-    by_stem, by_name = collections.defaultdict(list), {}
+    by_stem, by_fold, by_name = collections.defaultdict(list), collections.defaultdict(list), {}
     for image in images:
         by_stem[image.stem].append(image)
-        by_name[image.name] = image
+        by_fold[fold_name(image.stem)].append(image)
+        by_name[fold_name(image.name)] = image
     found, faults = {}, []
     for path in annotations:
-        if path.stem in by_stem:
-            found[path] = by_stem[path.stem]
+        its_images = by_stem.get(path.stem) or by_fold.get(fold_name(path.stem))
+        if its_images:
+            found[path] = its_images
             continue
         try:
             filename = _read_text(_get_children(parse_xml(path)), "filename")
         except InputError as error:
             faults.extend(error.faults)
             continue
-        if filename in by_name:
-            found[path] = [by_name[filename]]
+        if image := by_name.get(fold_name(get_base_name(filename))):
+            found[path] = [image]
         else:
             said = f", nor the one that its <filename> names, {filename!r}" if filename else ""
             what = f"there is no image of its name{said}; add the image, or take the XML file away"

@@ -12,7 +12,7 @@ import struct
 import unicodedata
 from pathlib import Path
 
-from tfod.data.label_map import read_label_map
+from tfod.data.label_map import read_label_map, read_names
 from tfod.data.tfrecord import parse_example, read_records
 from tfod.model.checkpoints import find_latest_checkpoint
 from tfod.utils import files
@@ -120,13 +120,10 @@ def _read_forms(label_map):
     if isinstance(label_map, dict):
         names = {number: [name] for number, name in label_map.items()}
     else:
-        names = {number: [name] for name, number in read_label_map(label_map).items()}  # names all of its faults
-        from google.protobuf import text_format
-        from object_detection.protos import string_int_label_map_pb2
-
-        items = text_format.Parse(read_text(label_map), string_int_label_map_pb2.StringIntLabelMap()).item
-        for item in items:
-            names[item.id] += [item.name] if item.name else []
+        names = {number: [name] for number, name in read_names(label_map).items()}
+        classes = read_label_map(label_map)
+        for name in (*classes, *classes.others):
+            names[classes[name]].append(name)
     return {number: [unicodedata.normalize("NFC", one).strip() for one in some] for number, some in names.items()}
 
 
