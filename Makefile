@@ -67,6 +67,8 @@ FRESH =
 SHARDS = 1
 ## 0: make tfrecord does not run make check first
 CHECK = 1
+## what becomes of faulty photos: stop; skip leaves them out of the records; fix repairs in the records what needs no guess
+FAULTY = stop
 ## 1: photos without an XML file are negatives, not errors
 ALLOW_UNLABELLED =
 ## seed of the split, the initial weights and the shuffling
@@ -236,18 +238,18 @@ label: workspace-there
 split: workspace-there
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/preprocessing/partition_dataset.py" -x -i images -r "$$RATIO" --seed "$$SEED" \
 	  $(if $(VAL),--val "$$VAL") $(if $(GROUP),--group="$$GROUP") --stratify="$${STRATIFY:-0}" $(if $(LINK),--link) \
-	  $(if $(FRESH),--fresh)
+	  $(if $(FRESH),--fresh) --faulty "$$FAULTY" --faulty_list annotations/faulty.csv
 
 ## number the classes of the XML files: annotations/label_map.pbtxt
 label_map: workspace-there
-	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/preprocessing/generate_label_map.py" -x images -o annotations/label_map.pbtxt
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/preprocessing/generate_label_map.py" -x images -o annotations/label_map.pbtxt --faulty "$$FAULTY"
 
 ## find every fault in photos, boxes, class names and split: annotations/check.json
 check: workspace-there
 	@$(IN_WORKSPACE) config=$$CONFIG; [ -f "$$config" ] || config=$$BASE; \
 	  labels=annotations/label_map.pbtxt; [ -f "$$labels" ] || labels=; \
 	  "$$PY" "$$SCRIPTS/preprocessing/check_dataset.py" -i images $${labels:+-l "$$labels"} --config "$$config" \
-	  --json annotations/check.json $(if $(ALLOW_UNLABELLED),--allow_unlabelled)
+	  --json annotations/check.json $(if $(ALLOW_UNLABELLED),--allow_unlabelled) --faulty "$$FAULTY"
 
 ## draw charts of the photos and boxes, in sizes at the model's input: stats/
 stats: workspace-there
@@ -260,7 +262,7 @@ stats: workspace-there
 tfrecord: $(if $(filter 0,$(CHECK)),,check) label_map
 	@$(IN_WORKSPACE) shards=$$SHARDS; for side in train test $$(test ! -d images/val || echo val); do "$$PY" "$$SCRIPTS/preprocessing/generate_tfrecord.py" \
 	  -x images/$$side -l annotations/label_map.pbtxt -o annotations/$$side.record \
-	  --check $(if $(filter 0,$(CHECK)),full,headers) --num_shards "$$shards" $(if $(ALLOW_UNLABELLED),--allow_unlabelled) || exit; shards=1; done
+	  --check $(if $(filter 0,$(CHECK)),full,headers) --num_shards "$$shards" $(if $(ALLOW_UNLABELLED),--allow_unlabelled) --faulty "$$FAULTY" || exit; shards=1; done
 
 ## read the records back, check every example, count boxes, draw the first 12 of each subset: annotations/inspected
 inspect: workspace-there

@@ -4,17 +4,19 @@
 
 Every photo is decoded to its last byte, every XML file read; of images/train, val and test, where they are there, and
 of photos in the folder itself that are in no subset. Nothing is changed: --fix writes corrected copies elsewhere.
-Ends with 1 if there is an error; warnings are to be looked at.
+Ends with 1 if there is an error; warnings are to be looked at. With --faulty skip, or fix, it ends with 0 as long as
+photos are left that are sound, or can be repaired: the records are then made of these, and the report names the others.
 """
 
 import argparse
 from pathlib import Path
 
+from tfod.data import faulty
 from tfod.data.checks import make_report, print_report, print_summary, read_report, write_report
 from tfod.data.label_map import number_classes, read_label_map
-from tfod.data.labelled_images import list_subsets
+from tfod.data.labelled_images import Reading, find_set_turn, list_subsets, note_unlabelled
 from tfod.data.split import SUBSETS
-from tfod.utils.console import Fault, InputError, make_parser, run, say
+from tfod.utils.console import InputError, make_parser, run, say
 from tfod.utils.files import fingerprint, is_current, mark_current, refuse_foreign
 from tfod.utils.parallel import count_cores, map_chunks
 
@@ -34,6 +36,7 @@ def parse_arguments():
     parser.add_argument(
         "--allow_unlabelled", "--allow-unlabelled", action="store_true", help="take images without XML as negatives"
     )
+    faulty.add_faulty_flag(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the whole report there")
     parser.add_argument("--all", action="store_true", help="print all files of each kind of fault, not the first 5")
     parser.add_argument("--fix", type=Path, metavar="FOLDER", help="write corrected copies into this new folder")
@@ -91,16 +94,16 @@ def list_jobs(subsets, allow_unlabelled):
         jobs.extend((subset.name, *pair) for pair in subset.pairs)
         jobs.extend((subset.name, image, None) for image in subset.bare)
         if not allow_unlabelled:
-            what = "has no XML file; label it, or take all such images as negatives with --allow_unlabelled"
-            faults.extend(Fault("image-without-xml", image, what) for image in subset.bare)
+            faults.extend(map(note_unlabelled, subset.bare))
     return jobs, faults
 
 
-def look_at_all(jobs, workers):
+def look_at_all(jobs, repair, workers):
     """The `Look` of every job, in their order."""
     from tfod.data.checks import look_at
 
-    chunks = map_chunks(lambda chunk: [look_at(job) for job in chunk], jobs, workers, "checking", CHUNK)
+    reading = Reading(repair=repair, as_stored=find_set_turn([pair for _, *pair in jobs]))
+    chunks = map_chunks(lambda chunk: [look_at(job, reading) for job in chunk], jobs, workers, "checking", CHUNK)
     return [look for chunk in chunks for look in chunk]
 
 
@@ -131,7 +134,9 @@ def check_all(looks, names_to_ids, args, get_scale):
 def is_made_of(names_to_ids, report_path):
     """Whether a label map has just the classes of the report that is there: it was made since, and changes nothing."""
     try:
-        return names_to_ids == number_classes(read_report(report_path)["classes"])
+        report = read_report(report_path)
+        lacked = any(fault["kind"] == "class-unknown" for fault in report["faults"])  # by the label map of before
+        return not lacked and names_to_ids == number_classes(report["classes"])
     except (InputError, ValueError, KeyError, TypeError):  # there is no report, or somebody edited it
         return False
 
@@ -152,6 +157,23 @@ def draw_plots(folder, looks, names_to_ids, config_path):
     draw_charts(folder, subsets, names, config)
 
 
+def end(args, report):
+    """Says how many photos are left out and repaired. Raises InputError if there are errors that stop the work."""
+    number, repaired, total = report["faulty_photos"], report["repaired_photos"], report["photos"]
+    stays = any(fault["kind"] == "label-map" for fault in report["faults"])
+    if args.faulty != "stop" and not stays and number < total:
+        if number or repaired:
+            left_out = f"{number} faulty photos of {total} are left out of the records"
+            say(f"warning: {left_out}" + (f", {repaired} repaired in them" if args.faulty == "fix" else ""))
+        return
+    if not report["errors"]:
+        return
+    what = "the one error" if report["errors"] == 1 else f"the {report['errors']} errors"
+    what += " above must be corrected; --fix FOLDER corrects what it can, in copies"
+    advice = faulty.advise(number, total, report["repairable_photos"], "tfrecord") if number and not stays else ""
+    raise InputError(f"{args.image_dir}: {what}", advice=advice if args.faulty == "stop" else "")
+
+
 def main():
     args = parse_arguments()
     names_to_ids, faults = read_labels(args.labels_path)
@@ -168,6 +190,7 @@ def main():
         classes=None if is_made_of(names_to_ids, args.json) else names_to_ids,
         input_size=input_size,
         allow_unlabelled=args.allow_unlabelled,
+        repair=args.faulty == "fix",
         faults=list(map(str, faults)),
     )
     if args.json and not (args.fix or args.plots) and is_current(args.json, state, MAKER):
@@ -178,7 +201,7 @@ def main():
         else:
             print_summary(report)
     else:
-        looks = look_at_all(jobs, args.num_workers or count_cores())
+        looks = look_at_all(jobs, args.faulty == "fix", args.num_workers or count_cores())
         more, counts = check_all(looks, names_to_ids, args, get_scale)
         report = make_report(looks, faults + more, counts)
         if args.json:
@@ -191,11 +214,7 @@ def main():
             fix_photos(looks, faults + more, names_to_ids, args.image_dir, args.fix)
         if args.plots:
             draw_plots(args.plots, looks, names_to_ids, args.config)
-    if report["errors"]:
-        what = "the one error" if report["errors"] == 1 else f"the {report['errors']} errors"
-        raise InputError(
-            f"{args.image_dir}: {what} above must be corrected; --fix FOLDER corrects what it can, in copies"
-        )
+    end(args, report)
 
 
 if __name__ == "__main__":

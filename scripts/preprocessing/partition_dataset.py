@@ -17,7 +17,7 @@ import shutil
 from fractions import Fraction
 from pathlib import Path
 
-from tfod.data import split, split_manifest
+from tfod.data import faulty, split, split_manifest
 from tfod.data.images import list_images
 from tfod.data.voc import find_images_of, list_annotations
 from tfod.utils.console import InputError, add_flag, make_parser, run, say
@@ -47,6 +47,7 @@ def parse_arguments():
         action="store_true",
         help="hard links instead of copies: no disk space, but what you edit in train/ or test/ is the photo itself",
     )
+    faulty.add_faulty_flag(parser, "list of what was left out (default: faulty.csv in outputDir)")
     todo = parser.add_mutually_exclusive_group()
     todo.add_argument(
         "--fresh",
@@ -83,14 +84,25 @@ def read_pattern(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a regular expression: {error}") from None
 
 
-def find_annotations(folder, images):
-    """The XML files of a folder: a dict XML path -> list of its images. Says how many images have none."""
-    found, faults = find_images_of(list_annotations(folder), images)
-    if faults:
-        raise InputError(*faults)
-    if bare := len(set(images).difference(*found.values())):
+def find_files(folder, with_xml, mode):
+    """(the images, dict XML path -> list of its images, dict file that is left out -> its faults).
+
+    Raises InputError with all faults unless the `mode`, --faulty, is to leave such files out.
+    """
+    odd = []
+    images = list_images(folder, odd)
+    annotations, faults = find_images_of(list_annotations(folder, odd), images) if with_xml else ({}, [])
+    left_out = {}
+    for fault in [*odd, *faults]:
+        left_out.setdefault(Path(fault.file), []).append(fault)
+    if left_out and mode == "stop":
+        advice = faulty.advise(len(left_out), len(images) + len(left_out), 0, "split")
+        raise InputError(*odd, *faults, advice=advice)
+    if not images:
+        raise InputError(f"{folder}: there are no images; give the folder that holds them with -i")
+    if with_xml and (bare := len(set(images).difference(*annotations.values()))):
         say(f"{bare} of {len(images)} images have no XML file; they are copied without one")
-    return found
+    return images, annotations, left_out
 
 
 def list_settings(args):
@@ -128,11 +140,11 @@ def main():
     former = split_manifest.read_former(note, subsets, settings, args.fresh)
     stale = [subset for subset in former if subset not in subsets]  # a former val/
     refuse_outputs_around(folder, [output / subset for subset in (*subsets, *stale)])
-    images = list_images(folder)
-    if not images:
-        raise InputError(f"{folder}: there are no images; give the folder that holds them with -i")
-    annotations = find_annotations(folder, images) if args.xml else {}
+    images, annotations, left_out = find_files(folder, args.xml, args.faulty)
     say(f"seed {args.seed}")
+    rows = faulty.list_rows("split", left_out, {})
+    list_path = args.faulty_list or output / faulty.NAME
+    faulty.say_rows(rows, len(images) + len(left_out), list_path)
     state = fingerprint([*images, *annotations], **settings, xml=args.xml, link=args.link)
     current = is_current(note, state, MAKER)
     up_to_date = f"{output}: {', '.join(f'{subset}/' for subset in subsets[:-1])} and {subsets[-1]}/ are up to date"
@@ -144,7 +156,7 @@ def main():
     sums = split_manifest.add_sums([*images, *annotations])
     groups = split.group_images(images, split.find_together(images, sums, annotations, args.group))
     known = {} if args.fresh else split_manifest.find_former_subsets(former, {image: sums[image] for image in images})
-    classes = split.read_classes(annotations) if args.stratify else {}
+    classes = split.read_classes(annotations, args.faulty == "fix") if args.stratify else {}
     shares = split.share_out(groups, split_manifest.find_group_subsets(note, groups, known), ratios, args.seed, classes)
     split.check_shares(shares, ratios, bool(known), folder)
     files = split.list_subset_files(shares, annotations)
@@ -162,6 +174,7 @@ def main():
         if (output / subset).exists():
             shutil.rmtree(output / subset)
             say(f"{output / subset}: removed, since this split has no --val")
+    faulty.note_rows(list_path, "split", rows)
     # Last, so that after a kill between two folders the former note still knows each photo's subset; a re-run mends.
     write_text(note, text)
     mark_current(note, state, MAKER, [*(output / subset for subset in subsets), note])

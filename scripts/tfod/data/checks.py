@@ -12,9 +12,9 @@ from PIL import Image
 
 from tfod.data.images import StoredImage, read_image, read_small
 from tfod.data.label_map import find_near_name
-from tfod.data.labelled_images import UNSPLIT, LabelledPhoto, check_labels
+from tfod.data.labelled_images import UNSPLIT, LabelledPhoto, Reading, check_labels, check_photo, note_cut
 from tfod.data.split import SUBSETS
-from tfod.utils.console import Fault, InputError, make_printable
+from tfod.utils.console import Fault, InputError, join_few, make_printable
 from tfod.utils.files import parse_json, read_text, sha256, write_text
 
 SMALL_BOX = 8  # pixels a side at the model's input; below that, anchors and features see next to nothing
@@ -68,6 +68,9 @@ KINDS = {
     "box-turned": "boxes that are turned",
     "box-outline": "objects that have an outline only",
     "box-fractions": "boxes in fractions of the image",
+    "exif-unclear": "photos that the camera turned, and whose size does not tell how they were labelled",
+    "box-several": "objects with several boxes",
+    "left-aside": "files that are not taken",
     "exif-turned": "photos that the camera turned",
     "filename-differs": "<filename> of another image",
     "path-differs": "<path> of another image",
@@ -96,18 +99,21 @@ class Look:
     thumbnail: bytes | None
 
 
-def look_at(job):
+def look_at(job: tuple[str, Path, Path | None], reading: Reading = Reading()) -> Look:  # noqa: B008
     """(subset, image path, XML path or None) -> the `Look`; the image is decoded to its last byte."""
     subset, image_path, xml_path = job
     stored = thumbnail = None
     faults = []
     try:
-        image, stored = read_small(image_path, SAMPLED)
+        image, stored = read_small(image_path, SAMPLED, reading.repair)
         thumbnail = make_thumbnail(image)
     except InputError as error:
         faults.extend(error.faults)
-    photo, names, more, warnings = check_labels(image_path, stored, xml_path)
-    return Look(subset, image_path, xml_path, photo, stored, names, [*faults, *more, *warnings], thumbnail)
+    if stored and stored.is_cut:
+        faults.append(note_cut(image_path))
+    labels = check_labels(image_path, stored, xml_path, True, reading.repair, reading.as_stored)
+    photo, names, more, others = labels
+    return Look(subset, image_path, xml_path, photo, stored, names, [*faults, *more, *others], thumbnail)
 
 
 def find_unknown_classes(looks, names_to_ids, labels_path):
@@ -151,7 +157,10 @@ def find_copies(looks):
         rest = []
         for look in subsets[subset]:
             if same := others.find_same(look):
-                what = f"is the same photo as {_name_first(same)}; remove one of them, or make split"
+                what = (
+                    f"is the same photo as {_name_first(same)}; remove one of them from {look.image.parent.parent} and"
+                )
+                what += " from the subset, or make split FRESH=1, which keeps such photos in one subset"
                 faults.append(Fault("photo-on-two-sides", look.image, what))
             else:
                 rest.append(look)
@@ -220,6 +229,30 @@ def count_boxes(looks):
         for name in look.names:
             counts[name][look.subset] += 1
     return dict(sorted(counts.items()))
+
+
+def find_faulty_photos(looks: list[Look], faults: list[Fault], severity: str = "error") -> dict[Path, list[Fault]]:
+    """The errors of each photo that FAULTY=skip leaves out, by its image; of a file without an image, by itself.
+
+    `faults` are those of the photos, too. A label map's faults are none of a photo; neither are two copies of a photo
+    in two subsets, of which each is sound.
+    """
+    images = {str(path): look.image for look in looks for path in (look.image, look.xml) if path}
+    found = collections.defaultdict(list)
+    for fault in faults:
+        if fault.severity == severity and fault.kind not in ("label-map", "photo-on-two-sides"):
+            found[images.get(fault.file, Path(fault.file))].append(fault)
+    return dict(found)
+
+
+def count_repairable(looks: list[Look], faulty: dict[Path, list[Fault]]) -> int:
+    """How many of the faulty photos FAULTY=fix would repair."""
+    repairable = 0
+    for look in looks:
+        if look.image in faulty and not any(fault.kind == "class-unknown" for fault in faulty[look.image]):
+            _, _, errors, _ = check_photo(look.image, look.xml, warn=False, repair=True)
+            repairable += not errors
+    return repairable
 
 
 def find_imbalances(looks, counts, names_to_ids, folder):
@@ -298,7 +331,13 @@ def _prepare(thumbnails):
 
 
 def make_report(looks, faults, counts):
-    """The report as what json can write. `counts` is a dict class -> dict subset -> boxes."""
+    """The report as what json can write. `counts` is a dict class -> dict subset -> boxes.
+
+    It has the numbers of `photos` that were looked at, of those with errors (`faulty_photos`), of these the ones that
+    FAULTY=fix repairs (`repairable_photos`), and of photos that were `repaired`.
+    """
+    faulty = find_faulty_photos(looks, faults)
+    repaired = find_faulty_photos(looks, faults, "repaired")
     order = list(KINDS)
     faults = sorted(faults, key=lambda fault: (fault.severity, order.index(fault.kind), fault))
     return {
@@ -306,6 +345,9 @@ def make_report(looks, faults, counts):
         "boxes": sum(sum(subsets.values()) for subsets in counts.values()),
         "classes": {name: dict(subsets) for name, subsets in counts.items()},
         "errors": sum(fault.severity == "error" for fault in faults),
+        "faulty_photos": len(faulty),
+        "repairable_photos": count_repairable(looks, faulty),
+        "repaired_photos": len(set(repaired) - set(faulty)),
         "warnings": sum(fault.severity == "warning" for fault in faults),
         "faults": [
             {
@@ -344,7 +386,7 @@ def print_report(report, json_path=None, show_all=False):
 
 
 def print_summary(report):
-    classes = ", ".join(f"{name} {sum(subsets.values())}" for name, subsets in report["classes"].items())
+    classes = join_few((f"{name} {sum(subsets.values())}" for name, subsets in report["classes"].items()), most=12)
     found = ", ".join(_count(report[what], what.removesuffix("s")) for what in ("photos", "boxes"))
     wrong = ", ".join(_count(report[what], what.removesuffix("s")) for what in ("errors", "warnings"))
     print(f"{found} ({classes}); {wrong}" if classes else f"{found}; {wrong}")

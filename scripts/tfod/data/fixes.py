@@ -82,10 +82,11 @@ def make_fix(look, names_to_ids):
     xml = None
     if look.xml:
         try:
-            root = parse_xml(look.xml)
+            repaired = []
+            root = parse_xml(look.xml, repaired=repaired)
         except InputError:
             return None
-        in_xml = correct_annotation(root, look, image_name, names_to_ids)
+        in_xml = [fault.what for fault in repaired] + correct_annotation(root, look, image_name, names_to_ids)
         if in_xml:
             xml = etree.tostring(root, encoding="utf-8") + b"\n"
         changes += [(look.xml, what) for what in in_xml]
@@ -112,7 +113,7 @@ def write_fix(fix, place, final, names_to_ids):
 
 def correct_annotation(root, look, image_name, names_to_ids):
     """Corrects the lxml tree of an XML file in place; a list of texts of what was changed."""
-    annotation, _ = parse_annotation(look.xml)
+    annotation, _ = parse_annotation(look.xml, repair=True)
     if not annotation:
         return []
     changes = []

@@ -199,7 +199,7 @@ def _add_up(sizes):
     return sums
 
 
-def read_classes(annotations: dict[Path, list[Path]]) -> dict[Path, set[str]]:
+def read_classes(annotations: dict[Path, list[Path]], repair: bool = False) -> dict[Path, set[str]]:
     """The class names of each image, from a dict XML path -> its images.
 
     What can't be read has none: `make check` names it.
@@ -207,7 +207,7 @@ def read_classes(annotations: dict[Path, list[Path]]) -> dict[Path, set[str]]:
     classes, broken = collections.defaultdict(set), 0
     for xml, its_images in annotations.items():
         try:
-            names = {box.name for box in read_annotation(xml).boxes}
+            names = {box.name for box in read_annotation(xml, repair).boxes}
         except InputError:
             names = set()
             broken += 1

@@ -17,7 +17,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from google.protobuf.message import DecodeError
 
 from tfod.data.images import read_image, read_workable
-from tfod.data.labelled_images import LabelledPhoto, read_photo
+from tfod.data.labelled_images import LabelledPhoto, Reading, read_photo
 from tfod.utils.console import InputError, show_progress
 from tfod.utils.files import claim, make_room, write_whole
 from tfod.utils.parallel import map_in_processes
@@ -55,7 +55,7 @@ def encode_image(path, stored):
     data = Path(path).read_bytes()
     if stored.is_plain:
         return data, "png" if stored.format == "PNG" else "jpeg"
-    return _encode_pixels(read_image(path), stored, data)
+    return _encode_pixels(read_image(path, stored.is_cut), stored, data)
 
 
 def _encode_pixels(image, stored, data):
@@ -74,6 +74,7 @@ def write_photo_records(
     output: Path,
     pairs: list[tuple[Path, Path | None]],
     names_to_ids: dict[str, int],
+    reading: Reading,
     num_shards: int,
     workers: int,
     maker: str,
@@ -84,7 +85,7 @@ def write_photo_records(
     """
 
     def make(index):
-        return make_photo_example(read_photo(*pairs[index]), names_to_ids)
+        return make_photo_example(read_photo(*pairs[index], reading), names_to_ids)
 
     with replace_records(output, num_shards) as fresh, show_progress("writing", len(pairs)) as update:
         write_examples(fresh, len(pairs), make, workers, update)
@@ -97,7 +98,7 @@ def make_photo_example(photo: LabelledPhoto, names_to_ids: dict[str, int]) -> by
     if photo.stored.is_workable:
         encoded, smaller = encode_image(photo.path, photo.stored), None
     else:
-        image, _ = read_workable(photo.path)
+        image, _ = read_workable(photo.path, photo.stored.is_cut)
         encoded, smaller = _encode_pixels(image, photo.stored, photo.path.read_bytes()), image.size
     return make_example(photo.path.name, *encoded, *size, photo.boxes, names_to_ids, smaller)
 

@@ -4,6 +4,7 @@ Boxes here are in pixels, `xmin, ymin, xmax, ymax`, from the upper left corner o
 """
 
 import collections
+import contextlib
 import dataclasses
 import math
 from pathlib import Path
@@ -12,6 +13,7 @@ from unicodedata import normalize
 from lxml import etree
 
 from tfod.data.images import list_files
+from tfod.data.xml_text import mend
 from tfod.utils.console import Fault, InputError, find_hidden
 from tfod.utils.files import read_bytes, write_whole
 
@@ -56,16 +58,18 @@ class Annotation:
     said_path: str = dataclasses.field(default="", compare=False)
 
 
-def read_annotation(path):
-    """Reads a labelImg XML file. Raises InputError with every error of the file."""
-    annotation, faults = parse_annotation(path)
+def read_annotation(path: Path, repair: bool = False) -> Annotation:
+    """Reads a labelImg XML file; `repair`: see `parse_annotation`. Raises InputError with every error of the file."""
+    annotation, faults = parse_annotation(path, repair)
     if errors := [fault for fault in faults if fault.severity == "error"]:
         raise InputError(*errors)
     return annotation
 
 
-def parse_annotation(path):
+def parse_annotation(path: Path, repair: bool = False) -> tuple[Annotation | None, list[Fault]]:
     """(the Annotation with the boxes that are sound, or None if it can't be read at all; list of `Fault`).
+
+    With `repair`, what can be put right without a guess is, and the severity of its Fault is "repaired", not "error".
 
     What other tools write is taken: several <bndbox> in an <object>, CVAT's rotation, roLabelImg's <robndbox> and
     outlines, as the upright box around them; a warning says so.
@@ -73,7 +77,7 @@ def parse_annotation(path):
     path = Path(path)
     faults = []
     try:
-        root = parse_xml(path)
+        root = parse_xml(path, repaired=faults if repair else None)
     except InputError as error:
         return None, list(error.faults)
     children = _get_children(root)
@@ -83,35 +87,58 @@ def parse_annotation(path):
     filename = _read_text(children, "filename")
     if leads_out(filename):  # where the image was on another computer: its own name is what counts
         filename = get_base_name(filename)
-    width, height = _read_size(children.get("size"), faults, path)
+    width, height = _read_size(children.get("size"), faults, path, repair)
     boxes, names = [], []
     for element in root.iterchildren("object"):
-        boxes += _read_boxes(element, faults, path)
+        boxes += _read_boxes(element, faults, path, repair)
         name = _read_text(_get_children(element), "name")
         if name and not find_hidden(name):
             names += [name] * max(1, len(element.findall("bndbox")))
     return Annotation(path, filename, width, height, tuple(boxes), tuple(names), _read_text(children, "path")), faults
 
 
-def parse_xml(path):
-    """The root <annotation> of an XML file, an lxml element. Raises InputError if it is none.
+def parse_xml(
+    path: Path, tag: str = "annotation", most: int = MOST_BYTES, repaired: list[Fault] | None = None
+) -> etree._Element:
+    """The root <annotation>, or <`tag`>, of an XML file of up to `most` bytes. Raises InputError if it is none.
 
+    With a list `repaired`, what is wrong with the text and can be mended without a guess is mended, and noted there.
     Entities are not expanded, and nothing but the file itself is read.
     """
-    # A new parser for every file: lxml's are not for several threads at a time.
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False)
+    data = read_bytes(path, most).lstrip()  # a blank line before the declaration does no harm
     try:
-        root = etree.fromstring(read_bytes(path, MOST_BYTES), parser)
+        root = _parse(data)
     except etree.XMLSyntaxError as error:
-        what = f"is not XML ({' '.join(str(error.msg).split())}); label the image again"
-        raise InputError(Fault("xml-not-xml", path, what)) from None
-    if root.tag != "annotation":
-        what = f"is <{root.tag}>, not <annotation>; save it as Pascal VOC in labelImg"
+        mended, what, advice = mend(data)
+        root = None
+        with contextlib.suppress(etree.XMLSyntaxError):
+            root = _parse(mended) if what else None
+        if root is None:
+            what = f"is not XML ({' '.join(str(error.msg).split())})" if data else "is empty"
+            again = "put back a copy of the file, or label the photo again"
+            advice = f"correct that line in a text editor, which keeps the others; or {again}" if data else again
+        if root is None or repaired is None:
+            raise InputError(Fault("xml-not-xml", path, f"{what}; {advice}")) from None
+        repaired.append(Fault("xml-not-xml", path, f"{what}; it is read so", "repaired"))
+    if root.tag != tag:
+        advice = "save it as Pascal VOC in labelImg" if tag == "annotation" else "export it again"
+        what = f"is <{root.tag}>, not <{tag}>; {advice}"
         raise InputError(Fault("xml-not-voc", path, what))
     if (entity := next(root.iter(etree.Entity), None)) is not None:
         what = f"holds the entity {entity.text}, which is not expanded; write its text instead"
         raise InputError(Fault("xml-entity", path, what))
     return root
+
+
+def _parse(data):
+    # A new parser for every file: lxml's are not for several threads at a time.
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False)
+    return etree.fromstring(data, parser)
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """(width, height) in pixels as an XML file says, 0 if it does not. Raises InputError if it is not XML."""
+    return tuple(_read_size(parse_xml(path, repaired=[]).find("size"), [], path, True))
 
 
 def leads_out(filename):
@@ -134,16 +161,18 @@ def _read_text(children, tag):
     return (children[tag].text or "").strip() if tag in children else ""
 
 
-def _read_size(element, faults, path):
-    """Width and height in pixels; 0 for what is not said."""
+def _read_size(element, faults, path, repair):
+    """Width and height in pixels; 0 for what is not said, or with `repair` is not a number."""
     children = {} if element is None else _get_children(element)
-    sizes = []
+    sizes, found = [], []
     for side in ("width", "height"):
-        size = (
-            _read_number(children, side, element, "size-not-number", faults, path) if _read_text(children, side) else 0
-        )
+        is_said = bool(_read_text(children, side))
+        size = _read_number(children, side, element, "size-not-number", found, path) if is_said else 0
         sizes.append(int(size) if math.isfinite(size) else 0)
-    return sizes
+    for fault in found:
+        what = fault.what.replace("correct it", "the image's own size is taken") if repair else fault.what
+        faults.append(Fault(fault.kind, path, what, "repaired" if repair else "error"))
+    return [0, 0] if found else sizes
 
 
 def _read_number(children, tag, parent, kind, faults, path):
@@ -165,12 +194,15 @@ _FLAGS = {"": 0, "0": 0, "1": 1, "false": 0, "true": 1, "no": 0, "yes": 1, "unsp
 _EDGES = "(xmin, ymin, xmax, ymax)"
 
 
-def _read_boxes(element, faults, path):
+def _read_boxes(element, faults, path, repair):
     """The list of Box of an <object>; an empty one, after noting what is wrong, if one of its boxes is not sound."""
     children, found = _get_children(element), []
 
     def note(kind, what, severity="error"):
         found.append(Fault(kind, path, f"line {element.sourceline}: {what}", severity))
+
+    def note_repairable(kind, what, advice, repaired):
+        note(kind, f"{what}; {repaired if repair else advice}", "repaired" if repair else "error")
 
     if not "".join(element.itertext()).strip():
         what = f"line {element.sourceline}: the <object> is empty; it is left out"
@@ -181,26 +213,37 @@ def _read_boxes(element, faults, path):
         note("box-no-name", "the box has no <name>; give it its class")
     elif find_hidden(name):
         note("class-hidden", f"the class {name!r} holds a character that can't be seen; type its name again")
-    flags = [_read_flag(children, flag, note) for flag in ("difficult", "truncated")]
+    flags = [_read_flag(children, flag, note_repairable) for flag in ("difficult", "truncated")]
     boxes = []
     for *edges, how in _read_edges(element, children, found, path):
         box = Box(name, *edges, *flags, _read_text(children, "pose") or "Unspecified", around=bool(how))
         # never so with a NaN, which has its own fault
+        if box.xmin == box.xmax or box.ymin == box.ymax:
+            note_repairable("box-no-area", f"box {box} {_EDGES} has no area", "draw it again", "it is left out")
+            continue
         if box.xmin > box.xmax or box.ymin > box.ymax:
-            note("box-swapped", f"box {box} {_EDGES} has its corners swapped; draw it again")
-        elif box.xmin == box.xmax or box.ymin == box.ymax:
-            note("box-no-area", f"box {box} {_EDGES} has no area; draw it again")
+            what = f"box {box} {_EDGES} has its corners swapped"
+            note_repairable("box-swapped", what, "draw it again", "they are sorted")
+            box = sort_edges(box)
         elif how:
             kind = "box-outline" if "outline" in how else "box-turned"
             note(kind, f"{how}; the upright box around it is taken, {box} {_EDGES}", "warning")
         boxes.append(box)
-    if not boxes and not any(fault.kind == "box-not-number" for fault in found):
+    if len(boxes) > 1:
+        note("box-several", f"the <object> has {len(boxes)} boxes; each is taken as a {name!r}", "warning")
+    if not boxes and not any(fault.kind in ("box-not-number", "box-no-area") for fault in found):
         note("box-no-bndbox", f"{name!r} has no <bndbox>; draw its box in labelImg")
     faults.extend(found)
     return [] if any(fault.severity == "error" for fault in found) else boxes
 
 
-def _read_flag(children, flag, note):
+def sort_edges(box: Box) -> Box:
+    """The same box with the smaller x and y first."""
+    (xmin, xmax), (ymin, ymax) = sorted((box.xmin, box.xmax)), sorted((box.ymin, box.ymax))
+    return dataclasses.replace(box, xmin=xmin, ymin=ymin, xmax=xmax, ymax=ymax)
+
+
+def _read_flag(children, flag, note_repairable):
     """0 or 1. A share between them, as KITTI's, is 1: it says how much is cut off."""
     text = _read_text(children, flag).lower()
     if text in _FLAGS:
@@ -210,7 +253,9 @@ def _read_flag(children, flag, note):
     except ValueError:
         share = math.nan
     if not 0 <= share <= 1:
-        note("box-flag", f"<{flag}> is {text!r}; it must be 0 or 1")
+        what = f"<{flag}> is {text!r}"
+        note_repairable("box-flag", what, "it must be 0 or 1", "it is taken as 0, which training does not use")
+        return 0
     return int(share > 0)
 
 
@@ -266,31 +311,31 @@ def surround_turned(x, y, width, height, angle):
     return tuple(round(edge, 6) for edge in (x - x_reach, y - y_reach, x + x_reach, y + y_reach))
 
 
-def clip_boxes(annotation, width, height):
-    """The boxes of an annotation, cut at the borders of an image of `width` x `height` pixels.
+def clip_boxes(annotation: Annotation, width: int, height: int, repair: bool = False) -> tuple[list[Box], list[Fault]]:
+    """The boxes of an annotation, cut at the borders of an image of `width` x `height` pixels, and what was found.
 
-    (list of `Box`, list of `Fault`). A box that hangs over by up to `OVERHANG` is a warning; one by more, or of which
-    nothing would be left, is an error and is not in the list.
+    A box that hangs over by up to `OVERHANG` is a warning. One by more is an error and left out, or with `repair` cut,
+    too. One of which nothing would be left is an error.
     """
-    boxes, faults = [], []
+    boxes, found = [], []
     for box in annotation.boxes:
         overhang = max(-box.xmin, -box.ymin, box.xmax - width, box.ymax - height)
         if overhang <= 0:
             boxes.append(box)
             continue
         clipped = clip_box(box, width, height)
-        if box.around and clipped:
-            boxes.append(clipped)
-            continue
         where = f"of the image of {width} x {height} pixels"
-        if overhang > OVERHANG or not clipped:
+        if clipped and box.around:
+            boxes.append(clipped)
+        elif clipped and (repair or overhang <= OVERHANG):
+            what = f"box {box} {_EDGES} reaches {overhang:.2g} pixels out {where}; it is cut at the border"
+            kind, severity = ("box-overhangs", "warning") if overhang <= OVERHANG else ("box-outside", "repaired")
+            found.append(Fault(kind, annotation.path, what, severity))
+            boxes.append(clipped)
+        else:
             what = f"box {box} {_EDGES} reaches out {where}; draw it again"
-            faults.append(Fault("box-outside", annotation.path, what))
-            continue
-        what = f"box {box} {_EDGES} reaches {overhang:.2g} pixels out {where}; it is cut at the border"
-        faults.append(Fault("box-overhangs", annotation.path, what, "warning"))
-        boxes.append(clipped)
-    return boxes, faults
+            found.append(Fault("box-outside", annotation.path, what))
+    return boxes, found
 
 
 def clip_box(box, width, height):
@@ -350,9 +395,9 @@ def _add(element, **children):
         etree.SubElement(element, name).text = str(int(value) if whole else value)
 
 
-def list_annotations(folder):
+def list_annotations(folder: Path, faults: list[Fault] | None = None) -> list[Path]:
     """The XML files right in `folder`, sorted; hidden ones are left out. Raises InputError as `list_images` does."""
-    return list_files(folder, (".xml",))
+    return list_files(folder, (".xml",), faults)
 
 
 def fold_name(name):
@@ -379,7 +424,7 @@ def find_images_of(annotations, images):
             found[path] = its_images
             continue
         try:
-            filename = _read_text(_get_children(parse_xml(path)), "filename")
+            filename = _read_text(_get_children(parse_xml(path, repaired=[])), "filename")
         except InputError as error:
             faults.extend(error.faults)
             continue

@@ -86,11 +86,14 @@ def make_printable(text, kept=""):
 
 
 class InputError(Exception):
-    """The input is wrong. Holds one text (or `Fault`) per fault, each `FILE: what is wrong; what to do`."""
+    """The input is wrong. Holds one text (or `Fault`) per fault, each `FILE: what is wrong; what to do`.
 
-    def __init__(self, *faults):
+    `advice`, if there is some, is what to do about all of them: the last line that is said.
+    """
+
+    def __init__(self, *faults, advice=""):
         super().__init__(*faults)
-        self.faults = faults
+        self.faults, self.advice = faults, advice
 
     def __str__(self):
         return "\n".join(self.faults)
@@ -231,7 +234,7 @@ def _call(main, ending):
         if failure:
             return _report([failure])
         if isinstance(error, InputError):
-            return _report(error.faults)
+            return _report(error.faults, error.advice)
         if isinstance(error, OSError):
             return _report([describe_os_error(error)])
         if number := find_disk_error(str(error)):
@@ -240,11 +243,13 @@ def _call(main, ending):
         raise
 
 
-def _report(faults):
+def _report(faults, advice=""):
     for fault in faults:
         print("error:", make_printable(fault, kept="\n"), file=sys.stderr)
     if len(faults) > 1:
         print(f"{len(faults)} errors", file=sys.stderr)
+    if advice:
+        print(make_printable(advice, kept="\n"), file=sys.stderr)
     return 1
 
 
@@ -265,6 +270,12 @@ def describe_os_error(error):
 def say(text):
     """One line for the person who watches, on standard error."""
     tqdm.write(make_printable(text, kept="\n"), file=sys.stderr)
+
+
+def join_few(texts, most=8):
+    """The texts with commas between, of many the first few and how many more there are: no line fills a screen."""
+    texts = list(map(str, texts))
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
 
 
 @contextlib.contextmanager

@@ -235,7 +235,8 @@ def test_upstream_and_this_project_agree_on_who_has_which_id(path):
 
     path.write_text(
         """item { id: 0 name: 'background' } item { id: 3 name: 'cat' display_name: 'Katze' }
-        item { id: 9 name: 'dog' keypoints { id: 1 label: 'nose' } } item { id: 4 name: '/m/0199g' display_name: 'bike' }"""
+        item { id: 9 name: 'dog' keypoints { id: 1 label: 'nose' } }
+        item { id: 4 name: '/m/0199g' display_name: 'bike' }"""
     )
     theirs = get_label_map_dict(str(path))
     assert theirs.pop("background") == 0

@@ -127,7 +127,7 @@ def test_every_fault_of_a_file_is_told_with_its_line(tmp_path):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "is not XML (Document is empty, line 1, column 1); label the image again"),
+        ("", "is empty; put back a copy of the file, or label the photo again"),
         ("<annotation><object></annotation>", "is not XML (Opening and ending tag mismatch"),
         ("<html/>", "is <html>, not <annotation>; save it as Pascal VOC in labelImg"),
         ("<annotation/>", "has neither <filename> nor <size> nor <object>; save it as Pascal VOC in labelImg"),
@@ -312,7 +312,7 @@ def read_with_warnings(path):
 def test_several_boxes_in_one_object_are_all_taken(tmp_path):
     xml = write_objects(tmp_path / "a.xml", "<name>car</name>" + frame(1, 2, 30, 40) + frame(50, 60, 70, 80))
     annotation, kinds = read_with_warnings(xml)
-    assert annotation.boxes == (Box("car", 1, 2, 30, 40), Box("car", 50, 60, 70, 80)) and kinds == []
+    assert annotation.boxes == (Box("car", 1, 2, 30, 40), Box("car", 50, 60, 70, 80)) and kinds == ["box-several"]
     assert annotation.names == ("car", "car")
     write_objects(xml, "<name>car</name>" + frame(1, 2, 30, 40) + frame(50, 60, 50, 80))
     expect_faults(xml, "box 'car' (50, 60, 50, 80) (xmin, ymin, xmax, ymax) has no area; draw it again")
