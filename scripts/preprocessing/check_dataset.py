@@ -13,8 +13,9 @@ from pathlib import Path
 
 from tfod.data import faulty
 from tfod.data.checks import make_report, print_report, print_summary, read_report, write_report
+from tfod.data.image_folders import list_subsets
 from tfod.data.label_map import number_classes, read_label_map
-from tfod.data.labelled_images import Reading, find_set_turn, list_subsets, note_unlabelled
+from tfod.data.labelled_images import Reading, find_set_turn, note_unlabelled
 from tfod.data.split import SUBSETS
 from tfod.utils.console import InputError, make_parser, run, say
 from tfod.utils.files import fingerprint, is_current, mark_current, refuse_foreign
@@ -162,9 +163,10 @@ def end(args, report):
     number, repaired, total = report["faulty_photos"], report["repaired_photos"], report["photos"]
     stays = any(fault["kind"] == "label-map" for fault in report["faults"])
     if args.faulty != "stop" and not stays and number < total:
-        if number or repaired:
-            left_out = f"{number} faulty photos of {total} are left out of the records"
-            say(f"warning: {left_out}" + (f", {repaired} repaired in them" if args.faulty == "fix" else ""))
+        done = {"left out of the records": number, "repaired in them": repaired}
+        if any(done.values()):
+            counts = " and ".join(f"{count} {what}" for what, count in done.items() if count)
+            say(f"warning: of {total} photos {counts}, as FAULTY={args.faulty} asks for")
         return
     if not report["errors"]:
         return

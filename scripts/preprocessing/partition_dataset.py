@@ -18,12 +18,14 @@ from fractions import Fraction
 from pathlib import Path
 
 from tfod.data import faulty, split, split_manifest
+from tfod.data.image_folders import VOC_LISTS, find_left_aside, find_sources
 from tfod.data.images import list_images
 from tfod.data.voc import find_images_of, list_annotations
 from tfod.utils.console import InputError, add_flag, make_parser, run, say
 from tfod.utils.files import fingerprint, is_current, mark_current, write_text
 
 MAKER = "partition_dataset"  # of the output, as its stamp says
+SHOWN = 5  # photos that are not taken and named
 
 
 def parse_arguments():
@@ -89,9 +91,13 @@ def find_files(folder, with_xml, mode):
 
     Raises InputError with all faults unless the `mode`, --faulty, is to leave such files out.
     """
-    odd = []
-    images = list_images(folder, odd)
-    annotations, faults = find_images_of(list_annotations(folder, odd), images) if with_xml else ({}, [])
+    odd, sources = [], find_sources(folder)
+    images = list_images(sources.images, odd)
+    xmls = list_annotations(sources.annotations, odd) if with_xml else []
+    annotations, faults = find_images_of(xmls, images)
+    aside = find_left_aside(folder)
+    for fault in aside[:SHOWN]:
+        say(f"warning: {fault}")
     left_out = {}
     for fault in [*odd, *faults]:
         left_out.setdefault(Path(fault.file), []).append(fault)
@@ -99,10 +105,21 @@ def find_files(folder, with_xml, mode):
         advice = faulty.advise(len(left_out), len(images) + len(left_out), 0, "split")
         raise InputError(*odd, *faults, advice=advice)
     if not images:
-        raise InputError(f"{folder}: there are no images; give the folder that holds them with -i")
+        what = "put photos into it, or name their folder with -i (by hand)"
+        what = "those in its sub-folders are not taken: see the warnings above" if aside else what
+        raise InputError(f"{folder}: there are no images; {what}")
     if with_xml and (bare := len(set(images).difference(*annotations.values()))):
         say(f"{bare} of {len(images)} images have no XML file; they are copied without one")
     return images, annotations, left_out
+
+
+def find_listed(folder, images, subsets):
+    """The subset of each image that Pascal VOC's lists name. One that this split lacks, as val, goes to train."""
+    of_stem = find_sources(folder).subsets
+    listed = {image: of_stem[image.stem] for image in images if image.stem in of_stem}
+    if listed:
+        say(f"{len(listed)} of {len(images)} images go where {folder / VOC_LISTS} says")
+    return {image: subset if subset in subsets else split.REST for image, subset in listed.items()}
 
 
 def list_settings(args):
@@ -132,6 +149,11 @@ def main():
         split_manifest.remove_split(folder, output)
         return
 
+    if ready := split_manifest.take_ready_made(folder, output, MAKER):
+        for subset, number in ready.items():
+            print(f"{subset}: {number} images in {output / subset}")
+        return
+
     # What there is: the former split, the images and their XML files.
     note = output / "split.json"
     ratios = {"test": args.ratio} | ({"val": args.val} if args.val else {})
@@ -155,7 +177,8 @@ def main():
     # Where each image goes: what belongs together, then where it was, then by the draw.
     sums = split_manifest.add_sums([*images, *annotations])
     groups = split.group_images(images, split.find_together(images, sums, annotations, args.group))
-    known = {} if args.fresh else split_manifest.find_former_subsets(former, {image: sums[image] for image in images})
+    known = split_manifest.find_former_subsets(former, {image: sums[image] for image in images})
+    known = {} if args.fresh else find_listed(folder, images, subsets) | known
     classes = split.read_classes(annotations, args.faulty == "fix") if args.stratify else {}
     shares = split.share_out(groups, split_manifest.find_group_subsets(note, groups, known), ratios, args.seed, classes)
     split.check_shares(shares, ratios, bool(known), folder)

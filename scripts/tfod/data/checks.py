@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tfod.data.image_folders import UNSPLIT
 from tfod.data.images import StoredImage, read_image, read_small
 from tfod.data.label_map import find_near_name
-from tfod.data.labelled_images import UNSPLIT, LabelledPhoto, Reading, check_labels, check_photo, note_cut
+from tfod.data.labelled_images import LabelledPhoto, Reading, check_labels, check_photo, note_cut
 from tfod.data.split import SUBSETS
 from tfod.utils.console import Fault, InputError, join_few, make_printable
 from tfod.utils.files import parse_json, read_text, sha256, write_text
@@ -249,7 +250,8 @@ def count_repairable(looks: list[Look], faulty: dict[Path, list[Fault]]) -> int:
     """How many of the faulty photos FAULTY=fix would repair."""
     repairable = 0
     for look in looks:
-        if look.image in faulty and not any(fault.kind == "class-unknown" for fault in faulty[look.image]):
+        kinds = {fault.kind for fault in faulty.get(look.image, ())}
+        if kinds and kinds.isdisjoint(("class-unknown", "image-without-xml", "xml-of-two-images")):
             _, _, errors, _ = check_photo(look.image, look.xml, warn=False, repair=True)
             repairable += not errors
     return repairable

@@ -4,6 +4,7 @@ import collections
 import csv
 import dataclasses
 import io
+import re
 from pathlib import Path
 
 from tfod.data.csv_cells import write_path
@@ -13,6 +14,7 @@ from tfod.utils.files import mark_current, read_text, write_text
 NAME = "faulty.csv"  # of the list, beside the records
 MAKER = "faulty"  # of the list, as its stamp says
 COLUMNS = ["step", "photo", "done", "kind", "text"]
+_SHARD = re.compile(r"-(?:\d{5}|\?{5})-of-\d{5}$")
 SHOWN = 5  # photos that are named before the rest is counted
 HELP = (
     "what becomes of faulty photos: stop, skip (leave them out), or fix (repair in the records what needs no guess, and"
@@ -108,9 +110,20 @@ def note_rows(path: Path, step: str, rows: list[Row]) -> None:
 def count_photos(records: Path) -> dict[str, int]:
     """How many photos were "left out" of the records at this path, and how many "repaired" in them; {} if none."""
     records = Path(records)
-    step = records.name.partition("-?????-of-")[0]
+    step = _SHARD.sub("", records.name)
     try:
         rows = {(row.done, row.photo) for row in read_rows(records.parent / NAME) if row.step == step}
     except InputError:  # another file: it says nothing of the records
         return {}
     return dict(collections.Counter(done for done, _ in rows))
+
+
+def describe_records(records: list[Path]) -> list[str]:
+    """One sentence for each set of records of which photos were left out, or in which some were repaired."""
+    found = {}
+    for path in map(Path, records):
+        if counts := count_photos(path):
+            photos = " and ".join(f"{counts[done]} {done}" for done in ("left out", "repaired") if done in counts)
+            name = path.with_name(_SHARD.sub("", path.name))
+            found[name] = f"{name}: of the faulty photos {photos} ({path.parent / NAME} lists them)"
+    return list(found.values())

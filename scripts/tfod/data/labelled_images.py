@@ -1,34 +1,33 @@
-"""Labelled photos: which XML file belongs to which image, in which subset of the split, and both put together as the
-detector will see them."""
+"""Labelled photos: which XML file belongs to which image, and both put together as the detector will see them."""
 
 import collections
 import dataclasses
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from unicodedata import normalize
 
-from tfod.data.images import IMAGE_SUFFIXES, StoredImage, check_image, find_name_fault, list_images, map_in_threads
+from tfod.data.images import (
+    StoredImage,
+    check_image,
+    list_images,
+    map_in_threads,
+)
 from tfod.data.split import SUBSETS
 from tfod.data.voc import (
     Annotation,
     Box,
     clip_boxes,
-    find_images_of,
     get_base_name,
     list_annotations,
     pair_files,
-    pair_images,
     parse_annotation,
     read_size,
     turn_box,
 )
 from tfod.utils.console import Fault, InputError
-from tfod.utils.files import find_oddity, is_file
 from tfod.utils.parallel import map_chunks
 
-UNSPLIT = ""  # the name of the subset of photos that are in none
 CHUNK = 32  # photos that a process checks between two messages
 
 
@@ -348,104 +347,3 @@ def read_photo(image: Path, xml: Path | None, reading: Reading = Reading(decode=
     if faults:
         raise InputError(*faults)
     return photo
-
-
-# ---------------------------------------------------------------- the folder of a workspace
-
-
-@dataclasses.dataclass(frozen=True)
-class Subset:
-    """The photos in one folder: (image path, XML path) of the labelled ones, the image paths of the others."""
-
-    name: str
-    pairs: list[tuple[Path, Path]]
-    bare: list[Path]
-
-
-def list_subsets(folder: Path) -> tuple[list[Subset], list[Fault]]:
-    """train/, test/ and val/ below `folder` where they hold files, and what is wrong with these.
-
-    Photos right in `folder` that have no copy in a subset, or another one, come as the subset UNSPLIT. Where there is
-    no split, that is the only one. Raises InputError if there is no such folder or nothing in it.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: there is no such folder; give the one that holds photos and XML files")
-    if fault := find_name_fault(folder):
-        raise InputError(fault)
-    faults, subsets, copies = [], [], {}
-    for name in SUBSETS:
-        files = _scan(folder / name, faults)
-        copies |= {path.name: (path, state) for path, state in files.items()}
-        if files:
-            subsets.append(_match(name, files, faults))
-    raw = _scan(folder, faults)
-    there = {path: (state, *copies[path.name]) for path, state in raw.items() if path.name in copies}
-    same = map_in_threads(lambda path: _is_copy(path, *there[path]), there)
-    fresh = set(raw).difference(path for path, is_copy in zip(there, same, strict=True) if is_copy)
-    if not subsets:
-        subsets.append(_match(UNSPLIT, raw, faults))
-    elif fresh:
-        for path in sorted(fresh):
-            what = "is not in the split"
-            if path in there:
-                what = f"is not what {there[path][1].parent.name}/{path.name} is any more"
-            faults.append(Fault("not-in-split", path, f"{what}; make split", "warning"))
-        subsets.append(_match(UNSPLIT, raw, faults, fresh))
-    if not any(subset.pairs or subset.bare for subset in subsets) and not faults:
-        raise InputError(f"{folder}: there are no photos in it; copy photos and their XML files there")
-    return subsets, faults
-
-
-def _scan(folder, faults):
-    """A dict path -> (size in bytes, mtime in ns) of the images and XML files right in `folder`, sorted."""
-    found = {}
-    if not folder.is_dir():
-        return found
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.name.startswith(".") or not entry.name.lower().endswith((*IMAGE_SUFFIXES, ".xml")):
-                continue
-            if fault := find_name_fault(folder / entry.name):
-                faults.append(fault)
-                continue
-            if is_file(entry.path):
-                state = entry.stat()
-                found[folder / entry.name] = state.st_size, state.st_mtime_ns
-            elif os.path.isdir(entry.path):  # noqa: PTH112 - Path(path) takes longer
-                what = "is a folder, and is left out; nothing to do if that is meant"
-                faults.append(Fault("not-a-file", folder / entry.name, what, "warning"))
-            else:
-                faults.append(Fault("not-a-file", folder / entry.name, find_oddity(entry.path)))
-    return found
-
-
-def _is_copy(path, state, copy, its_state):
-    """Whether a file of images/ and the one of its name in a subset hold the same; states are those of `_scan`.
-
-    A photo of the same size and time is taken for the same; where a copy, an archive or git changed the times, the
-    bytes tell. Those of XML files tell always: an archive may give all files one time, and XML files are corrected.
-    """
-    if state == its_state and path.suffix.lower() != ".xml":
-        return True
-    try:
-        return state[0] == its_state[0] and path.read_bytes() == copy.read_bytes()
-    except OSError:  # what can't be read gets its own fault when it is looked at
-        return state == its_state
-
-
-def _match(name, files, faults, wanted=None):
-    """The Subset of these files; of pairs without a file in the set `wanted`, if one is given, nothing is said."""
-    annotations = [path for path in files if path.suffix.lower() == ".xml"]
-    images = [path for path in files if path.suffix.lower() != ".xml"]
-    found, its_faults = find_images_of(annotations, images)
-    if wanted is not None:
-        named = {str(path) for path in wanted}
-        its_faults = [fault for fault in its_faults if fault.file in named]
-    labelled = {image for its_images in found.values() for image in its_images}
-    bare = [image for image in images if image not in labelled and (wanted is None or image in wanted)]
-    if wanted is not None:
-        found = {xml: its_images for xml, its_images in found.items() if not wanted.isdisjoint([xml, *its_images])}
-    pairs, more = pair_images(found)
-    faults.extend(its_faults + more)
-    return Subset(name, pairs, bare)

@@ -13,11 +13,23 @@ import os
 import shutil
 from pathlib import Path
 
+from tfod.data.image_folders import OTHER_NAMES, find_sources, has_images
 from tfod.data.images import list_images, map_in_threads
 from tfod.data.split import SUBSETS, Group
 from tfod.data.voc import find_images_of, list_annotations
 from tfod.utils.console import InputError, progress, say
-from tfod.utils.files import FILE_MANAGERS, is_file, parse_json, read_bytes, sha256, write_whole
+from tfod.utils.files import (
+    FILE_MANAGERS,
+    fingerprint,
+    is_current,
+    is_file,
+    mark_current,
+    parse_json,
+    read_bytes,
+    refuse_foreign,
+    sha256,
+    write_whole,
+)
 
 Files = dict[str, dict[str, str | None]]  # of each subset: the sha256 of each file name, None where it is not known
 
@@ -171,13 +183,39 @@ def put_files(files: dict[str, list[Path]], output: Path, link: bool) -> None:
                 ) from None
 
 
+def take_ready_made(folder: Path, output: Path, maker: str) -> dict[str, int]:
+    """A dict subset -> number of images of a split that came with the data, as Roboflow's train/, valid/ and test/.
+
+    That is one without photos beside these folders, and without our split.json; {} if there is none. A copy of valid/
+    is made as val/, or as test/ where there is no test/; `maker` is as in `write_whole`.
+    """
+    ready = [name for name in (*SUBSETS, *OTHER_NAMES) if (folder / name).is_dir() and has_images(folder / name)]
+    if "train" not in ready or len(ready) < 2 or has_images(folder) or (output / "split.json").exists():
+        return {}
+    if os.path.realpath(folder) != os.path.realpath(output):
+        return {}
+    say(f"{folder}: holds a ready-made split, which is kept; there are no photos beside it to share out")
+    for name in OTHER_NAMES.keys() & ready:
+        target = OTHER_NAMES[name] if "test" in ready else "test"
+        source = [*list_images(folder / name), *list_annotations(folder / name)]
+        state = fingerprint(source)
+        if not is_current(output / target, state, maker):
+            refuse_foreign(output / target, maker, f"rename it, as {folder / name} is to be copied there")
+            put_files({target: source}, output, link=False)
+            mark_current(output / target, state, maker)
+        say(f"{output / target}: is a copy of {name}/")
+        ready.append(target)
+    return {subset: len(list_images(output / subset)) for subset in SUBSETS if subset in ready}
+
+
 def remove_split(folder: Path, output: Path) -> None:
     """Removes the subsets' folders in `output` and split.json.
 
     Raises InputError where `folder`, which has the images, lacks what is in them.
     """
     note = output / "split.json"
-    sums = add_sums([*list_images(folder), *list_annotations(folder)])
+    sources = find_sources(folder)
+    sums = add_sums([*list_images(sources.images), *list_annotations(sources.annotations)])
     refuse_lost_files(folder, output, SUBSETS, read_former(note, [*SUBSETS], {}, fresh=True), sums)
     there = [path for path in (*(output / subset for subset in SUBSETS), note) if path.exists()]
     for path in there:
@@ -204,9 +242,9 @@ def refuse_lost_files(folder: Path, output: Path, subsets, former: Files, sums: 
                 there.append(path)
             else:
                 faults.append(f"{path}: is not from {folder} and would be lost; move it there, or elsewhere")
-    kept = set(sums.values())
+    kept, sources = set(sums.values()), {path.name: path for path in sums}
     for path, checksum in add_sums(there).items():
-        source, noted = folder / path.name, former.get(path.parent.name, {})
+        source, noted = sources.get(path.name, folder / path.name), former.get(path.parent.name, {})
         is_known = source.exists() and checksum == (noted.get(path.name) or sha256(source))
         if checksum in kept or (is_known and path.suffix.lower() == ".xml"):
             continue
@@ -292,8 +330,9 @@ def _verify_subset(folder, files, source, faults):
 
 def _verify_sources(folder, noted, with_xml, faults):
     """`faults` gets where the images' own folder differs from split.json."""
-    images = list_images(folder)
-    annotations = list_annotations(folder) if with_xml else []
+    sources = find_sources(folder)
+    images = list_images(sources.images)
+    annotations = list_annotations(sources.annotations) if with_xml else []
     known = {name: checksum for files in noted.values() for name, checksum in files.items()}
     sums = add_sums([*images, *annotations])
     for path, checksum in sums.items():

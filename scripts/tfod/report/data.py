@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tfod.config.pipeline import list_record_files
 from tfod.data import tfrecord
+from tfod.data.faulty import describe_records
 from tfod.data.images import StoredImage
 from tfod.data.labelled_images import LabelledPhoto
 from tfod.data.voc import Box
@@ -50,6 +51,7 @@ def describe_data(facts: Facts) -> tuple[list[tuple], dict, list[str]]:
     subsets["test"] = _list_test_photos(facts)
     if facts.config is None:
         notes.append("There is no pipeline.config: sizes are those of the photos, not those at the model's input.")
+    notes += [f"{sentence}." for paths in records.values() for sentence in describe_records(paths)]
     statistics = measure(subsets, names, facts.config)
     figures = {stem: (figure, CHARTS[stem]) for stem, figure in draw_figures(statistics).items()}
     notes.append(describe_units(statistics))

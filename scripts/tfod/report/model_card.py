@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tfod.config.edit import NMS_MODELS, count_detections
 from tfod.config.pipeline import get_model, list_record_files
+from tfod.data.faulty import describe_records
 from tfod.data.tfrecord import count_records
 from tfod.evaluation.metrics_files import format_metrics, read_metrics
 from tfod.utils.console import InputError, format_table, say
@@ -118,6 +119,7 @@ def _describe_data(config):
         for reader in readers:
             for path in list_record_files(reader):
                 lines.append(f"- {what} on {path}: {count_records(path)} images")
+            lines += [f"- {sentence}" for sentence in describe_records(list_record_files(reader))]
     train = config.train_config
     lines.append(f"- {train.num_steps} steps of {train.batch_size} images in the config")
     if train.fine_tune_checkpoint:

@@ -10,6 +10,8 @@ from pathlib import Path
 import tfod.compat  # noqa: F401 - a quiet TensorFlow, with Keras 2
 
 from tfod.config import schedule
+from tfod.config.pipeline import list_record_files
+from tfod.data.faulty import describe_records
 from tfod.model import saving
 from tfod.utils import files
 from tfod.utils.console import say
@@ -46,6 +48,7 @@ def describe_run(config, seed: int, images: int, strategy) -> list[str]:
         f"seed {seed}; devices {', '.join(devices)}" + (f"; {replicas} replicas" if replicas > 1 else ""),
         f"{images} training images; batches of {train.batch_size}; {train.num_steps} steps, which are"
         f" {epochs:.1f} epochs",
+        *describe_records(list_record_files(config.train_input_reader)),
     ]
 
 

@@ -32,6 +32,9 @@ def test_photos_are_counted_once_and_of_their_records_only(tmp_path):
     assert faulty.count_photos(tmp_path / "train.record") == {"left out": 2}
     assert faulty.count_photos(tmp_path / "train.record-?????-of-00003") == {"left out": 2}
     assert faulty.count_photos(tmp_path / "test.record") == {}
+    paths = [tmp_path / f"train.record-0000{number}-of-00002" for number in range(2)]
+    sentence = f"{tmp_path / 'train.record'}: of the faulty photos 2 left out ({tmp_path / 'faulty.csv'} lists them)"
+    assert faulty.describe_records([*paths, tmp_path / "test.record"]) == [sentence]
 
 
 def test_another_file_of_that_name_is_not_written_over(tmp_path):

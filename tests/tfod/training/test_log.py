@@ -1,10 +1,15 @@
 import math
 import os
 import resource
+import types
 
 import pytest
 
+from tfod.data.faulty import list_rows, note_rows
 from tfod.training import log
+from tfod.utils.console import Fault
+
+from object_detection.protos import pipeline_pb2  # isort: skip - tfod.compat, which log imports, comes first
 
 VALUES = {
     "total_loss": 1.5,
@@ -33,6 +38,19 @@ def test_rows_after_the_step_that_is_resumed_are_dropped(tmp_path):
     content = path.read_bytes()
     log.start_log(path, 20)
     assert path.read_bytes() == content
+
+
+def test_the_banner_says_how_many_faulty_photos_the_records_lack(tmp_path):
+    record = tmp_path / "train.record"
+    record.touch()
+    config = pipeline_pb2.TrainEvalPipelineConfig()
+    config.train_input_reader.tf_record_input_reader.input_path.append(str(record))
+    strategy = types.SimpleNamespace(num_replicas_in_sync=1)
+    before = log.describe_run(config, 42, 9, strategy)
+    left_out = {tmp_path / "a.jpg": [Fault("image-damaged", "a.jpg", "is cut off")]}
+    note_rows(tmp_path / "faulty.csv", "train.record", list_rows("train.record", left_out, {}))
+    sentence = f"{record}: of the faulty photos 1 left out ({tmp_path / 'faulty.csv'} lists them)"
+    assert log.describe_run(config, 42, 9, strategy) == [*before, sentence]
 
 
 def test_line_says_losses_rate_and_where_the_time_went():
