@@ -158,10 +158,8 @@ def find_copies(looks):
         rest = []
         for look in subsets[subset]:
             if same := others.find_same(look):
-                what = (
-                    f"is the same photo as {_name_first(same)}; remove one of them from {look.image.parent.parent} and"
-                )
-                what += " from the subset, or make split FRESH=1, which keeps such photos in one subset"
+                place = look.image.parent.parent
+                what = f"is the same photo as {_name_first(same)}; remove one of them, from its subset and from {place}"
                 faults.append(Fault("photo-on-two-sides", look.image, what))
             else:
                 rest.append(look)

@@ -51,16 +51,19 @@ def list_rows(step: str, left_out: dict[Path, list[Fault]], repaired: dict[Path,
 
 
 def advise(number: int, total: int, repairable: int, target: str) -> str:
-    """What to do about `number` faulty photos of `total`, of which FAULTY=fix can repair some: the two commands."""
+    """What to do about `number` faulty photos of `total`, of which FAULTY=fix can repair some: the two commands; ""
+    where neither would leave a photo.
+    """
     photos = f"{number} of {total} photos {'is' if number == 1 else 'are'} concerned"
     skip = f"`make {target} FAULTY=skip` leaves {'it' if number == 1 else 'them'} out"
-    if repairable == 0:
-        fix = "`FAULTY=fix` can repair none of them without a guess"
-    else:
+    ways = [skip] if number < total else []  # or no photo would be left
+    if repairable:
         rest = number - repairable
         fix = f"`make {target} FAULTY=fix` repairs {repairable} of them in the records, without a guess"
-        fix += f", and leaves {rest} out" if rest else ""
-    return f"{photos}: {skip}; {fix}. (By hand: --faulty skip or fix.)"
+        ways.append(fix + (f", and leaves {rest} out" if rest else ""))
+    elif ways:
+        ways.append("`FAULTY=fix` can repair none of them without a guess")
+    return f"{photos}: {'; '.join(ways)}. (By hand: --faulty skip or fix.)" if ways else ""
 
 
 def say_rows(rows: list[Row], total: int, place: Path) -> None:

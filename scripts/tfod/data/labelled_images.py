@@ -254,11 +254,16 @@ def match_files(
 
 def note_unlabelled(image: Path) -> Fault:
     """The Fault of an image without an XML file, with the ways on."""
-    other = next((path for path in map(image.with_suffix, (".txt", ".json")) if path.is_file()), None)
-    if other:
-        what = f"has no XML file, but {other.name} beside it, as other tools write; make import FROM={image.parent}"
+    folders = [image.parent, image.parent.with_name("labels")]
+    if image.parent.name in SUBSETS:  # of a copy, the labels may be beside the photo itself
+        folders += [image.parent.parent, image.parent.parent.with_name("labels")]
+    others = (folder / f"{image.stem}{suffix}" for folder in folders for suffix in (".txt", ".json"))
+    if other := next((path for path in others if path.is_file()), None):
         tool = "yolo" if other.suffix == ".txt" else "labelme"
-        what += f" brings such labels in (by hand: convert_annotations.py --from {tool} --to voc)"
+        what = (
+            f"has no XML file, but {other}, as other tools write; make import FROM={other.parent} brings such labels in"
+        )
+        what += f" (by hand: convert_annotations.py --from {tool} --to voc)"
     else:
         what = "has no XML file; label it, take all such images as negatives with ALLOW_UNLABELLED=1"
         what += " (--allow_unlabelled), or leave them out with FAULTY=skip (--faulty skip)"
