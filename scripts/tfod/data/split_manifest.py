@@ -196,9 +196,10 @@ def take_ready_made(folder: Path, output: Path, maker: str) -> dict[str, int]:
         return {}
     say(f"{folder}: holds a ready-made split, which is kept; there are no photos beside it to share out")
     for name in OTHER_NAMES.keys() & ready:
-        target = OTHER_NAMES[name] if "test" in ready else "test"
         source = [*list_images(folder / name), *list_annotations(folder / name)]
         state = fingerprint(source)
+        is_test = "test" not in ready or is_current(output / "test", state, maker)
+        target = "test" if is_test else OTHER_NAMES[name]
         if not is_current(output / target, state, maker):
             refuse_foreign(output / target, maker, f"rename it, as {folder / name} is to be copied there")
             put_files({target: source}, output, link=False)
