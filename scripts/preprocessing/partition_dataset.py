@@ -18,14 +18,11 @@ from fractions import Fraction
 from pathlib import Path
 
 from tfod.data import faulty, split, split_manifest
-from tfod.data.image_folders import VOC_LISTS, find_left_aside, find_sources
-from tfod.data.images import list_images
-from tfod.data.voc import find_images_of, list_annotations
+from tfod.data.image_folders import find_files, find_listed
 from tfod.utils.console import InputError, add_flag, make_parser, run, say
 from tfod.utils.files import fingerprint, is_current, mark_current, write_text
 
 MAKER = "partition_dataset"  # of the output, as its stamp says
-SHOWN = 5  # photos that are not taken and named
 
 
 def parse_arguments():
@@ -84,42 +81,6 @@ def read_pattern(text):
         return re.compile(text)
     except re.error as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a regular expression: {error}") from None
-
-
-def find_files(folder, with_xml, mode):
-    """(the images, dict XML path -> list of its images, dict file that is left out -> its faults).
-
-    Raises InputError with all faults unless the `mode`, --faulty, is to leave such files out.
-    """
-    odd, sources = [], find_sources(folder)
-    images = list_images(sources.images, odd)
-    xmls = list_annotations(sources.annotations, odd) if with_xml else []
-    annotations, faults = find_images_of(xmls, images)
-    aside = find_left_aside(folder)
-    for fault in aside[:SHOWN]:
-        say(f"warning: {fault}")
-    left_out = {}
-    for fault in [*odd, *faults]:
-        left_out.setdefault(Path(fault.file), []).append(fault)
-    if left_out and mode == "stop":
-        advice = faulty.advise(len(left_out), len(images) + len(left_out), 0, "split")
-        raise InputError(*odd, *faults, advice=advice)
-    if not images:
-        what = "put photos into it, or name their folder with -i (by hand)"
-        what = "those in its sub-folders are not taken: see the warnings above" if aside else what
-        raise InputError(f"{folder}: there are no images; {what}")
-    if with_xml and (bare := len(set(images).difference(*annotations.values()))):
-        say(f"{bare} of {len(images)} images have no XML file; they are copied without one")
-    return images, annotations, left_out
-
-
-def find_listed(folder, images, subsets):
-    """The subset of each image that Pascal VOC's lists name. One that this split lacks, as val, goes to train."""
-    of_stem = find_sources(folder).subsets
-    listed = {image: of_stem[image.stem] for image in images if image.stem in of_stem}
-    if listed:
-        say(f"{len(listed)} of {len(images)} images go where {folder / VOC_LISTS} says")
-    return {image: subset if subset in subsets else split.REST for image, subset in listed.items()}
 
 
 def list_settings(args):

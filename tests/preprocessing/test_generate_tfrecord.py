@@ -278,7 +278,8 @@ def test_headers_are_enough_after_make_check(workspace):
 def test_wrong_folders_and_files_are_named(call, workspace):
     (workspace / "empty").mkdir()
     for arguments, text in (
-        (("-x", "empty", *TUTORIAL[2:]), "empty: there are no XML files; give the folder that holds them with -x"),
+        (("-x", "empty", *TUTORIAL[2:]), "empty: there are no XML files; label its photos, or name the folder"),
+        (("-x", "train", *TUTORIAL[2:]), "train: there is no such folder; make split makes it (by hand: partition"),
         (("-x", "nowhere", *TUTORIAL[2:]), "nowhere: there is no such folder"),
         ((*TUTORIAL, "-i", "nowhere"), "nowhere: there is no such folder"),
         ((*TUTORIAL[:4], "-o", "annotations"), "annotations: is a folder; give the name of the file to write"),

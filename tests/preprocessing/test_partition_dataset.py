@@ -238,7 +238,7 @@ def test_a_ratio_that_is_none_is_a_wrong_call(call, labelled_images, flag, ratio
 def test_too_few_images(call, tmp_path):
     (tmp_path / "none").mkdir()
     for folder, text in (
-        (tmp_path / "none", "there are no images; give the folder that holds them with -i"),
+        (tmp_path / "none", "there are no images; put photos into it, or name their folder with -i (by hand)"),
         (tmp_path / "nowhere", "there is no such folder; give the one that holds the .jpg files"),
         (draw_photos(tmp_path / "one", 1), "two images are needed at least for two subsets; add images"),
     ):

@@ -4,12 +4,14 @@ import dataclasses
 import os
 from pathlib import Path
 
-from tfod.data.images import IMAGE_SUFFIXES, OTHER_SUFFIXES, find_name_fault, map_in_threads
-from tfod.data.split import SUBSETS
-from tfod.data.voc import find_images_of, pair_images
-from tfod.utils.console import Fault, InputError
+from tfod.data import faulty
+from tfod.data.images import IMAGE_SUFFIXES, OTHER_SUFFIXES, find_name_fault, list_images, map_in_threads
+from tfod.data.split import REST, SUBSETS
+from tfod.data.voc import find_images_of, list_annotations, pair_images
+from tfod.utils.console import Fault, InputError, say
 from tfod.utils.files import find_oddity, is_file, read_text
 
+SHOWN = 5  # files that are not taken and named before the rest is counted
 UNSPLIT = ""  # the name of the subset of photos that are in none
 VOC_IMAGES, VOC_XML, VOC_LISTS = "JPEGImages", "Annotations", "ImageSets/Main"  # Pascal VOC's own folders
 OTHER_NAMES = {"valid": "val"}  # how Roboflow calls a subset
@@ -43,6 +45,44 @@ def has_images(folder: Path) -> bool:
     """Whether there are images right in `folder`."""
     with os.scandir(folder) as entries:
         return any(entry.name.lower().endswith(IMAGE_SUFFIXES) and is_file(entry.path) for entry in entries)
+
+
+def find_files(
+    folder: Path, with_xml: bool, mode: str
+) -> tuple[list[Path], dict[Path, list[Path]], dict[Path, list[Fault]]]:
+    """What is to be split: (the images, dict XML path -> list of its images, dict file that is left out -> its faults).
+
+    Raises InputError with all faults unless the `mode`, --faulty, is to leave such files out.
+    """
+    odd, sources = [], find_sources(folder)
+    images = list_images(sources.images, odd)
+    xmls = list_annotations(sources.annotations, odd) if with_xml else []
+    annotations, faults = find_images_of(xmls, images)
+    aside = find_left_aside(folder)
+    for fault in aside[:SHOWN]:
+        say(f"warning: {fault}")
+    left_out = {}
+    for fault in [*odd, *faults]:
+        left_out.setdefault(Path(fault.file), []).append(fault)
+    if left_out and mode == "stop":
+        advice = faulty.advise(len(left_out), len(images) + len(left_out), 0, "split")
+        raise InputError(*odd, *faults, advice=advice)
+    if not images:
+        what = "put photos into it, or name their folder with -i (by hand)"
+        what = "those in its sub-folders are not taken: see the warnings above" if aside else what
+        raise InputError(f"{folder}: there are no images; {what}")
+    if with_xml and (bare := len(set(images).difference(*annotations.values()))):
+        say(f"{bare} of {len(images)} images have no XML file; they are copied without one")
+    return images, annotations, left_out
+
+
+def find_listed(folder: Path, images: list[Path], subsets: list[str]) -> dict[Path, str]:
+    """The subset of each image that Pascal VOC's lists name. One that this split lacks, as val, goes to train."""
+    of_stem = find_sources(folder).subsets
+    listed = {image: of_stem[image.stem] for image in images if image.stem in of_stem}
+    if listed:
+        say(f"{len(listed)} of {len(images)} images go where {folder / VOC_LISTS} says")
+    return {image: subset if subset in subsets else REST for image, subset in listed.items()}
 
 
 def find_left_aside(folder: Path) -> list[Fault]:

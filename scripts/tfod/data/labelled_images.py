@@ -232,13 +232,21 @@ def match_files(
 
     An image is in one of the two. Raises InputError if a folder is not there, or empty.
     """
+    for folder in (image_dir, xml_dir):
+        if not folder.is_dir() and folder.name in SUBSETS:
+            what = "there is no such folder; make split makes it (by hand: partition_dataset.py)"
+            raise InputError(f"{folder}: {what}")
     odd = []
     images = list_images(image_dir, odd)
     annotations = list_annotations(xml_dir, odd)
     if not annotations and not allow_unlabelled:
-        raise InputError(f"{xml_dir}: there are no XML files; give the folder that holds them with -x")
+        raise InputError(
+            f"{xml_dir}: there are no XML files; label its photos, or name the folder that holds them (by hand: -x)"
+        )
     if not images:
-        raise InputError(f"{image_dir}: there are no images; give the folder that holds them with -i")
+        raise InputError(
+            f"{image_dir}: there are no images; put photos there, or name the folder that holds them (by hand: -i)"
+        )
     pairs, faults = pair_files(annotations, images)
     found, wrong = dict(pairs), collections.defaultdict(list)
     of_stem = {image.stem: image for image in images}

@@ -15,7 +15,7 @@ from pathlib import Path
 from re import Pattern
 
 from tfod.data.voc import read_annotation
-from tfod.utils.console import InputError, say
+from tfod.utils.console import InputError, join_few, say
 
 SUBSETS = ("train", "test", "val")
 REST = "train"  # the subset of all images that no other one takes
@@ -264,4 +264,4 @@ def say_missing_classes(files: dict[str, list[Path]], classes: dict[Path, set[st
         if absent:
             lacking.append(f"{name} ({number} {'image' if number == 1 else 'images'}) is not in {' or '.join(absent)}")
     if lacking:
-        say(f"warning: {'; '.join(lacking)}")
+        say(f"warning: {join_few(lacking, 5, '; ')}")

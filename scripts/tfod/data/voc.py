@@ -14,7 +14,7 @@ from lxml import etree
 
 from tfod.data.images import list_files
 from tfod.data.xml_text import mend
-from tfod.utils.console import Fault, InputError, find_hidden
+from tfod.utils.console import Fault, InputError, find_hidden, join_few
 from tfod.utils.files import read_bytes, write_whole
 
 MOST_BYTES = 16 * 10**6  # of an XML file: 70,000 boxes as labelImg writes them; lxml takes 25 times that in memory
@@ -454,7 +454,7 @@ def pair_images(found: dict[Path, list[Path]]) -> tuple[list[tuple[Path, Path]],
     for xml, its_images in sorted(found.items(), key=lambda item: item[0].stem != item[1][0].stem):
         image = its_images[0]
         if len(its_images) > 1:
-            names = ", ".join(image.name for image in its_images)
+            names = join_few(image.name for image in its_images)
             what = f"belongs to {len(its_images)} images, {names}; rename or remove all but one"
             faults.append(Fault("xml-of-two-images", xml, what))
         elif image in pairs:

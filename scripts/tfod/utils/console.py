@@ -272,10 +272,10 @@ def say(text):
     tqdm.write(make_printable(text, kept="\n"), file=sys.stderr)
 
 
-def join_few(texts, most=8):
+def join_few(texts, most: int = 8, between: str = ", ") -> str:
     """The texts with commas between, of many the first few and how many more there are: no line fills a screen."""
     texts = list(map(str, texts))
-    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
+    return between.join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
 
 
 @contextlib.contextmanager
