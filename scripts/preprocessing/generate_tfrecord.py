@@ -92,7 +92,8 @@ def read_labels(path):
 
 def refuse_faulty(args, pairs, left_out, checked, others):
     """Raises InputError with every fault, and says how to go on without the faulty photos, if there are `others`."""
-    in_photos = [fault for faults in left_out.values() for fault in faults if fault.kind != "class-unknown"]
+    in_photos = dict.fromkeys(fault for faults in left_out.values() for fault in faults)
+    in_photos = [fault for fault in in_photos if fault.kind != "class-unknown"]
     in_photos += find_unknown_names(args.labels_path, checked.names_to_ids, checked.unknown)
     advice = ""
     if in_photos and args.faulty == "stop":

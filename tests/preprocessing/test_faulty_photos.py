@@ -128,6 +128,17 @@ def test_a_folder_of_faulty_photos_alone_is_an_error(room):
     assert not (room / "train.record").exists()
 
 
+def test_two_images_of_one_xml_file_are_left_out_both_and_never_negatives(room):
+    draw_photo(3).save(room / "images/sound.png")
+    label_photo(room / "images", "other.jpg", 3, [Box("cat", 8, 8, 40, 30)])
+    _, said = pack(room, "stop", 1)
+    assert said.count("sound.xml: belongs to 2 images, sound.jpg, sound.png; rename or remove all but one") == 1
+    command = [RECORDS, "-x", "images", *LABELS, "-o", "train.record", "--faulty", "skip", "--allow_unlabelled"]
+    run_script(*command, cwd=room)
+    names = {parse_example(record)["image/filename"][0] for record in read_records(room / "train.record")}
+    assert names == {b"other.jpg", b"bare.jpg"}
+
+
 def test_the_split_leaves_out_what_belongs_to_no_photo(room):
     shutil.copy(room / "images/sound.xml", room / "images/lost.xml")
     (room / "images/lost.xml").write_text("<annotation><filename>gone.jpg</filename></annotation>")

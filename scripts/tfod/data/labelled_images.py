@@ -249,11 +249,14 @@ def match_files(
         )
     pairs, faults = pair_files(annotations, images)
     found, wrong = dict(pairs), collections.defaultdict(list)
-    of_stem = {image.stem: image for image in images}
+    of_stem = collections.defaultdict(list)
+    for image in images:
+        of_stem[image.stem].append(image)
     for fault in [*odd, *faults]:
-        path = Path(fault.file)  # an XML file that can't be read stands for its image
-        image = of_stem.get(path.stem) if path.suffix.lower() == ".xml" else None
-        wrong[image if image and image not in found else path].append(fault)
+        path = Path(fault.file)  # an XML file stands for the images that are to have no other
+        its_images = of_stem[path.stem] if path.suffix.lower() == ".xml" else []
+        for place in [image for image in its_images if image not in found] or [path]:
+            wrong[place].append(fault)
     for image in images:
         if image not in found and image not in wrong and not allow_unlabelled:
             wrong[image].append(note_unlabelled(image))
