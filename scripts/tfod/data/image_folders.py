@@ -146,6 +146,8 @@ def list_subsets(folder: Path) -> tuple[list[Subset], list[Fault]]:
                 what = f"is not what {there[path][1].parent.name}/{path.name} is any more"
             faults.append(Fault("not-in-split", path, f"{what}; make split", "warning"))
         subsets.append(_match(UNSPLIT, raw, faults, fresh))
+        wrong = {fault.file for fault in faults if fault.severity == "error"}  # for them, a split is no remedy
+        faults = [fault for fault in faults if fault.kind != "not-in-split" or fault.file not in wrong]
     if not any(subset.pairs or subset.bare for subset in subsets) and not faults:
         where = "" if find_sources(folder).images == folder else f" itself; make split takes those of {VOC_IMAGES}/"
         raise InputError(f"{folder}: there are no photos in it{where or '; copy photos and their XML files there'}")

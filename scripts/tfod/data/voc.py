@@ -119,7 +119,7 @@ def parse_xml(
             advice = f"correct that line in a text editor, which keeps the others; or {again}" if data else again
         if root is None or repaired is None:
             raise InputError(Fault("xml-not-xml", path, f"{what}; {advice}")) from None
-        repaired.append(Fault("xml-not-xml", path, f"{what}; it is read so", "repaired"))
+        repaired.append(Fault("xml-not-xml", path, f"{what}; mended", "repaired"))
     if root.tag != tag:
         advice = "save it as Pascal VOC in labelImg" if tag == "annotation" else "export it again"
         what = f"is <{root.tag}>, not <{tag}>; {advice}"
