@@ -133,6 +133,6 @@ def test_text_that_is_not_xml_is_mended_in_the_copy_and_no_label_is_lost(call, t
     xml = label_photo(tmp_path / "images", "a.jpg", 0, [Box("NAME", 8, 8, 38, 28)]).with_suffix(".xml")
     xml.write_bytes(xml.read_bytes().replace(b"NAME", "salt & Straße".encode("cp1252")))
     done = call(SCRIPT, "-i", "images", "--fix", "fixed", cwd=tmp_path)
-    assert "write &amp; for it" in done.stdout and "images/a.xml: line 13: is not in UTF-8" in done.stdout
+    assert "write &amp; for it" in done.stdout and "images/a.xml: line 15: is not in UTF-8" in done.stdout
     assert "0 errors left" in done.stdout
     assert read_annotation(tmp_path / "fixed/a.xml").boxes == (Box("salt & Straße", 8, 8, 38, 28),)
