@@ -32,7 +32,8 @@ def labelled(draw, name):
     boxes = []
     for _ in range(draw(st.integers(0, 0 if "nothing" in name else 4))):
         left, top = draw(st.floats(0, width - 1)), draw(st.floats(0, height - 1))
-        right, bottom = draw(st.floats(left + 0.5, width)), draw(st.floats(top + 0.5, height))
+        # beyond the first pixel: edges from 0 to 1 would be fractions of the image
+        right, bottom = (draw(st.floats(max(low + 0.5, 1.5), high)) for low, high in ((left, width), (top, height)))
         flags = [draw(st.integers(0, 1)) for _ in range(2)]
         label = draw(st.sampled_from(list(CLASSES)[:3]))
         boxes.append(Box(label, left, top, right, bottom, *flags, draw(st.sampled_from(["Unspecified", "Left"]))))
