@@ -127,6 +127,8 @@ def main():
     faults += find_foreign(output, MAKER, "name another file with -o", there)
     if csv_path:
         faults += find_foreign(csv_path, MAKER, "name another file with -c")
+    list_path = args.faulty_list or output.parent / faulty.NAME
+    faulty.read_rows(list_path)  # another file of that name is not to be lost
     names_to_ids, more = read_labels(args.labels_path)
     reading = Reading(args.check == "full" or args.faulty != "stop", args.faulty == "fix", find_set_turn(pairs, folder))
     checked = check_photos(pairs, names_to_ids, args.labels_path, reading, workers)
@@ -144,7 +146,6 @@ def main():
             write_csv(fresh, read_photos(pairs, reading, workers, "writing the CSV file"), names_to_ids)
         mark_current(csv_path, state, MAKER)
     rows = faulty.list_rows(output.name, left_out, checked.repaired)
-    list_path = args.faulty_list or output.parent / faulty.NAME
     faulty.note_rows(list_path, output.name, rows)
     faulty.say_rows(rows, len(pairs) + len(left_out), list_path)
     mark_current(output, state, MAKER, records)

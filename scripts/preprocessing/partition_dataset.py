@@ -127,6 +127,7 @@ def main():
     say(f"seed {args.seed}")
     rows = faulty.list_rows("split", left_out, {})
     list_path = args.faulty_list or output / faulty.NAME
+    faulty.read_rows(list_path)  # another file of that name is not to be lost
     faulty.say_rows(rows, len(images) + len(left_out), list_path)
     state = fingerprint([*images, *annotations], **settings, xml=args.xml, link=args.link)
     current = is_current(note, state, MAKER)

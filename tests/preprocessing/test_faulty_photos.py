@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -172,6 +173,30 @@ def test_all_steps_go_through_with_every_fault_at_once(tmp_path, mode):
     names = {example["image/filename"][0] for example in map(parse_example, read_records(tmp_path / "train.record"))}
     assert b"sound-0.jpg" in names and b"box-text.jpg" not in names
     assert (b"box-swapped.jpg" in names) == (mode == "fix")
+
+
+def test_another_file_in_the_place_of_the_list_stops_before_anything_is_written(room):
+    (room / "faulty.csv").write_text("my,notes\n")
+    assert "faulty.csv: is not the list of faulty photos" in pack(room, "skip", 1)[1]
+    assert not (room / "train.record").exists() and (room / "faulty.csv").read_text() == "my,notes\n"
+
+
+def test_the_remedy_for_a_photo_in_two_subsets_leads_on(tmp_path):
+    images = tmp_path / "images"
+    for number in range(6):
+        label_photo(images, f"{number}.png", number, photo=draw_photo(number, (90 + number, 64)))
+    for number in range(6):  # the same pixels in other bytes
+        photo = Image.open(images / f"{number}.png")
+        label_photo(images, f"{number} copy.png", number, photo=photo, compress_level=0)
+    run_script(SPLIT, "-x", "-i", "images", "-r", "0.5", cwd=tmp_path)
+    out, _ = run_script(CHECK, "-i", "images", "--all", cwd=tmp_path, code=1)
+    copies = [line.split(": ")[0].strip() for line in out.splitlines() if "is the same photo as" in line]
+    assert copies and "remove one of them, from its subset and from images" in out
+    for copy in map(Path, copies):
+        for path in (copy, copy.with_suffix(".xml"), images / copy.name, (images / copy.name).with_suffix(".xml")):
+            (tmp_path / path).unlink()
+    run_script(SPLIT, "-x", "-i", "images", "-r", "0.5", cwd=tmp_path)
+    run_script(CHECK, "-i", "images", cwd=tmp_path)
 
 
 def test_make_gives_the_mode_to_every_step():

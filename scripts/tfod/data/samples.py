@@ -13,7 +13,7 @@ import numpy as np
 
 from tfod.data import tfrecord
 from tfod.data.images import decode_image, list_images
-from tfod.data.labelled_images import check_photo
+from tfod.data.labelled_images import check_photo, find_set_turn
 from tfod.data.voc import list_annotations, pair_files
 from tfod.utils.console import InputError, show_progress
 
@@ -116,9 +116,10 @@ def open_folder(image_dir, xml_dir, names, allow_unlabelled=False):
         faults += [f"{image}: {what}" for image in images if image not in xmls]
     if faults:
         raise InputError(*faults)
-    photos = []
+    photos, as_stored = [], find_set_turn(pairs, Path(image_dir))
     for image in images:
-        photo, its_names, its_faults, _ = check_photo(image, xmls.get(image), decode=False, warn=False)
+        found = check_photo(image, xmls.get(image), decode=False, warn=False, as_stored=as_stored)
+        photo, its_names, its_faults, _ = found
         photos.append(photo)
         faults += its_faults
         unknown = sorted(set(its_names) - set(ids))
