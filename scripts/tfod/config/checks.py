@@ -11,7 +11,7 @@ from tfod.config.feature_extractors import FAMILIES, find_extractor_faults
 from tfod.config.paths import find_checkpoint_path_faults, find_file_faults
 from tfod.config.pipeline import PLACEHOLDER, get_model
 from tfod.data.label_map import read_label_map
-from tfod.model import checkpoints
+from tfod.model import checkpoints, trained_on
 from tfod.utils.console import InputError, say
 
 # What a config is held to: to the rules of what is done with it.
@@ -19,6 +19,8 @@ TRAINING = "training"
 EVALUATION = "evaluation"
 TRAIN_DATA_EVALUATION = "evaluation on the training records"
 EXPORT = "export"
+TFLITE = "TFLite"  # beside EXPORT
+INFERENCE = "inference"  # from checkpoints; the label map may be the model's own
 EXPORT_EVALUATION = "evaluation of an export"  # its model is built already
 
 # Those of upstream's metrics (object_detection.eval_util, which would import TensorFlow) that are of boxes.
@@ -49,8 +51,19 @@ class Findings(NamedTuple):
     warnings: list[str]
 
 
+def read_checked_config(path: str | Path, folder: str | Path, *purposes: str, override: str = ""):
+    """The config of the file `path`, with the text proto `override` merged in, of the trained model in `folder`.
+
+    Raises InputError if its label map is not the model's, or with all that `check_config` finds for these purposes.
+    """
+    config = pipeline.read_config(path, override)
+    trained_on.hold_label_map(folder, *pipeline.list_label_maps(config)[:1])
+    refuse_faults(check_config(config, path, *purposes))
+    return config
+
+
 def check_config(
-    config, path, *purposes: str, images: int | None = None, own_data: bool = False, resumes: bool = False
+    config, path: str | Path, *purposes: str, images: int | None = None, own_data: bool = False, resumes: bool = False
 ) -> Findings:
     """All that is wrong with `config` (TrainEvalPipelineConfig of the file `path`) for these purposes alone.
 
@@ -63,6 +76,8 @@ def check_config(
     family = config.model.WhichOneof("model")
     if set(purposes) != {EXPORT_EVALUATION}:
         faults += _find_model_faults(config, family)
+    if TFLITE in purposes and family in FAMILIES:
+        faults += _find_tflite_faults(get_model(config), family)
     faults += [] if own_data else _find_data_faults(config, purposes)
     if family in FAMILIES:
         for found, more in (_check_classes(config, purposes), _check_averages(config, purposes)):
@@ -84,7 +99,7 @@ def check_config(
     return Findings(*([f"{path}: {what}" for what in dict.fromkeys(found)] for found in (faults, warnings)))
 
 
-def refuse_faults(findings: Findings, *more: str):
+def refuse_faults(findings: Findings, *more: str) -> None:
     """Says the warnings, and raises InputError with the faults and with `more`, where there are any."""
     for warning in findings.warnings:
         say(f"warning: {warning}")
@@ -128,6 +143,31 @@ def _find_task_faults(model):
         for task in model.keypoint_estimation_task:
             if task.keypoint_class_name not in names:
                 faults.append(f"keypoint_class_name {task.keypoint_class_name!r} is not in {path}; add it there")
+    return faults
+
+
+def _find_tflite_faults(model, family):
+    """Why the OD API can't make a TFLite file of the model, by its name."""
+    if family == "faster_rcnn":
+        masks = model.second_stage_box_predictor.mask_rcnn_box_predictor.predict_instance_masks
+        return [
+            f"{'Mask' if masks else 'Faster'} R-CNN can't be a TFLite file, only SSD and CenterNet can; train one of "
+            "these, or use `make onnx`"
+        ]
+    name, resizer = model.feature_extractor.type, model.image_resizer.WhichOneof("image_resizer_oneof")
+    faults = []
+    if resizer != "fixed_shape_resizer":
+        faults.append(
+            f"{name} with a {resizer} can't be a TFLite file, whose input has one size (EfficientDet is such a model); "
+            "train with a fixed_shape_resizer, or use `make onnx`"
+        )
+    if family == "ssd":
+        if model.box_coder.WhichOneof("box_coder_oneof") != "faster_rcnn_box_coder":
+            faults.append("TFLite decodes a faster_rcnn_box_coder's boxes only; train with one")
+        if model.post_processing.batch_non_max_suppression.soft_nms_sigma:
+            faults.append("TFLite has no soft NMS; set soft_nms_sigma to 0 with --config_override")
+        if model.HasField("mask_head_config"):
+            faults.append(f"{name} with a mask head can't be a TFLite file; train without it, or use `make onnx`")
     return faults
 
 

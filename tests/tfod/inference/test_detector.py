@@ -15,9 +15,10 @@ from hypothesis.extra import numpy as arrays
 
 from tfod.data.images import list_images, read_image
 from tfod.export.parity import compare_detections
-from tfod.inference import backends
-from tfod.inference.backends import find_model, open_model, resize
+from tfod.inference import tensorflow_backend
+from tfod.inference.backends import find_model, open_model
 from tfod.inference.detector import Detector, find_ids, suppress
+from tfod.inference.runtime import resize
 from tfod.utils.console import InputError
 
 
@@ -82,7 +83,7 @@ def test_batches_and_threads_change_nothing(formats):
 
 def test_calls_of_a_saved_model_are_limited_where_a_card_computes(formats, monkeypatch):
     limited = []
-    monkeypatch.setattr(backends, "limit_calls", lambda run: limited.append(run) or (lambda images: 1 / 0))
+    monkeypatch.setattr(tensorflow_backend, "limit_calls", lambda run: limited.append(run) or (lambda images: 1 / 0))
     with pytest.raises(InputError, match="division by zero"):  # what limit_calls really does: test_nvidia.py
         open_model(formats[0]["SavedModel"], 1).run(np.zeros((1, 8, 8, 3), np.uint8))
     assert len(limited) == 1

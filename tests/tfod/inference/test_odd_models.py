@@ -97,11 +97,11 @@ def test_onnx_detectors_of_fixed_size_or_batch_or_of_any_run(tmp_path, shape, fo
 
 
 def test_a_photo_that_a_fixed_size_takes_is_the_whole_photo(tmp_path):
-    from tfod.inference.backends import _fit
+    from tfod.inference.runtime import fit_photos
 
     photo = np.arange(40, dtype=np.uint8).reshape(1, 4, 10, 1).repeat(3, 3)
-    assert _fit(photo, (4, 10)) is photo and _fit(photo, None) is photo
-    assert _fit(photo, (2, 5))[0, :, :, 0].tolist() == photo[0, ::2, ::2, 0].tolist()
+    assert fit_photos(photo, (4, 10)) is photo and fit_photos(photo, None) is photo
+    assert fit_photos(photo, (2, 5))[0, :, :, 0].tolist() == photo[0, ::2, ::2, 0].tolist()
 
 
 @pytest.mark.parametrize(
