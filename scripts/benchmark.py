@@ -53,7 +53,7 @@ def parse_arguments():
     parser.add_argument("--export", required=True, help="folder of the export")
     parser.add_argument("--pipeline_config_path", help="names the test records; without it that of the export")
     parser.add_argument("--batch", type=int, default=8, help="N, images a call")
-    parser.add_argument("--score", type=float, default=0.3, help="least score of the detections that are compared")
+    parser.add_argument("--score", type=float, default=0.3, help="score threshold of the detections that are compared")
     parser.add_argument(
         "--measure", help="measure this one file or folder only, and print JSON; for the second process"
     )

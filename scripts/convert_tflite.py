@@ -33,7 +33,7 @@ def parse_arguments():
     group = parser.add_argument_group("training photos for int8's ranges")
     group.add_argument("--representative_images", help="folder of photos; without it the training records")
     group.add_argument(
-        "--representative_number", type=parse_count, default=100, help="number of photos, drawn by chance"
+        "--representative_number", type=parse_count, default=100, help="number of photos, drawn at random"
     )
     group.add_argument("--seed", type=int, default=42, help="seed of the drawing")
     group = parser.add_argument_group("photos to compare on")
@@ -177,7 +177,7 @@ def convert(kind, config, tools, arguments):
 
 
 def find_training_photos(config, arguments):
-    """Yields the photos that int8's ranges are measured on, drawn by chance: uint8 arrays [height, width, 3]."""
+    """Yields the photos that int8's ranges are measured on, drawn at random: uint8 arrays [height, width, 3]."""
     import numpy as np
 
     from tfod.config import pipeline

@@ -314,8 +314,8 @@ def _find_option_faults(config):
         faults.append(f"{extractor} is built without a backbone of its own that could be frozen; leave out --freeze")
     if "^backbone/" in train.freeze_variables and not train.fine_tune_checkpoint:
         faults.append(
-            "the backbone is frozen, and there is no fine_tune_checkpoint that it could come from: it would stay as "
-            "chance made it; name a checkpoint, or leave out --freeze"
+            "the backbone is frozen, and there is no fine_tune_checkpoint that it could come from: it would stay "
+            "random; name a checkpoint, or leave out --freeze"
         )
     return faults
 

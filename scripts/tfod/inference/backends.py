@@ -27,7 +27,7 @@ def find_model(path: str | Path) -> tuple[str, Path]:
             return "saved_model", folder
     if (path / "pipeline.config").is_file() and (find_latest_checkpoint(path) or find_latest_checkpoint(path / "best")):
         return "checkpoints", path
-    what = "is no detector" if path.is_file() else "holds no saved_model.pb" if path.is_dir() else "is not there"
+    what = "is not a detector" if path.is_file() else "holds no saved_model.pb" if path.is_dir() else "is not there"
     raise InputError(
         f"{path}: {what}; name a saved_model folder (`make export` makes exported_models/NAME/saved_model), a .tflite"
         " or .onnx file, or a folder with pipeline.config and checkpoints"

@@ -13,7 +13,7 @@ from tfod.utils.console import InputError, say
 
 
 def open_tflite(path: Path, cores: int) -> Runtime:
-    """The `Runtime` of the TFLite file `path`, each of whose calls has so many cores."""
+    """The `Runtime` of the TFLite file `path`, which runs on `cores` cores a call."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     if path.read_bytes()[4:8] != b"TFL3":
@@ -107,7 +107,7 @@ def _find_outputs(path, interpreter, ours):
         return [part["index"] for part in outputs[:4]]
     given = ", ".join(part["name"] for part in outputs)
     raise InputError(
-        f"{path}: is no detector with TFLite_Detection_PostProcess, it gives {given}; `make tflite` makes one"
+        f"{path}: is not a detector with TFLite_Detection_PostProcess, it gives {given}; `make tflite` makes one"
     )
 
 

@@ -35,6 +35,7 @@ ADVICE = {  # what to do where the system refuses
     errno.EFBIG: "files there can't be that large; name another folder, or raise the limit (ulimit -f)",
     errno.EROFS: "nothing can be written there; name another folder",
     errno.EIO: "the disk or its connection fails; look at dmesg, and save what is on it",
+    errno.EISDIR: "a folder is in the file's place; move it away",
     errno.ELOOP: "links lead in a circle; remove one",
     errno.ENAMETOOLONG: "give a shorter name",
     errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
@@ -275,7 +276,7 @@ def find_disk_error(text: str) -> int | None:
 def describe_os_error(error: OSError, path: str | os.PathLike | None = None) -> str:
     """`FILE: what is wrong; what to do` of an OSError. FILE is `path` if it is given, else the file that failed."""
     what = error.strerror or str(error)
-    place = error.filename if path is None else path
+    place = (error.filename2 or error.filename) if path is None else path  # of a renamed file, the new name
     place = "a file or connection" if place is None else place
     if isinstance(place, bytes):
         place = os.fsdecode(place)

@@ -261,7 +261,7 @@ def test_classes_are_names_or_ids():
     assert find_ids(None, names) is None
     assert find_ids(["dog", "1"], names) == [2, 1]
     assert find_ids([7], {}) == [7]
-    with pytest.raises(InputError, match="cow: is no class of this detector; it has cat, dog") as raised:
+    with pytest.raises(InputError, match="cow: is not a class of this detector; it has cat, dog") as raised:
         find_ids(["cow", 3], names)
     assert len(raised.value.faults) == 2
 
@@ -287,7 +287,7 @@ def test_tflite_files_of_other_tools_are_refused(tmp_path):
     function = model.__call__.get_concrete_function()
     path = tmp_path / "other.tflite"
     path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([function], model).convert())
-    with pytest.raises(InputError, match="is no detector with TFLite_Detection_PostProcess"):
+    with pytest.raises(InputError, match="is not a detector with TFLite_Detection_PostProcess"):
         open_model(path, 1)
 
 
