@@ -7,7 +7,7 @@ from conftest import ROOT
 from makefile import record_make
 from small_records import write_boxes
 
-from tfod.config import checks, edit, fit, pipeline
+from tfod.config import checks, edit, pipeline
 from tfod.config import schedule as schedules
 from tfod.model import training_lock
 
@@ -95,9 +95,6 @@ def test_a_bases_own_checkpoint_and_its_type_are_kept(configure, tmp_path):
     assert output.endswith("8 images, from own/ckpt-3 (full)\n")
     train = read_config(tmp_path).train_config
     assert (train.fine_tune_checkpoint, train.fine_tune_checkpoint_type) == ("own/ckpt-3", "full")
-    base = pipeline.read_config(tmp_path / "base.config")
-    recipe = fit.Recipe("base.config", "map", "train", "test", 9, 1, fine_tune_checkpoint="other-1")
-    assert fit.find_start(recipe, "base.config", base) == ("other-1", "except_class_head")  # what is asked for is first
 
 
 @pytest.mark.parametrize(
