@@ -97,11 +97,11 @@ def compare(folder, path, photos, config):
     family = config.model.WhichOneof("model")
     agreement = compare_formats(expected, found, [photo.shape[1::-1] for photo in photos], family)
     if family == "ssd":
-        compare_anchors(folder, path, photos, agreement)
+        add_anchors(folder, path, photos, agreement)
     return agreement
 
 
-def compare_anchors(folder, path, photos, agreement):
+def add_anchors(folder, path, photos, agreement):
     """Adds to the `Agreement` what the best anchors of an SSD say before overlapping boxes are suppressed."""
     import tfod.compat  # noqa: F401 - corrects object_detection at import
 

@@ -69,7 +69,8 @@ def export_checkpoint(config, checkpoint, output, arguments):
     with files.write_whole(output, MAKER) as fresh:
         export(config, checkpoint, fresh, options, arguments)
     files.mark_current(output, fingerprint, MAKER)
-    suppression = f", {tflite.describe_suppression(regular)}" if config.model.WhichOneof("model") == "ssd" else ""
+    how = f", overlapping boxes suppressed {'within each class' if regular else 'across classes'}"
+    suppression = how if config.model.WhichOneof("model") == "ssd" else ""
     print(f"Exported {checkpoint} for TFLite to {output}: {most} detections{suppression}")
 
 

@@ -12,7 +12,7 @@ import os
 import time
 from pathlib import Path
 
-from tfod.inference.output_folder import KINDS
+from tfod.inference import output_folder
 from tfod.utils import files
 from tfod.utils.console import InputError, make_parser, parse_count, parse_share, run, say
 
@@ -66,12 +66,12 @@ def parse_arguments():
     parser.add_argument(
         "--save",
         type=split,
-        help=f"what to write: {','.join(KINDS)}; images for photos and video for videos if not given",
+        help=f"what to write: {','.join(output_folder.KINDS)}; images for photos and video for videos if not given",
     )
     arguments = parser.parse_args()
-    unknown = sorted(set(arguments.save or ()) - set(KINDS))
+    unknown = sorted(set(arguments.save or ()) - set(output_folder.KINDS))
     if unknown:
-        parser.error(f"--save {','.join(unknown)}: choose from {','.join(KINDS)}")
+        parser.error(f"--save {','.join(unknown)}: choose from {','.join(output_folder.KINDS)}")
     return arguments
 
 
@@ -81,7 +81,6 @@ def split(text):
 
 def find_input(arguments):
     """(photos, videos, faults of single photos); every fault of the arguments' files at once."""
-    from tfod.inference import output_folder
     from tfod.inference.backends import find_model
     from tfod.inference.sources import find_sources
 
@@ -148,8 +147,6 @@ def main():
     if not (photos or videos or odd):
         say("every image has an XML file: there is nothing to label")
         return 0
-    from tfod.inference import output_folder
-
     kinds = output_folder.choose_kinds(arguments.save, photos, videos)
     fingerprint = make_fingerprint(arguments, photos, videos)
     if fingerprint and not odd and output_folder.are_current(output, kinds, fingerprint):

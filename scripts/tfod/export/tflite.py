@@ -21,13 +21,6 @@ def suppresses_within_classes(config, asked: bool | None = None) -> bool:
     return not config.model.ssd.post_processing.batch_non_max_suppression.use_class_agnostic_nms
 
 
-def describe_suppression(regular: bool) -> str:
-    """How overlapping boxes are suppressed, in words."""
-    return (
-        "overlapping boxes suppressed within each class" if regular else "overlapping boxes suppressed across classes"
-    )
-
-
 def convert(saved_model: str | Path, kind: str, read_inputs: Callable[[], Iterable[np.ndarray]]) -> bytes:
     """The bytes of a TFLite model: `kind` is "float32", "float16", "dynamic" or "int8".
 

@@ -74,11 +74,14 @@ class Detector:
                 f"{path}: takes {fixed} image{'s' * (fixed > 1)} a call, not {batch}; export with --batch_size {batch}"
             )
         self.batch = batch or fixed or 1
-        self.names = self._runtime.labels if labels is None else read_names(labels)
-        if self._runtime.sure and not isinstance(labels, dict | None):
+        self.names = self._runtime.labels if labels is None else labels
+        if not isinstance(self.names, dict):
+            from tfod.data.label_map import read_names
             from tfod.model.trained_on import hold_names
 
-            hold_names(self._runtime.labels, self.names, path, labels)
+            self.names = read_names(labels)
+            if self._runtime.sure:
+                hold_names(self._runtime.labels, self.names, path, labels)
         self._ids = find_ids(classes, self.names)
         self._pool = None
 
@@ -157,15 +160,6 @@ def suppress(boxes: np.ndarray, groups: np.ndarray, iou: float) -> np.ndarray:
         union = areas[i] + areas[rest] - shared
         stays[rest] &= (shared <= iou * union) | (groups[rest] != groups[i])
     return np.flatnonzero(stays)
-
-
-def read_names(labels: str | Path | dict[int, str]) -> dict[int, str]:
-    """A dict id -> name, of a label map's path or of such a dict."""
-    if isinstance(labels, dict):
-        return labels
-    from tfod.data import label_map
-
-    return label_map.read_names(labels)
 
 
 def find_ids(classes: Sequence[str | int] | None, names: dict[int, str]) -> list[int] | None:
