@@ -132,7 +132,7 @@ def measure_batches(detector, source, batch):
 
     detector.detect(
         list(itertools.islice(read_photos(source), batch))
-    )  # the first call is slower, and was measured before
+    )  # warms up: the first call is slower, and is measured elsewhere
     times, images, photos, began = [], 0, [], time.perf_counter()
 
     def call():

@@ -99,7 +99,7 @@ def main():
 
 
 def make_files(config, checkpoint, sources, paths, arguments):
-    """Makes the files that are not up to date. Raises InputError, or whatever `checkpoint` can't be read with."""
+    """Makes the files that are not up to date. Raises InputError, or TensorFlow's error of a damaged checkpoint."""
     inputs = [*sorted(Path(arguments.saved_model_dir).glob("**/*")), *list_checkpoint_files(checkpoint)]
     settings = {"config": config.SerializeToString(deterministic=True).hex(), "samples": arguments.samples}
     calibration = [arguments.representative_number, arguments.seed]
@@ -154,7 +154,7 @@ def prepare_tools(config, checkpoint, arguments):
     photos, source = parity.find_sample_photos(config, arguments.samples, arguments.sample_images)
     outputs = [reference(photo) for photo in photos]
     found = [parity.list_detections(found) for found in outputs]
-    expected = [(boxes.clip(0, 1), *rest) for boxes, *rest in found]  # CenterNet's reach out of the photo
+    expected = [(boxes.clip(0, 1), *rest) for boxes, *rest in found]  # CenterNet's may extend beyond the photo
     check_weights()
     names = pipeline.read_class_names(config, Path(arguments.pipeline_config_path).parent)
     return Tools(tflite.make_preprocessor(config, model), names, photos, source, outputs, expected)
@@ -198,7 +198,7 @@ def find_training_photos(config, arguments):
 def compare(kind, path, config, tools):
     """The `Agreement` of the TFLite file with the checkpoint on the sample photos, and what was compared, in words.
 
-    Rounded models are compared where they are somewhat sure; below, other boxes come first.
+    Rounded models are compared on detections of a fair score; below that the order of the boxes changes.
     """
     from tfod.export import parity, tflite
     from tfod.export.parity import SURE, compare_detections, compare_formats

@@ -87,12 +87,12 @@ def find_source(model, mirror=HOME):
 
 
 def is_name(name):
-    """Whether a folder can be called so, here and on other systems."""
+    """Whether a folder can have this name, here and on other systems."""
     return 0 < len(name) < 200 and name[0] != "." and not set(name) & set("/\\") and name.isprintable()
 
 
 def list_missing_parts(folder):
-    """What `folder` lacks of a TF2 detection model; empty where it is one."""
+    """The parts of a TF2 detection model that `folder` lacks."""
     faults = []
     if not (folder / "pipeline.config").is_file():
         faults.append("pipeline.config")
@@ -118,7 +118,7 @@ def read_sums(path):
 
 
 def check_sums(digest, file_name, sums_path, wanted):
-    """Raises InputError unless `digest` is what it must be.
+    """Raises InputError unless `digest` is the right one.
 
     `wanted` is what the person asked for, or None. A sum in the catalogue comes before that of an earlier download.
     """
@@ -139,7 +139,7 @@ def check_sums(digest, file_name, sums_path, wanted):
 
 
 def check_size(tarball, file_name):
-    """Raises InputError if a file of this disk is not as long as the zoo's file of that name, where that is known."""
+    """Raises InputError if a local file has not the size of the zoo's file of that name, where that is known."""
     model = MODELS.get(file_name.removesuffix(ARCHIVE))
     size = tarball.stat().st_size
     if model and model.bytes and size != model.bytes:
@@ -243,7 +243,7 @@ def main():
     target, file_name = arguments.output / name, name + ARCHIVE
     if not target.exists():
         with take_turn(target):
-            if not target.exists():  # which another run may have brought meanwhile
+            if not target.exists():  # another run may have downloaded it meanwhile
                 digest = get(name, address, tarball, arguments)
                 print(f"sha256 {digest}  {file_name}")
                 print(f"Wrote {target}")

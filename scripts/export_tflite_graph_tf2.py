@@ -41,7 +41,7 @@ def main():
     arguments = parse_arguments()
     output = Path(arguments.output_directory) / "saved_model"
     files.refuse_foreign(output, MAKER, "name another folder with --output_directory")
-    choose_checkpoint(arguments.trained_checkpoint_dir)  # says at once where there is none
+    choose_checkpoint(arguments.trained_checkpoint_dir)  # before TensorFlow is imported: there may be none
     from tfod.config import checks
 
     path, folder = arguments.pipeline_config_path, arguments.trained_checkpoint_dir
@@ -50,7 +50,7 @@ def main():
 
 
 def export_checkpoint(config, checkpoint, output, arguments):
-    """Exports one checkpoint, unless that was done already. Raises InputError, or whatever it can't be read with."""
+    """Exports one checkpoint unless it is up to date. Raises InputError, or TensorFlow's error if it is damaged."""
     from tfod.config import edit
     from tfod.export import tflite
 

@@ -78,7 +78,7 @@ def main():
 
     saved_model.refuse_other(Path(arguments.output_directory))
     folder = arguments.trained_checkpoint_dir
-    choose_checkpoint(folder, arguments.checkpoint)  # says at once where there is none
+    choose_checkpoint(folder, arguments.checkpoint)  # before TensorFlow is imported: there may be none
     config = checks.read_checked_config(
         arguments.pipeline_config_path, folder, checks.EXPORT, override=arguments.config_override
     )
@@ -96,7 +96,7 @@ def main():
 
 
 def export_checkpoint(config, checkpoint, label_map, arguments):
-    """Exports one checkpoint, unless that was done already. Raises InputError, or whatever it can't be read with."""
+    """Exports one checkpoint unless it is up to date. Raises InputError, or TensorFlow's error if it is damaged."""
     from tfod.export.saved_model import MAKER, keep_files, list_kept
 
     output = Path(arguments.output_directory)
@@ -112,13 +112,13 @@ def export_checkpoint(config, checkpoint, label_map, arguments):
     if files.is_current(output / "saved_model", fingerprint, MAKER):
         say(f"{output} is up to date")
         return
-    with files.write_whole(output) as fresh:  # which first puts right what a killed run has left
+    with files.write_whole(output) as fresh:  # which first clears up after a run that was killed
         list_kept(output, arguments.overwrite)
         say(f"exporting {checkpoint} to {output}")
         agreement = export(config, checkpoint, label_map, fresh, arguments)
         made = sorted(fresh.iterdir())
         files.mark_current(fresh / "saved_model", fingerprint, MAKER, made, output / "saved_model")
-        kept = list_kept(output, arguments.overwrite)  # as it is after these minutes
+        kept = list_kept(output, arguments.overwrite)  # again: the export took minutes
         keep_files(kept, output, fresh)
     print(f"Exported {checkpoint} to {output}/saved_model; {agreement}")
     if kept:
@@ -126,7 +126,7 @@ def export_checkpoint(config, checkpoint, label_map, arguments):
 
 
 def export(config, checkpoint, label_map, folder, arguments):
-    """Writes the export into `folder`, and returns what comparing it showed. Raises InputError where it differs."""
+    """Writes the export into `folder`, and returns how it compares. Raises InputError where it differs."""
     import tfod.compat  # noqa: F401 - corrects object_detection at import
 
     import tensorflow as tf

@@ -1,4 +1,4 @@
-"""The rules that a pipeline.config is held to, ours or not, before anything is built from it."""
+"""Checks a pipeline.config, ours or not, before anything is built from it."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from tfod.data.label_map import read_label_map
 from tfod.model import checkpoints, trained_on
 from tfod.utils.console import InputError, say
 
-# What a config is held to: to the rules of what is done with it.
+# Purposes: a config is checked for what is done with it.
 TRAINING = "training"
 EVALUATION = "evaluation"
 TRAIN_DATA_EVALUATION = "evaluation on the training records"
@@ -100,7 +100,7 @@ def check_config(
 
 
 def refuse_faults(findings: Findings, *more: str) -> None:
-    """Says the warnings, and raises InputError with the faults and with `more`, where there are any."""
+    """Says the warnings, and raises InputError with the faults and `more`, if any."""
     for warning in findings.warnings:
         say(f"warning: {warning}")
     if findings.faults or more:
@@ -121,7 +121,7 @@ def _find_model_faults(config, family):
 
 
 def _find_task_faults(model):
-    """What of a CenterNet's tasks names a class that is not there."""
+    """The tasks of a CenterNet that name a class which does not exist."""
     faults = []
     if model.densepose_estimation_task.class_id >= max(model.num_classes, 1):
         faults.append(
@@ -232,7 +232,7 @@ def _find_metrics_faults(eval_config):
 
 
 def _check_averages(config, purposes):
-    """(faults, warnings) of moving averages that are asked for and not kept."""
+    """(faults, warnings) where moving averages are asked for and not kept."""
     kept = config.train_config.optimizer.use_moving_average or set(purposes) == {EXPORT_EVALUATION}
     if kept or not config.eval_config.use_moving_averages:
         return [], []
@@ -252,7 +252,7 @@ def _count_images(config):
             return None, []
         try:
             paths = find_records_of(pattern)
-        except InputError:  # that it is not there is said already
+        except InputError:  # missing records are a fault of _find_data_faults
             return None, []
         try:
             images += sum(map(count_records, paths))
@@ -321,7 +321,7 @@ def _find_option_faults(config):
 
 
 def _find_rate_warnings(config):
-    """A learning rate that was made for a much larger batch, by that with which the zoo trains the same network.
+    """Warns of a learning rate that suits a much larger batch, judged by the zoo's own training of the same network.
 
     Rates go with the batch (Goyal et al. 2017, arXiv:1706.02677), Adam's with its square root (Malladi et al. 2022,
     arXiv:2205.10287).
@@ -347,7 +347,7 @@ def _find_rate_warnings(config):
 
 
 def _find_checkpoint_faults(config):
-    """A fine-tune checkpoint that is not there, or of another kind, family or class count than the config says."""
+    """Faults of the fine-tune checkpoint: missing, or not of the type, family or class count that the config says."""
     train, family = config.train_config, config.model.WhichOneof("model")
     checkpoint = train.fine_tune_checkpoint
     if not checkpoint:
@@ -419,7 +419,7 @@ def _find_origin(checkpoint):
         if (folder / "pipeline.config").is_file():
             try:
                 origin = pipeline.read_config(folder / "pipeline.config").model
-            except InputError:  # it is not what is trained, so nothing hangs on it
+            except InputError:  # only a hint: it is not the config that is checked
                 return None
             return origin if origin.WhichOneof("model") in FAMILIES else None
     return None

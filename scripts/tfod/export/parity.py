@@ -17,8 +17,8 @@ from tfod.utils.console import InputError
 
 PIXELS, SCORE = 0.5, 1e-3  # by how much an export may differ from its checkpoint
 ALLOWED = f"{PIXELS} pixels and {SCORE}"
-ALIKE = 1e-3  # of scores within what a format may differ by, either may come first and suppress the other
-SURE = 0.3  # a detection of such a score does not come and go by rounding
+ALIKE = 1e-3  # of two scores that differ by less, either box may suppress the other
+SURE = 0.3  # rounding does not make detections of this score appear or vanish
 Found = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes [N, 4], classes [N] and scores [N] of one photo
 
 
@@ -114,7 +114,7 @@ def _pair(these, those, scale, score_threshold, top, boxes, scores):
         best = None
         for index in np.flatnonzero(np.asarray(those[1]) == number):
             difference = float(np.abs((np.asarray(those[0][index], np.float64) - box) * scale).max())
-            # between two boxes in one place, the score tells which is the same
+            # of two boxes in one place, the score tells which is the same
             distance = difference + abs(float(those[2][index]) - float(score))
             if index not in taken and (best is None or distance < best[0]) and _overlap(box, those[0][index]) >= 0.5:
                 best = distance, index, difference
@@ -152,8 +152,7 @@ def make_reference(model) -> Callable[[np.ndarray], dict]:
 
 
 def turn_off_tf32() -> None:
-    """Has cards multiply in full float32, for a comparison: with TF32, as they do by default, boxes differ by more than
-    what tells a faulty export from a sound one."""
+    """Makes GPUs multiply in full float32: with TF32, their default, boxes differ by more than an export may."""
     import tensorflow as tf
 
     tf.config.experimental.enable_tensor_float_32_execution(False)

@@ -125,7 +125,7 @@ class Detector:
         import numpy as np
 
         count = int(np.asarray(count).item())  # some models keep a dimension for it
-        boxes = np.clip(np.asarray(boxes[:count], np.float32), 0, 1)  # TFLite's reach out of the image
+        boxes = np.clip(np.asarray(boxes[:count], np.float32), 0, 1)  # TFLite's may extend beyond the image
         scores = np.asarray(scores[:count], np.float32)
         classes = np.asarray(classes[:count]).round().astype(int)
         keep = np.flatnonzero(scores >= self.score)

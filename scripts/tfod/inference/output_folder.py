@@ -1,4 +1,4 @@
-"""Whose the files in inference's folder are, and which of them are no longer wanted.
+"""Who made each file in inference's output folder, and which files are out of date.
 
 Each kind of --save has a stamp of its own there, as `.images.stamp`, so that pictures and a JSON file may come one
 after the other. XML files are known by what is in them (`is_proposal`): a person's is never touched.
@@ -18,7 +18,7 @@ MAKER = "inference_main_v2"  # of the results, as their stamps say
 KINDS = ("images", "json", "csv", "coco", "voc", "crops", "video")  # of --save
 TABLES = {"json": "detections.json", "csv": "detections.csv", "coco": "coco.json"}
 PROPOSED = "<!-- proposed by a detector, nobody has looked at it yet: "
-_NUMBERED = re.compile(r"_\d+\.jpg")  # the names of crops and of a video's frames end so
+_NUMBERED = re.compile(r"_\d+\.jpg")  # how names of crops and video frames end
 
 
 def sign_proposal(body: bytes) -> bytes:
@@ -67,7 +67,7 @@ def list_targets(kind: str, output: Path, photos: list, videos: list, frames: bo
 
 
 def find_overwritten(words: list[str], sources: list, output: Path) -> list[str]:
-    """The first thing that a result would be written over, as a list of one fault."""
+    """The first input that a result would overwrite, as a list of one fault."""
     said = "is input and output, and images are never overwritten; name another -o"
     if output.is_dir() and any(Path(word).is_dir() and output.samefile(word) for word in words):
         return [f"{output}: {said}"]
@@ -89,7 +89,7 @@ def find_voc_faults(photos: list) -> list[str]:
 
 
 def find_foreign(output: Path, kinds: list[str], photos: list, videos: list, frames: bool) -> list[str]:
-    """Faults, texts: the files that a run of these kinds would write over, and that are not its own."""
+    """Faults, texts: the files that a run of these kinds would overwrite, and that inference did not make."""
     if os.path.lexists(output) and not output.is_dir():
         return [f"{output}: is a file, and results go into a folder; name another -o"]
     faults = []
@@ -104,7 +104,7 @@ def find_foreign(output: Path, kinds: list[str], photos: list, videos: list, fra
 
 
 def _find_other_photos(output, photos):
-    """(files in voc/ that are not the photo of their name, faults where a person has labelled such a one)."""
+    """(files in voc/ that are not the photo of that name, faults where a person has labelled one of these)."""
     others, faults = [], []
     for photo in photos:
         target = output / "voc" / photo.name
@@ -143,7 +143,7 @@ def settle(
     fingerprint: files.Fingerprint | None,
     mirrors: bool,
 ) -> int:
-    """Notes what a run has written, and removes what is no longer wanted. Returns how many files it removed.
+    """Notes what a run has written, and removes what is out of date. Returns how many files it removed.
 
     former:      what `claim` returned
     written:     a dict kind -> names that were written, relative to `output`

@@ -1,7 +1,7 @@
-"""Runs a detector over photos and videos, with reading, model, drawing and writing side by side.
+"""Runs a detector over photos and videos, reading, detecting, drawing and writing in parallel.
 
 Each thread takes one image through all steps, so that while the model of one computes, others are read, drawn and
-written. Few images are under way at any time: memory does not grow with their number.
+written. Few images are in memory at any time, however many there are.
 """
 
 import collections
@@ -21,7 +21,7 @@ from tfod.inference.detector import Detector
 from tfod.inference.sources import ImageFile, Video, open_video
 from tfod.utils.console import InputError, make_printable, say, show_progress
 
-ALONE = 25_000_000  # photos of more pixels are worked on one at a time, or each thread would take a gigabyte
+ALONE = 25_000_000  # pixels; larger photos are processed one at a time, or each thread would take a gigabyte
 
 
 @dataclasses.dataclass
@@ -157,7 +157,7 @@ def is_large(item):
     try:
         width, height = check_image(item.path, decode=False).size
     except InputError:
-        return False  # reading it will say so
+        return False  # reading it reports the fault
     return width * height > ALONE
 
 

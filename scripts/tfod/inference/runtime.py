@@ -1,4 +1,4 @@
-"""An opened detector, and what its photos become before it gets them."""
+"""An opened detector, and how photos are resized for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tfod.utils.console import InputError
 
 if TYPE_CHECKING:
-    import numpy as np  # the functions import it: a script that only asks which model there is needs none
+    import numpy as np  # imported where used: `find_model` does without
 
 OUTPUTS = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
 
@@ -39,7 +39,7 @@ def read_input(
 
     Raises InputError, with `advice`, unless its input is photos: uint8 [batch, height, width, 3].
     """
-    shape = shape or [None] * 4  # which TensorFlow does not know of every model
+    shape = shape or [None] * 4  # TensorFlow does not know every model's shape
     if kind != "uint8" or len(shape) != 4 or shape[3] not in (None, 3):
         sizes = ", ".join("any" if size is None else str(size) for size in shape)
         raise InputError(f"{path}: takes {kind} [{sizes}], not photos, uint8 [batch, height, width, 3]; {advice}")
@@ -57,7 +57,7 @@ def fit_photos(images: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A photo, uint8 [h, w, 3], in another size, as float32: bilinear, to the bit as the OD API's resizer does it.
+    """A photo, uint8 [h, w, 3], resized, as float32: bilinear, bit for bit as the OD API's resizer does it.
 
     That is TensorFlow 1's kind: pixel i of the result lies at i * h / height, without half a pixel's offset, and
     nothing is smoothed before. Pillow and OpenCV know other kinds only.

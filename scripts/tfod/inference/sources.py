@@ -78,7 +78,7 @@ def find_sources(
             odd.append(fault)
         elif path.suffix.lower() in VIDEO_SUFFIXES:
             videos.append(Video(path, name))
-        else:  # what is not an image by its name may still be one; its result has a name that says so
+        else:  # it may be an image under another name; its result gets a suffix that says so
             known = path.suffix.lower() in IMAGE_SUFFIXES
             photos.append(ImageFile(path, name if known else name.with_name(f"{name.name}.jpg")))
     wrong += _find_equal_names(photos)
@@ -91,7 +91,7 @@ def _expand(pattern):
     """The paths that a pattern names, sorted; hidden ones only where it names these."""
     if "**" not in pattern:
         return sorted(map(Path, glob.glob(pattern)))
-    # glob would go through links that lead back to a folder above them, again and again
+    # glob would follow links to a parent folder again and again
     start = Path(Path(pattern).anchor)
     found = start.glob(str(Path(pattern).relative_to(start)))
     wants_hidden = any(map(_is_hidden, Path(pattern).parts))
@@ -163,7 +163,7 @@ def open_video(video: Video) -> tuple[VideoProperties, Iterator[tuple[int, float
     Frames are upright. Raises InputError, at the call or while iterating, for what is not a video, has no frames, or
     ends before its end.
     """
-    # cv2 and the libraries in it speak to standard error themselves otherwise; our own error says it
+    # silences cv2 and its libraries: our own error says what is wrong
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     import cv2

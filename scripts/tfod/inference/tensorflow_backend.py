@@ -10,7 +10,7 @@ from tfod.inference.runtime import OUTPUTS, Runtime, fit_photos, read_input
 from tfod.model.checkpoints import use_checkpoint
 from tfod.utils.console import InputError, say
 
-CALLS_ON_CARD = 3  # one computes, one comes, one goes; more would only take memory and wait
+CALLS_ON_CARD = 3  # one computes, one is copied in, one out; more would only wait and take memory
 SERVE_TAG, SIGNATURE = "serve", "serving_default"
 
 
@@ -20,7 +20,7 @@ def _import_tensorflow():
 
     ours = "tensorflow" not in sys.modules and "tf_keras" not in sys.modules
     if ours:
-        sys.modules["tf_keras"] = None  # TensorFlow goes on without it; who asks for tf.keras later still gets it
+        sys.modules["tf_keras"] = None  # TensorFlow works without it, and tf.keras can be imported later
     try:
         import tensorflow as tf
     finally:
@@ -30,12 +30,12 @@ def _import_tensorflow():
 
 
 def _make_session(tf, graph_def, cores):
-    """A session on `graph_def`. It computes in the thread that calls it: two calls share nothing and wait for nothing.
+    """A session on `graph_def`. It computes in the calling thread: calls share nothing and don't wait for each other.
 
-    With TensorFlow's own threads one call takes as long and keeps more cores busy, for a network of this size.
+    With TensorFlow's own threads a call takes as long and uses more cores, for a network of this size.
     """
     config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=cores, inter_op_parallelism_threads=-1)
-    config.gpu_options.allow_growth = os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"  # which it warns of otherwise
+    config.gpu_options.allow_growth = os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"  # or TensorFlow warns
     graph = tf.Graph()
     with graph.as_default():
         tf.graph_util.import_graph_def(graph_def, name="")
@@ -93,7 +93,7 @@ def open_saved_model(path: Path, cores: int, score: float) -> Runtime:
         _raise_score_threshold(tf, needed, score)
         session = _make_session(tf, needed, cores)
         run = session.make_callable(outputs, feed_list=[inputs[0].name])
-    except (tf.errors.OpError, ValueError, KeyError, TypeError) as error:  # an op that this TensorFlow has not, a torn
+    except (tf.errors.OpError, ValueError, KeyError, TypeError) as error:  # an unknown op, a damaged
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"{path}: its graph can't be loaded ({reason}); export again") from error
     try:

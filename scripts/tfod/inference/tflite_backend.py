@@ -18,7 +18,7 @@ def open_tflite(path: Path, cores: int) -> Runtime:
 
     if path.read_bytes()[4:8] != b"TFL3":
         raise InputError(f"{path}: is not a TFLite model; `make tflite` makes one")
-    with _name_damage(path):  # which only the interpreter looks for before it reads on
+    with _name_damage(path):  # only the interpreter verifies the file before it reads on
         Interpreter(str(path))
     try:
         metadata = read_metadata(path)
@@ -34,7 +34,7 @@ def open_tflite(path: Path, cores: int) -> Runtime:
             interpreter.allocate_tensors()
         return interpreter
 
-    # An interpreter is for one thread at a time. They are few, and made when wanted.
+    # An interpreter serves one thread at a time; more are made on demand.
     idle = queue.LifoQueue()
     idle.put(make_interpreter())
     interpreter = idle.queue[0]
@@ -63,7 +63,7 @@ def open_tflite(path: Path, cores: int) -> Runtime:
 
 @contextlib.contextmanager
 def _name_damage(path):
-    """Raises InputError where TFLite can't do with the file `path` what the block does."""
+    """Raises InputError where the block fails on the TFLite file `path`."""
     try:
         yield
     except (ValueError, RuntimeError) as error:

@@ -126,7 +126,7 @@ def write_crops(files: Files, result: Prediction) -> None:
 def write_proposal(files: Files, result: Prediction, name: Path) -> bool:
     """Writes the boxes as labelImg's XML file `name`, unless a person's file is there. True if it was written.
 
-    Where nothing was found there is no file: an empty one would say that a person saw that there is nothing.
+    Where nothing was found no file is written: an empty one would mean that a person found nothing there.
     """
     target = files.output / name
     if target.exists() and not is_proposal(target):
@@ -240,7 +240,7 @@ class CocoWriter:
         self.files, self.unnamed = files, {}
         self.fresh, self.other = files.room / "all.coco.json", files.room / "annotations"
         self.stream = self.fresh.open("w", encoding="utf-8")
-        self.annotations = self.other.open("w+", encoding="utf-8")  # they come after all images, which come one by one
+        self.annotations = self.other.open("w+", encoding="utf-8")  # kept apart: in the file they follow all images
         self.stream.write('{"images": [')
         self.images = self.boxes = 0
 
@@ -283,7 +283,7 @@ class VideoWriter:
         import cv2
 
         if self.writer is None:
-            fps = round(self.fps, 2)  # MPEG-4 takes no fraction of more than 65,535 parts, which 66.667 would be
+            fps = round(self.fps, 2)  # MPEG-4's denominator is at most 65,535, which rules out 66.667
             self.writer = cv2.VideoWriter(str(self.fresh), cv2.VideoWriter_fourcc(*"mp4v"), fps, drawn.size)
             if not self.writer.isOpened():
                 raise InputError(f"{self.files.output / self.name}: this OpenCV can't write MP4; save images instead")
