@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from tfod.config.zoo import HOME, MODELS, get_address
-from tfod.utils.console import InputError, describe_os_error, make_parser, run, say
+from tfod.utils.console import InputError, make_parser, run, say
 from tfod.utils.download import MOST_BYTES, check_member, fetch, open_tarball, take_turn
 from tfod.utils.files import read_bytes, sha256, write_text, write_whole
 
@@ -93,13 +93,8 @@ def is_name(name):
 
 def list_missing_parts(folder):
     """The parts of a TF2 detection model that `folder` lacks."""
-    faults = []
-    if not (folder / "pipeline.config").is_file():
-        faults.append("pipeline.config")
-    for suffix in ("index", "data-*"):
-        if not list(folder.glob(f"checkpoint/ckpt-*.{suffix}")):
-            faults.append(f"checkpoint/ckpt-*.{suffix}")
-    return faults
+    parts = ("pipeline.config", "checkpoint/ckpt-*.index", "checkpoint/ckpt-*.data-*")
+    return [part for part in parts if not any(path.is_file() for path in folder.glob(part))]
 
 
 def read_sums(path):
@@ -166,19 +161,16 @@ def install(tarball, name, target):
 
     `name` is what errors call the archive. The folder appears whole or not at all.
     """
-    try:
-        with write_whole(target) as fresh:
-            unpacked = fresh.with_name("unpacked." + fresh.name)
-            unpack(tarball, unpacked, name)
-            folders = [unpacked, *sorted(path for path in unpacked.iterdir() if path.is_dir())]
-            best = min(folders, key=lambda folder: len(list_missing_parts(folder)))
-            if faults := list_missing_parts(best):
-                raise InputError(
-                    f"{name}: holds no {', no '.join(faults)}; give the {ARCHIVE} file of a TF2 detection model"
-                )
-            best.rename(fresh)
-    except OSError as error:
-        raise InputError(describe_os_error(error, target)) from error
+    with write_whole(target) as fresh:
+        unpacked = fresh.with_name("unpacked." + fresh.name)
+        unpack(tarball, unpacked, name)
+        folders = [unpacked, *sorted(path for path in unpacked.iterdir() if path.is_dir())]
+        best = min(folders, key=lambda folder: len(list_missing_parts(folder)))
+        if missing := list_missing_parts(best):
+            raise InputError(
+                f"{name}: holds no {', no '.join(missing)}; give the {ARCHIVE} file of a TF2 detection model"
+            )
+        best.rename(fresh)
     if not (target / "saved_model" / "saved_model.pb").is_file():
         say(f"{name}: holds no saved_model/saved_model.pb; it can be trained further, but not run as it is")
 
@@ -215,12 +207,9 @@ def get(name, address, tarball, arguments):
     if not tarball:
         return download(name, address, arguments.output, arguments)
     file_name = name + ARCHIVE
-    try:
-        if not arguments.sha256:
-            check_size(tarball, file_name)
-        digest = sha256(tarball)
-    except OSError as error:
-        raise InputError(describe_os_error(error, tarball)) from error
+    if not arguments.sha256:
+        check_size(tarball, file_name)
+    digest = sha256(tarball)
     check_sums(digest, file_name, arguments.output / "SHA256SUMS", arguments.sha256)
     install(tarball, str(tarball), arguments.output / name)
     return digest
@@ -228,8 +217,8 @@ def get(name, address, tarball, arguments):
 
 def check_installed(target, file_name, arguments):
     """Raises InputError if the folder `target` is not a model, or of another file than the one asked for."""
-    if faults := list_missing_parts(target):
-        raise InputError(f"{target}: has no {', no '.join(faults)}; move it away or delete it, and run this again")
+    if missing := list_missing_parts(target):
+        raise InputError(f"{target}: has no {', no '.join(missing)}; move it away or delete it, and run this again")
     sums_path = arguments.output / "SHA256SUMS"
     if arguments.sha256 and file_name in read_sums(sums_path):
         check_sums(read_sums(sums_path)[file_name], file_name, sums_path, arguments.sha256)

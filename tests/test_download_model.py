@@ -319,5 +319,5 @@ def test_the_folder_must_be_writable(tmp_path):
     (tmp_path / "models").write_text("a file")
     (tmp_path / "m.tar.gz").write_bytes(pack(FILES))
     done = download(tmp_path, "m.tar.gz")
-    assert done.returncode == 1 and "error: models/m: Not a directory; check the name and" in done.stderr
+    assert done.returncode == 1 and "error: models: File exists; a file is where a folder should be; " in done.stderr
     assert len(done.stderr.splitlines()) == 1

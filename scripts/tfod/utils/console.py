@@ -27,6 +27,7 @@ from tfod.utils.nvidia import explain_failure
 tqdm.monitor_interval = 0
 
 
+IN_THE_WAY = "a file is where a folder should be; move it away, or give another name"
 ROOM = "make room there, or name another folder"
 ADVICE = {  # what to do where the system refuses
     errno.EACCES: "check the name and your permissions there",
@@ -35,6 +36,8 @@ ADVICE = {  # what to do where the system refuses
     errno.EFBIG: "files there can't be that large; name another folder, or raise the limit (ulimit -f)",
     errno.EROFS: "nothing can be written there; name another folder",
     errno.EIO: "the disk or its connection fails; look at dmesg, and save what is on it",
+    errno.EEXIST: IN_THE_WAY,
+    errno.ENOTDIR: IN_THE_WAY,
     errno.EISDIR: "a folder is in the file's place; move it away",
     errno.ELOOP: "links lead in a circle; remove one",
     errno.ENAMETOOLONG: "give a shorter name",
@@ -274,10 +277,9 @@ def find_disk_error(text: str) -> int | None:
 
 
 def describe_os_error(error: OSError, path: str | os.PathLike | None = None) -> str:
-    """`FILE: what is wrong; what to do` of an OSError. FILE is `path` if it is given, else the file that failed."""
+    """`FILE: what is wrong; what to do` of an OSError. FILE is the file that failed, or `path` where none is named."""
     what = error.strerror or str(error)
-    place = (error.filename2 or error.filename) if path is None else path  # of a renamed file, the new name
-    place = "a file or connection" if place is None else place
+    place = error.filename2 or error.filename or path or "a file or connection"  # filename2: the new name of a file
     if isinstance(place, bytes):
         place = os.fsdecode(place)
     return f"{place}: {what}; {ADVICE.get(error.errno, ADVICE[errno.EACCES])}"

@@ -269,7 +269,7 @@ def test_another_sha256_is_refused_and_nothing_is_left(site, tmp_path):
 
 def test_a_disk_that_cannot_be_written(site, tmp_path):
     (tmp_path / "folder").write_text("a file where a folder should be")
-    with pytest.raises(InputError, match=r"folder/file: (File exists|Not a directory); check the name and your perm"):
+    with pytest.raises(InputError, match=r"folder: File exists; a file is where a folder should be; move it away"):
         fetch(site.address + "/model", tmp_path / "folder" / "file")
 
 
