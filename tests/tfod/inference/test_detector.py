@@ -115,7 +115,7 @@ def test_score_classes_boxes_and_iou_leave_out_what_they_say(formats):
         assert len(suppress(boxes, np.zeros(len(boxes)), 0.5)) == len(boxes)
 
 
-def test_a_least_score_changes_no_detection_above_it(formats):
+def test_a_score_threshold_changes_no_detection_above_it(formats):
     """The SavedModel's suppression is then told not to look at the others."""
     paths, photos = formats
     everything = Detector(paths["SavedModel"], score=0.0).detect(photos)
