@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
+from google.protobuf.message import Message
+
 from tfod.config import edit, pipeline, schedule, zoo
 from tfod.config.feature_extractors import FAMILIES, find_extractor_faults
 from tfod.config.paths import find_checkpoint_path_faults, find_file_faults
@@ -51,7 +53,7 @@ class Findings(NamedTuple):
     warnings: list[str]
 
 
-def read_checked_config(path: str | Path, folder: str | Path, *purposes: str, override: str = ""):
+def read_checked_config(path: str | Path, folder: str | Path, *purposes: str, override: str = "") -> Message:
     """The config of the file `path`, with the text proto `override` merged in, of the trained model in `folder`.
 
     Raises InputError if its label map is not the model's, or with all that `check_config` finds for these purposes.

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 from pathlib import Path
+from types import ModuleType
 
 from tfod.inference.runtime import OUTPUTS, Runtime, fit_photos, read_input
 from tfod.model.checkpoints import find_latest_checkpoint
@@ -83,7 +84,7 @@ def _name_failures(path, run):
 # ---------------------------------------------------------------- ONNX
 
 
-def import_onnxruntime():
+def import_onnxruntime() -> ModuleType:
     """The module onnxruntime, which since 1.29 tells its maker about each process and model unless it is asked not to,
     before it is imported."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -10,6 +10,7 @@ import dataclasses
 import itertools
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from PIL import Image
 from tfod.data.images import check_image, map_in_threads, read_workable
 from tfod.inference import writers
 from tfod.inference.detector import Detector
-from tfod.inference.sources import ImageFile, Video, open_video
+from tfod.inference.sources import ImageFile, Video, VideoProperties, open_video
 from tfod.utils.console import InputError, make_printable, say, show_progress
 
 ALONE = 25_000_000  # pixels; larger photos are processed one at a time, or each thread would take a gigabyte
@@ -78,7 +79,7 @@ class Work:
     alone: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
     @contextlib.contextmanager
-    def timed(self, step):
+    def timed(self, step: str) -> Iterator[None]:
         began = time.perf_counter()
         try:
             yield
@@ -150,7 +151,7 @@ class Work:
             update(totals.images + len(totals.faults))
 
 
-def is_large(item):
+def is_large(item: ImageFile | tuple) -> bool:
     """Whether an item of `Work.process` is the `ImageFile` of an image of more than `ALONE` pixels."""
     if isinstance(item, tuple):
         return False
@@ -193,14 +194,14 @@ def infer(
     return work.totals
 
 
-def group(items, number):
+def group(items: Iterable, number: int) -> Iterator[list]:
     """Lists of `number` items each; the last may be shorter."""
     items = iter(items)
     while some := list(itertools.islice(items, number)):
         yield some
 
 
-def open_videos(videos):
+def open_videos(videos: list[Video]) -> tuple[list[tuple], list[str]]:
     """([(video, properties, frames)] of those that can be opened, faults of the others)."""
     opened, faults = [], []
     for video in videos:
@@ -211,7 +212,15 @@ def open_videos(videos):
     return opened, faults
 
 
-def run_video(work, video, properties, frames, batch, tables, update):
+def run_video(
+    work: Work,
+    video: Video,
+    properties: VideoProperties,
+    frames: Iterator,
+    batch: int,
+    tables: list,
+    update: Callable,
+) -> None:
     """Processes the frames of a video; those of a camera until Ctrl-C."""
     stem = video.name.with_suffix("")
     is_camera = isinstance(video.path, int)
