@@ -42,7 +42,9 @@ def parse_arguments():
         action="append",
         help="only this family; may be given again",
     )
-    parser.add_argument("--max-ms", type=float, metavar="MS", help="only models that take at most so many milliseconds")
+    parser.add_argument(
+        "--max-ms", type=float, metavar="MS", help="only models that take this many milliseconds or fewer"
+    )
     parser.add_argument("--min-map", type=float, metavar="MAP", help="only models with at least this mAP, in percent")
     parser.add_argument("--tflite", action="store_true", help="only models that can be TFLite files as they are")
     parser.add_argument("--sort", choices=SORTS, default="ms", help="what to sort by; mAP from the highest on")

@@ -161,7 +161,7 @@ def test_mistakes_are_named(evaluate, photos):
             ["-m", "bad.onnx", "-l", "map.pbtxt", "-i", "images"],
             "bad.onnx: is not an ONNX model that onnxruntime",
         ),
-        (["-m", "map.pbtxt", "-i", "images"], "map.pbtxt: is no detector; name a saved_model folder"),
+        (["-m", "map.pbtxt", "-i", "images"], "map.pbtxt: is not a detector; name a saved_model folder"),
         (["-m", "nowhere"], "nowhere: holds no checkpoint; train first (`make train`)"),
         ([*ONNX, "--records", "x", "y"], "error: x: is not there; `make tfrecord` makes records\nerror: y: is not"),
         ([*ONNX, "--records", "empty.record"], "empty.record: holds no images; `make tfrecord` makes the records"),

@@ -21,7 +21,7 @@ from tfod.data.labelled_images import (
     read_photos,
     shuffle_pairs,
 )
-from tfod.data.tfrecord import list_shards, name_records, write_photo_records
+from tfod.data.tfrecord import list_shards, name_records, name_set, write_photo_records
 from tfod.utils.console import InputError, join_few, make_parser, run, say
 from tfod.utils.files import find_foreign, fingerprint, is_current, mark_current, write_whole
 from tfod.utils.parallel import count_cores
@@ -160,8 +160,7 @@ def main():
         f"{len(pairs)} images ({checked.negatives} negatives), {checked.boxes.total()} boxes ({classes}),"
         f" {megabytes:.1f} MB in {files}, {order}, {time.monotonic() - started:.1f} s"
     )
-    shards = f"-?????-of-{args.num_shards:05d}" if args.num_shards > 1 else ""
-    print(f"Successfully created the TFRecord file: {output}{shards}")
+    print(f"Successfully created the TFRecord file: {name_set(output, args.num_shards)}")
     if csv_path:
         print(f"Successfully created the CSV file: {csv_path}")
 

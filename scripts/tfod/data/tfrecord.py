@@ -237,6 +237,11 @@ def name_records(output, num_shards):
     return [Path(f"{output}-{number:05d}-of-{num_shards:05d}") for number in range(num_shards)]
 
 
+def name_set(output: str | Path, num_shards: int) -> str:
+    """The set `output` as a pipeline.config names it: the file itself, or the pattern of its `num_shards` shards."""
+    return str(output) if num_shards == 1 else f"{output}-?????-of-{num_shards:05d}"
+
+
 def list_shards(output):
     """The shards of the set `output` that are there, of whatever count, sorted."""
     found = [_SHARD.fullmatch(path) for path in glob.glob(f"{glob.escape(str(output))}-*-of-*")]

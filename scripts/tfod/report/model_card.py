@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tfod.config.edit import NMS_MODELS, count_detections
+from tfod.config.edit import count_detections, get_nms
 from tfod.config.pipeline import get_model, list_record_files
 from tfod.data.faulty import describe_records
 from tfod.data.tfrecord import count_records
@@ -87,10 +87,9 @@ for index in range(int(found["num_detections"][0])):
 
 
 def _describe_model(config, input_type, batch, agreement):
-    model, kind = get_model(config), config.model.WhichOneof("model")
+    model, nms = get_model(config), get_nms(config)
     lines = [f"- input type {input_type}, batch: {batch}", f"- at most {count_detections(config)} detections an image"]
-    if kind in NMS_MODELS:
-        nms = getattr(model, NMS_MODELS[kind]).batch_non_max_suppression
+    if nms is not None:
         across = "across classes" if nms.use_class_agnostic_nms else "within each class"
         lines.append(
             f"- scores from {nms.score_threshold:.3g}; of boxes {across} that overlap by more than "

@@ -5,6 +5,7 @@ import functools
 import importlib.util
 import itertools
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -39,18 +40,19 @@ OTHER_FONTS = [
     "Arial Unicode.ttf",
     "unifont.ttf",
 ]
+Colour = tuple[int, int, int]
 GREY = (90, 90, 90)
 
 
-def get_colour(class_id: int) -> tuple[int, int, int]:
-    """The fixed colour (r, g, b) of a class: of the palette for ids 1 to 8, of its own hue for later ones."""
+def get_colour(class_id: int) -> Colour:
+    """The lasting colour (r, g, b) of a class: of the palette for ids 1 to 8, of its own hue for later ones."""
     if 1 <= class_id <= len(PALETTE):
         return PALETTE[class_id - 1]
     hue = class_id * 0.618034 % 1  # the golden ratio spreads any number of hues
     return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.55 + 0.4 * (class_id % 2), 0.95))
 
 
-def get_text_colour(background: tuple[int, int, int]) -> tuple[int, int, int]:
+def get_text_colour(background: Colour) -> Colour:
     """Black or white, whichever has the greater contrast (as WCAG defines it) with the colour (r, g, b)."""
     linear = [c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in background]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
@@ -113,7 +115,12 @@ def measure_text(text: str, size: int) -> tuple[float, int, int]:
 
 
 def draw_text(
-    draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, size: int, colour, centred: bool = False
+    draw: ImageDraw.ImageDraw,
+    place: tuple[float, float],
+    text: str,
+    size: int,
+    colour: Colour | str,
+    centred: bool = False,
 ) -> None:
     """Draws a text of `size` pixels, in any script; `place` = (x, y) is its upper left corner, or its upper middle."""
     width, ascent, _ = measure_text(text, size)
@@ -167,7 +174,14 @@ def _place_label(box, size, image_size, taken):
     return places[0]
 
 
-def draw_detections(image: Image.Image, boxes, labels, ids, scores=None, dashed: bool = False) -> Image.Image:
+def draw_detections(
+    image: Image.Image,
+    boxes: Sequence[Sequence[float]],
+    labels: Sequence[str],
+    ids: Sequence[int],
+    scores: Sequence[float] | None = None,
+    dashed: bool = False,
+) -> Image.Image:
     """A copy of the photo with boxes and labels drawn on it.
 
     image:  PIL image, RGB
@@ -205,7 +219,7 @@ def draw_detections(image: Image.Image, boxes, labels, ids, scores=None, dashed:
     return image
 
 
-def draw_cell(image: Image.Image, boxes: list, ids: dict[str, int], size: tuple[int, int]) -> Image.Image:
+def draw_cell(image: Image.Image, boxes: Sequence, ids: dict[str, int], size: tuple[int, int]) -> Image.Image:
     """The image scaled to fit into `size` (width, height) pixels, with its boxes.
 
     image: PIL image, RGB; boxes: list of tfod.data.voc.Box in its pixels; ids: dict class name -> id, for the colours
@@ -221,7 +235,11 @@ def draw_cell(image: Image.Image, boxes: list, ids: dict[str, int], size: tuple[
 
 
 def draw_sheet(
-    loaded: list[tuple], columns: int, width: int, title: str, ids: dict[str, int] | None = None
+    loaded: Sequence[tuple[Path, Image.Image, Sequence]],
+    columns: int,
+    width: int,
+    title: str,
+    ids: dict[str, int] | None = None,
 ) -> Image.Image:
     """One RGB image, `width` pixels wide, of all the images in rows of `columns`, their file names below them.
 

@@ -11,16 +11,17 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Callable, Iterable, Iterator
 
 from tfod.utils.console import ENDING, InputError, show_progress
 
 
-def count_cores():
+def count_cores() -> int:
     """How many cores this process may use: the default number of workers."""
     return len(os.sched_getaffinity(0))
 
 
-def map_in_processes(function, items, workers):
+def map_in_processes(function: Callable, items: Iterable, workers: int) -> Iterator:
     """Yields `function(item)` in the order of `items`, worked out by `workers` processes.
 
     Few items are under way at any moment, so that memory does not grow with their number. Raises what `function`
