@@ -66,7 +66,7 @@ def test_classes_that_come_to_one_side_are_named(call, tmp_path):
 
 
 def test_an_xml_file_with_faults_does_not_stop_the_split(call, labelled_images):
-    (labelled_images / "a.xml").write_text("<annotation><object/></annotation>")
+    (labelled_images / "a.xml").write_text("<annotation><object><name>cat</name></object></annotation>")
     done = call(SCRIPT, "-x", "-i", labelled_images)
     assert done.returncode == 0
     assert "warning: 1 XML files have faults; their images are shared out as if without boxes" in done.stderr
