@@ -133,6 +133,7 @@ def main():
     current = is_current(note, state, MAKER)
     up_to_date = f"{output}: {', '.join(f'{subset}/' for subset in subsets[:-1])} and {subsets[-1]}/ are up to date"
     if current and not args.fresh:
+        faulty.note_rows(list_path, "split", rows)
         say(up_to_date)
         return
 

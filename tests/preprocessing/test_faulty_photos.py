@@ -151,6 +151,10 @@ def test_the_split_leaves_out_what_belongs_to_no_photo(room):
     assert "warning: 2 of 10 photos left out; faulty.csv lists them:" in said
     assert [row[0] for row in list_rows(room)] == ["loop.jpg", "lost.xml"]
     assert not list((room / "images").glob("*/lost.xml"))
+    (room / "images/lost.xml").unlink()
+    (room / "images/loop.jpg").unlink()
+    _, said = run_script(*command, "--faulty_list", "faulty.csv", cwd=room)
+    assert "are up to date" in said and not (room / "faulty.csv").exists()
 
 
 @pytest.mark.parametrize("mode", ["skip", "fix"])
