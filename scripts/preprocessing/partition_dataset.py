@@ -96,25 +96,8 @@ def refuse_outputs_around(folder, outputs):
             raise InputError(f"{folder}: lies in the output folder {output.name}/; give the folder of all images")
 
 
-def main():
-    args = parse_arguments()
-    folder = args.imageDir
-    output = Path(os.path.realpath(args.outputDir or folder))  # resolve() raises at a link that leads to itself
-    if os.path.lexists(output) and not output.is_dir():
-        raise InputError(f"{args.outputDir or folder}: is not a folder; give the name of one")
-    if args.verify:
-        numbers = split_manifest.verify(folder, output, args.xml)
-        print(f"verified: {', '.join(f'{number} {subset}' for subset, number in numbers.items())}")
-        return
-    if args.remove:
-        split_manifest.remove_split(folder, output)
-        return
-
-    if ready := split_manifest.take_ready_made(folder, output, MAKER):
-        for subset, number in ready.items():
-            print(f"{subset}: {number} images in {output / subset}")
-        return
-
+def make_split(args, folder, output):
+    """Shares out what is not shared out yet, and copies all images of `folder` into their subsets in `output`."""
     # What there is: the former split, the images and their XML files.
     note = output / "split.json"
     ratios = {"test": args.ratio} | ({"val": args.val} if args.val else {})
@@ -167,6 +150,27 @@ def main():
     split.say_missing_classes(files, classes)
     for subset in subsets:
         print(f"{subset}: {sum(map(len, shares[subset]))} images in {output / subset}")
+
+
+def main():
+    args = parse_arguments()
+    folder = args.imageDir
+    output = Path(os.path.realpath(args.outputDir or folder))  # resolve() raises at a link that leads to itself
+    if os.path.lexists(output) and not output.is_dir():
+        raise InputError(f"{args.outputDir or folder}: is not a folder; give the name of one")
+    if args.verify:
+        numbers = split_manifest.verify(folder, output, args.xml)
+        print(f"verified: {', '.join(f'{number} {subset}' for subset, number in numbers.items())}")
+        return
+    if args.remove:
+        split_manifest.remove_split(folder, output)
+        return
+
+    if ready := split_manifest.take_ready_made(folder, output, MAKER):
+        for subset, number in ready.items():
+            print(f"{subset}: {number} images in {output / subset}")
+        return
+    make_split(args, folder, output)
 
 
 if __name__ == "__main__":
