@@ -1,0 +1,323 @@
+"""Brings the photos and labels of another tool into images/: looks at a folder, zip or file, and says what it is.
+
+    python import_dataset.py export.zip -o images
+
+Known are labelImg's and Pascal VOC's XML, COCO JSON, YOLO txt (Ultralytics, Darknet, turned boxes and outlines), the
+tutorial's and other CSV, LabelMe, CVAT, Label Studio, Supervisely, CreateML and Open Images, alone or as CVAT and Roboflow
+export them: see docs/formats.md. Every photo comes with an XML file as labelImg writes it. Where the export has its own
+train, validation and test photos, these are copied into images/train, images/val and images/test as well.
+
+Nothing is changed in what is read; a photo or XML file that is in images/ already is not written over.
+"""
+
+import collections
+import filecmp
+import re
+import shutil
+from pathlib import Path, PurePosixPath
+
+from tfod.data.format_readers import READERS
+from tfod.data.formats import list_images_below, read_classes, write_voc
+from tfod.data.images import list_images, map_in_threads
+from tfod.data.reading import ROLES, SUBSETS, Reading, shorten
+from tfod.data.recognize import ARCHIVES, TITLES, UNKNOWN, find_parts, find_subsets, list_below, read_yaml
+from tfod.data.voc import fold_name
+from tfod.utils.console import InputError, find_hidden, make_parser, run, say
+from tfod.utils.files import claim, fingerprint, is_current, list_foreign, make_room, mark_current, sha256
+from tfod.utils.zips import unpack_zip
+
+MAKER = "import_dataset"  # of the output, as its stamp says
+ORDER = ("train", "val", "test")
+EXPORT = "export it as COCO JSON, Pascal VOC XML or YOLO"
+
+
+def parse_arguments():
+    parser = make_parser(__doc__)
+    parser.add_argument("source", type=Path, metavar="FROM", help="folder, zip, or a JSON, CSV or XML file in a folder")
+    parser.add_argument("-o", "--output", type=Path, default=Path("images"), help="folder for photos and XML files")
+    parser.add_argument("--kind", choices=READERS, help="format to take, where a folder holds several")
+    return parser.parse_args()
+
+
+def open_source(source, room):
+    """(the folder to look into, the one file of annotations to take or None); a zip is unpacked in the folder `room`."""
+    if source.is_dir():
+        return source, None
+    if not source.exists():
+        raise InputError(f"{source}: is not there; give the folder or zip of the export")
+    suffix = source.suffix.lower()
+    if suffix == ".zip":
+        unpack_zip(source, room / "unpacked")
+        return room / "unpacked", None
+    if suffix in ARCHIVES:
+        raise InputError(f"{source}: is no zip; unpack it, and give the folder")
+    if suffix not in (".json", ".csv", ".xml", ".yaml", ".yml"):
+        raise InputError(f"{source}: is neither a folder nor a zip, nor a JSON, CSV or XML file; give one of these")
+    folder = source.parent
+    if not list_images_below(folder) and folder.resolve() != folder.resolve().parent:  # annotations/a.json, images/
+        folder = folder.parent if folder.name else folder.resolve().parent
+    return folder, None if suffix in (".yaml", ".yml") else source
+
+
+def find_annotations(root, only, kind, images, source):
+    """The list of Part to read: those of one format."""
+    parts = find_parts(root, images)
+    if only:
+        parts = [part for part in parts if only in (part.source, *(part.files or {}).values())]
+    if kind:
+        parts = [part for part in parts if part.kind == kind]
+    kinds = list(dict.fromkeys(part.kind for part in parts))
+    if len(kinds) > 1:
+        places = [f"{TITLES[part.kind]} ({name_place(part, root, source)})" for part in parts]
+        what = f"holds labels in {len(kinds)} formats, {shorten(places)}; give the folder or file of one of them, or"
+        raise InputError(f"{source}: {what} --kind {kinds[0]} to scripts/preprocessing/import_dataset.py")
+    if not parts:
+        others = collections.Counter(
+            path.suffix.lower() for path in list_below(root, (*UNKNOWN, *ARCHIVES, ".json")).values()
+        )
+        found = ", ".join(f"{number} {suffix}" for suffix, number in others.items())
+        if any(suffix in ARCHIVES for suffix in others):
+            raise InputError(f"{source}: holds {found}; unpack them, or give each to make import by itself")
+        if found or only or kind:
+            raise InputError(f"{source}: holds no labels that are known{f', but {found}' if found else ''}; {EXPORT}")
+    return parts
+
+
+def name_place(part, root, source):
+    """Where a Part is, as a person sees it: in the zip or below the folder that was given."""
+    return part.source.relative_to(root).as_posix() if part.source != root else source.name
+
+
+def read_part(part, images):
+    """The Reading of a Part."""
+    if part.kind != "yolo":
+        more = {"files": part.files} if part.files is not None else {}
+        return READERS[part.kind](part.source, images, **more)
+    classes = list(read_classes(part.classes)) if part.classes else []
+    is_yaml = bool(part.classes) and part.classes.suffix.lower() in (".yaml", ".yml")
+    images = {name: path for name, path in images.items() if path.is_relative_to(part.source)}
+    has_keypoints = is_yaml and "kpt_shape" in read_yaml(part.classes)
+    reading = READERS["yolo"](part.source, images, classes, part.files, has_keypoints)
+    if is_yaml:  # so Ultralytics has it
+        folders = {PurePosixPath(image.name).parent for image in reading.images}
+        rest = [name for name in reading.unlabelled if PurePosixPath(name).parent not in folders]
+        reading.unlabelled = [name for name in reading.unlabelled if PurePosixPath(name).parent in folders]
+        what = "photos without a txt file are taken as photos without an object"
+        reading.counts[part.source, what] += len(reading.unlabelled)
+        reading.add_negatives(images)
+        reading.unlabelled = rest
+    return reading
+
+
+def read_all(parts, images):
+    """(list of Reading, dict image name -> its LabelledImage). Raises InputError with all faults."""
+    readings = [read_part(part, images) for part in parts]
+    faults = [fault for reading in readings for fault in reading.faults]
+    labelled, owners, twice = {}, {}, []
+    for part, reading in zip(parts, readings, strict=True):
+        for image in reading.images:
+            if image.name in labelled and labelled[image.name] != image:
+                twice.append(f"{image.name} ({owners[image.name].source.name}, {part.source.name})")
+            labelled[image.name], owners[image.name] = image, part
+            faults += [
+                f"{part.source}: the class {name!r} of {image.name} {wrong}; rename it"
+                for name in {box.name for box in image.boxes}
+                if (
+                    wrong := "has no name"
+                    if not name
+                    else "holds a character that can't be seen" * bool(find_hidden(name))
+                )
+            ]
+    if twice:
+        what = f"{len(twice)} photos are labelled twice: {shorten(twice)}; take one of the files away"
+        faults.append(f"{parts[0].source.parent}: {what}")
+    if faults:
+        raise InputError(*faults)
+    return readings, labelled
+
+
+def choose_photos(images, labelled):
+    """(names of the photos to bring in, sorted; of these the ones without labels; number of those left out).
+
+    A photo without labels comes with the others of its folder; one elsewhere belongs to a README or the like.
+    """
+    folders = {PurePosixPath(name).parent for name in labelled}
+    bare = [name for name in images if name not in labelled]
+    taken = [name for name in bare if PurePosixPath(name).parent in folders or not labelled]
+    return sorted([*labelled, *taken]), taken, len(bare) - len(taken)
+
+
+def drop_copies(names, images, labelled, subsets):
+    """The names without copies, of equal name, bytes and labels, as a split lays them into train/; the photos that are
+    there twice with different boxes."""
+    by_name = collections.defaultdict(list)
+    for name in names:
+        by_name[fold_name(PurePosixPath(name).name)].append(name)
+    dropped, differing = set(), []
+    for same in by_name.values():
+        first = {}
+        for name in same if len(same) > 1 else ():
+            key = sha256(images[name])
+            boxes = labelled[name].boxes if name in labelled else None
+            if key not in first:
+                first[key] = name, boxes
+            elif boxes is None or boxes == first[key][1]:
+                dropped.add(name)
+                if name in subsets:
+                    subsets.setdefault(first[key][0], subsets[name])
+            else:
+                differing.append(name)
+    return [name for name in names if name not in dropped], differing
+
+
+def choose_names(names, taken, source):
+    """A dict name in the export ("a/b.jpg") -> the photo's own name in images/.
+
+    Photos of one stem get the names of their folders in front, as task_1_b.jpg, and those of a stem that is in `taken`,
+    a set, the name of the export.
+    """
+    stems = collections.defaultdict(list)
+    for name in names:
+        stems[fold_name(PurePosixPath(name).stem)].append(name)
+    chosen, used = {}, set(taken)
+    for stem, its_names in stems.items():
+        for name in its_names:
+            path = PurePosixPath(name)
+            folders = [part for part in path.parts[:-1] if fold_name(part) not in (*ROLES, *SUBSETS)]
+            tries = [] if len(its_names) > 1 else [path.name]
+            tries += ["_".join([*folders, path.name]), "_".join(path.parts), f"{source}_{'_'.join(path.parts)}"]
+            if stem in taken and len(its_names) == 1:
+                tries = [f"{source}_{path.name}", *tries[2:]]
+            tries += [f"{path.stem}_{number}{path.suffix}" for number in range(2, len(names) + 2)]
+            chosen[name] = next(one for one in tries if fold_name(PurePosixPath(one).stem) not in used)
+            used.add(fold_name(PurePosixPath(chosen[name]).stem))
+    return chosen
+
+
+def find_taken(output, names, images):
+    """The stems of photos in `output` that are others than those of `images` of their name."""
+    there = {fold_name(path.stem): path for path in list_images(output)} if output.is_dir() else {}
+    mine = {fold_name(PurePosixPath(name).stem): name for name in names}
+
+    def is_other(stem):
+        path, name = there[stem], mine[stem]
+        return path.name != PurePosixPath(name).name or not filecmp.cmp(path, images[name], shallow=False)
+
+    same = sorted(stem for stem in there if stem in mine)
+    return {stem for stem, other in zip(same, map_in_threads(is_other, same), strict=True) if other}
+
+
+def write_fresh(fresh, chosen, images, labelled, subsets):
+    """Writes what is to be in images/ into the new folder `fresh`: photos, XML files, and copies of both in subsets."""
+    for name, short in chosen.items():
+        folders = [fresh, *([fresh / subsets[name]] if name in subsets else [])]
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(images[name], folder / short)
+            if name in labelled:
+                image = labelled[name]
+                write_voc(folder, [type(image)(short, image.width, image.height, image.boxes)], {})
+
+
+def install(fresh, output, stamp, source):
+    """Moves the files of `fresh` to `output` where they are not there yet: how many.
+
+    Raises InputError, and moves nothing, where others are there that this import of this export did not write.
+    """
+    pairs = [(path, output / path.relative_to(fresh)) for path in sorted(fresh.rglob("*")) if path.is_file()]
+    new = [pair for pair in pairs if not pair[1].is_file() or not filecmp.cmp(*pair, shallow=False)]
+    foreign = set(list_foreign(stamp, MAKER, [target for _, target in new if target.exists()]))
+    if foreign:
+        names = shorten([path.relative_to(output) for path in sorted(foreign)])
+        what = f"{len(foreign)} files are there and differ from those of {source}: {names}"
+        advice = "keep yours, and move it or them elsewhere, or import into another workspace (WORKSPACE=)"
+        raise InputError(f"{output}: {what}; {advice}")
+    output.mkdir(parents=True, exist_ok=True)
+    claim(stamp, MAKER, [target for _, target in new])
+    for path, target in new:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
+    return pairs, len(new)
+
+
+def say_what(source, parts, images, readings, subsets):
+    """Says what was recognized, and what is lost or taken in another way."""
+    kinds = " and ".join(dict.fromkeys(TITLES[part.kind] for part in parts)) or "photos without labels"
+    split = collections.Counter(subsets.values())
+    shares = ", ".join(f"{subset} {split[subset]}" for subset in ORDER if split[subset])
+    say(f"{source}: {kinds}, {len(images)} photos{f'; its own split: {shares}' if shares else ''}")
+    whole = Reading()
+    for reading in readings:
+        whole.counts += reading.counts
+        whole.attributes += reading.attributes
+        whole.notes += reading.notes
+    for line in [*whole.list_losses(source), *whole.list_notes()]:
+        say(line)
+
+
+def bring_in(source, kind, output, room, stamp):
+    """Everything between the call and the closing lines: (labelled images, subsets of photos, files that are new)."""
+    root, only = open_source(source, room)
+    own = root.resolve() == output.resolve()
+    images = list_images_below(root)
+    if own:  # what is right in it, and what a split has laid there, is in place already
+        images = {name: path for name, path in images.items() if "/" in name}
+    if not images:
+        raise InputError(f"{source}: there are no photos in it or its folders; put them beside the labels")
+    parts = find_annotations(root, only, kind, images, source)
+    readings, labelled = read_all(parts, images)
+    subsets = find_subsets(root, images, parts, readings)
+    say_what(source, parts, images, readings, subsets)
+    names, bare, left = choose_photos(images, labelled)
+    names, differing = drop_copies(names, images, labelled, subsets)
+    if differing:
+        say(
+            f"warning: {len(differing)} photos are there twice with other boxes: {shorten(differing)}; keep one of each"
+        )
+    chosen = choose_names(names, find_taken(output, names, images), re.sub(r"\W+", "_", source.resolve().stem))
+    renamed = [short for name, short in chosen.items() if short != PurePosixPath(name).name]
+    if renamed:
+        say(f"{len(renamed)} photos get another name, since others have theirs: {shorten(renamed)}")
+    if bare := [name for name in bare if name in chosen]:
+        what = f"{len(bare)} photos have no labels, and come without an XML file: {shorten(bare)}"
+        say(f"{what}; label them, or ALLOW_UNLABELLED=1 takes them as photos without an object")
+    if left:
+        say(f"{left} photos in folders without any labels are left out")
+    write_fresh(room / "fresh", chosen, images, labelled, subsets)
+    pairs, changed = install(room / "fresh", output, stamp, source)
+    return [labelled[name] for name in chosen if name in labelled], subsets, pairs, changed
+
+
+def main():
+    args = parse_arguments()
+    source, output = args.source, args.output
+    if source.is_dir() and output.resolve() != source.resolve() and output.resolve().is_relative_to(source.resolve()):
+        raise InputError(f"{source}: {output} lies in it; give the folder of the export alone")
+    state = fingerprint([source], kind=args.kind) if source.exists() else None
+    stamp = output / f"{source.resolve().name}.import"
+    if state and source.resolve() != output.resolve() and is_current(stamp, state, MAKER):
+        say(f"{output} is up to date: {source} was imported, and has not changed since")
+        return
+    with make_room(output) as room:
+        found, subsets, pairs, changed = bring_in(source, args.kind, output, room, stamp)
+    mark_current(stamp, state, MAKER, [target for _, target in pairs])
+    boxes = collections.Counter(box.name for image in found for box in image.boxes)
+    classes = shorten([f"{name} {number}" for name, number in boxes.most_common()], 10)
+    what = (
+        f"{len(found)} labelled photos, {boxes.total()} boxes ({classes})" if boxes else f"{len(pairs)} files, no boxes"
+    )
+    if not changed:
+        say(f"{output} is up to date ({what})")
+        return
+    print(f"Wrote {output}: {what}")
+    if subsets:
+        folders = ", ".join(f"{output.name}/{subset}" for subset in ORDER if subset in subsets.values())
+        print(
+            f"The export's own split is kept, in {folders}; go on with: make tfrecord (make split FRESH=1 draws another)"
+        )
+    else:
+        print("Go on with: make split tfrecord")
+
+
+if __name__ == "__main__":
+    run(main)
