@@ -155,11 +155,12 @@ ZOO_SOURCE = $(if $(findstring ://,$(ZOO_MODEL)),$(ZOO_MODEL),$(if $(filter %.gz
 BASE = $(call from_root,$(BASE_CONFIG))
 FINE_TUNE_FROM = $(call from_root,$(FINE_TUNE_CHECKPOINT))
 DATA_FOLDER = $(call from_root,$(DATA))
+FROM_PLACE = $(call from_root,$(FROM))
 LABEL_VENV_FOLDER = $(call from_root,$(LABEL_VENV))
 
 # ---------------------------------------------------------------- help
 # what a beginner needs, in the order of the work
-FIRST_WEEK = install demo workspace label split check tfrecord train tensorboard eval report export infer tflite onnx help-all \
+FIRST_WEEK = install demo workspace import label split check tfrecord train tensorboard eval report export infer tflite onnx help-all \
   WORKSPACE MODEL PRETRAINED RATIO STEPS BATCH EVAL_EVERY CHECKPOINT SCORE NAME
 
 .PHONY: help help-all

@@ -3,9 +3,9 @@
     python import_dataset.py export.zip -o images
 
 Known are labelImg's and Pascal VOC's XML, COCO JSON, YOLO txt (Ultralytics, Darknet, turned boxes and outlines), the
-tutorial's and other CSV, LabelMe, CVAT, Label Studio, Supervisely, CreateML and Open Images, alone or as CVAT and Roboflow
-export them: see docs/formats.md. Every photo comes with an XML file as labelImg writes it. Where the export has its own
-train, validation and test photos, these are copied into images/train, images/val and images/test as well.
+tutorial's and other CSV, LabelMe, CVAT, Label Studio, Supervisely, CreateML and Open Images, alone or as CVAT and
+Roboflow export them: see docs/formats.md. Every labelled photo comes with an XML file as labelImg writes it. Where the
+export has its own train, validation and test photos, these are copied into images/train, val and test as well.
 
 Nothing is changed in what is read; a photo or XML file that is in images/ already is not written over.
 """
@@ -23,7 +23,7 @@ from tfod.data.reading import ROLES, SUBSETS, Reading, shorten
 from tfod.data.recognize import ARCHIVES, TITLES, UNKNOWN, find_parts, find_subsets, list_below, read_yaml
 from tfod.data.voc import fold_name
 from tfod.utils.console import InputError, find_hidden, make_parser, run, say
-from tfod.utils.files import claim, fingerprint, is_current, list_foreign, make_room, mark_current, sha256
+from tfod.utils.files import fingerprint, is_current, list_foreign, list_made, make_room, mark_current, sha256
 from tfod.utils.zips import unpack_zip
 
 MAKER = "import_dataset"  # of the output, as its stamp says
@@ -40,7 +40,7 @@ def parse_arguments():
 
 
 def open_source(source, room):
-    """(the folder to look into, the one file of annotations to take or None); a zip is unpacked in the folder `room`."""
+    """(the folder to look into, the one file of annotations to take or None); a zip is unpacked in `room`."""
     if source.is_dir():
         return source, None
     if not source.exists():
@@ -59,9 +59,9 @@ def open_source(source, room):
     return folder, None if suffix in (".yaml", ".yml") else source
 
 
-def find_annotations(root, only, kind, images, source):
+def find_annotations(root, only, kind, images, without, source):
     """The list of Part to read: those of one format."""
-    parts = find_parts(root, images)
+    parts = find_parts(root, images, without)
     if only:
         parts = [part for part in parts if only in (part.source, *(part.files or {}).values())]
     if kind:
@@ -72,9 +72,8 @@ def find_annotations(root, only, kind, images, source):
         what = f"holds labels in {len(kinds)} formats, {shorten(places)}; give the folder or file of one of them, or"
         raise InputError(f"{source}: {what} --kind {kinds[0]} to scripts/preprocessing/import_dataset.py")
     if not parts:
-        others = collections.Counter(
-            path.suffix.lower() for path in list_below(root, (*UNKNOWN, *ARCHIVES, ".json")).values()
-        )
+        others = list_below(root, (*UNKNOWN, *ARCHIVES, ".json"))
+        others = collections.Counter(path.suffix.lower() for path in others.values())
         found = ", ".join(f"{number} {suffix}" for suffix, number in others.items())
         if any(suffix in ARCHIVES for suffix in others):
             raise InputError(f"{source}: holds {found}; unpack them, or give each to make import by itself")
@@ -119,15 +118,10 @@ def read_all(parts, images):
             if image.name in labelled and labelled[image.name] != image:
                 twice.append(f"{image.name} ({owners[image.name].source.name}, {part.source.name})")
             labelled[image.name], owners[image.name] = image, part
-            faults += [
-                f"{part.source}: the class {name!r} of {image.name} {wrong}; rename it"
-                for name in {box.name for box in image.boxes}
-                if (
-                    wrong := "has no name"
-                    if not name
-                    else "holds a character that can't be seen" * bool(find_hidden(name))
-                )
-            ]
+            for name in {box.name for box in image.boxes}:
+                if not name or find_hidden(name):
+                    wrong = "holds a character that can't be seen" if name else "has no name"
+                    faults.append(f"{part.source}: the class {name!r} of {image.name} {wrong}; rename it")
     if twice:
         what = f"{len(twice)} photos are labelled twice: {shorten(twice)}; take one of the files away"
         faults.append(f"{parts[0].source.parent}: {what}")
@@ -207,20 +201,25 @@ def find_taken(output, names, images):
     return {stem for stem, other in zip(same, map_in_threads(is_other, same), strict=True) if other}
 
 
-def write_fresh(fresh, chosen, images, labelled, subsets):
-    """Writes what is to be in images/ into the new folder `fresh`: photos, XML files, and copies of both in subsets."""
+def write_fresh(fresh, chosen, images, labelled, subsets, kept):
+    """Writes what is to be in images/ into the new folder `fresh`: photos, XML files, and copies of both in subsets.
+
+    `kept`: dict image name -> the XML file that says all and nothing else, which is copied as it is.
+    """
     for name, short in chosen.items():
         folders = [fresh, *([fresh / subsets[name]] if name in subsets else [])]
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(images[name], folder / short)
-            if name in labelled:
+            if name in kept and short == PurePosixPath(name).name:
+                shutil.copyfile(kept[name], folder / PurePosixPath(short).with_suffix(".xml"))
+            elif name in labelled:
                 image = labelled[name]
                 write_voc(folder, [type(image)(short, image.width, image.height, image.boxes)], {})
 
 
 def install(fresh, output, stamp, source):
-    """Moves the files of `fresh` to `output` where they are not there yet: how many.
+    """Moves the files of `fresh` to `output` where they are not there yet: a list of what was new.
 
     Raises InputError, and moves nothing, where others are there that this import of this export did not write.
     """
@@ -233,14 +232,13 @@ def install(fresh, output, stamp, source):
         advice = "keep yours, and move it or them elsewhere, or import into another workspace (WORKSPACE=)"
         raise InputError(f"{output}: {what}; {advice}")
     output.mkdir(parents=True, exist_ok=True)
-    claim(stamp, MAKER, [target for _, target in new])
     for path, target in new:
         target.parent.mkdir(parents=True, exist_ok=True)
         path.replace(target)
-    return pairs, len(new)
+    return [target for _, target in new]
 
 
-def say_what(source, parts, images, readings, subsets):
+def say_what(source, root, parts, images, readings, subsets):
     """Says what was recognized, and what is lost or taken in another way."""
     kinds = " and ".join(dict.fromkeys(TITLES[part.kind] for part in parts)) or "photos without labels"
     split = collections.Counter(subsets.values())
@@ -252,28 +250,36 @@ def say_what(source, parts, images, readings, subsets):
         whole.attributes += reading.attributes
         whole.notes += reading.notes
     for line in [*whole.list_losses(source), *whole.list_notes()]:
-        say(line)
+        say(line.replace(str(root), str(source)))
 
 
 def bring_in(source, kind, output, room, stamp):
-    """Everything between the call and the closing lines: (labelled images, subsets of photos, files that are new)."""
+    """Everything between the call and the closing lines: (the LabelledImages, dict photo -> subset, and what `install`
+    returns)."""
     root, only = open_source(source, room)
-    own = root.resolve() == output.resolve()
-    images = list_images_below(root)
-    if own:  # what is right in it, and what a split has laid there, is in place already
-        images = {name: path for name, path in images.items() if "/" in name}
+    try:
+        return bring_in_folder(source, root, only, kind, output, room, stamp)
+    except InputError as error:  # a zip's files are named as in the zip
+        raise InputError(*(str(fault).replace(str(root), str(source)) for fault in error.faults)) from None
+
+
+def bring_in_folder(source, root, only, kind, output, room, stamp):
+    """As `bring_in`, of the folder `root`."""
+    images, without = list_images_below(root), set()
+    if root.resolve() == output.resolve():  # what is right in it is in place already, and what an import laid below
+        without = {*root.iterdir(), *(root / path.relative_to(output) for path in list_made(stamp, MAKER))}
+        images = {name: path for name, path in images.items() if path not in without}
     if not images:
         raise InputError(f"{source}: there are no photos in it or its folders; put them beside the labels")
-    parts = find_annotations(root, only, kind, images, source)
+    parts = find_annotations(root, only, kind, images, without, source)
     readings, labelled = read_all(parts, images)
     subsets = find_subsets(root, images, parts, readings)
-    say_what(source, parts, images, readings, subsets)
+    say_what(source, root, parts, images, readings, subsets)
     names, bare, left = choose_photos(images, labelled)
     names, differing = drop_copies(names, images, labelled, subsets)
     if differing:
-        say(
-            f"warning: {len(differing)} photos are there twice with other boxes: {shorten(differing)}; keep one of each"
-        )
+        what = f"{len(differing)} photos are there twice with other boxes: {shorten(differing)}"
+        say(f"warning: {what}; keep one of each")
     chosen = choose_names(names, find_taken(output, names, images), re.sub(r"\W+", "_", source.resolve().stem))
     renamed = [short for name, short in chosen.items() if short != PurePosixPath(name).name]
     if renamed:
@@ -283,9 +289,10 @@ def bring_in(source, kind, output, room, stamp):
         say(f"{what}; label them, or ALLOW_UNLABELLED=1 takes them as photos without an object")
     if left:
         say(f"{left} photos in folders without any labels are left out")
-    write_fresh(room / "fresh", chosen, images, labelled, subsets)
-    pairs, changed = install(room / "fresh", output, stamp, source)
-    return [labelled[name] for name in chosen if name in labelled], subsets, pairs, changed
+    kept = {name: xml for reading in readings for name, xml in reading.kept.items()}
+    write_fresh(room / "fresh", chosen, images, labelled, subsets, kept)
+    new = install(room / "fresh", output, stamp, source)
+    return [labelled[name] for name in chosen if name in labelled], subsets, new
 
 
 def main():
@@ -298,23 +305,22 @@ def main():
     if state and source.resolve() != output.resolve() and is_current(stamp, state, MAKER):
         say(f"{output} is up to date: {source} was imported, and has not changed since")
         return
+    former = list_made(stamp, MAKER)
     with make_room(output) as room:
-        found, subsets, pairs, changed = bring_in(source, args.kind, output, room, stamp)
-    mark_current(stamp, state, MAKER, [target for _, target in pairs])
+        found, subsets, new = bring_in(source, args.kind, output, room, stamp)
+    mark_current(stamp, state, MAKER, [*former, *(path for path in new if path not in set(former))])
     boxes = collections.Counter(box.name for image in found for box in image.boxes)
     classes = shorten([f"{name} {number}" for name, number in boxes.most_common()], 10)
     what = (
         f"{len(found)} labelled photos, {boxes.total()} boxes ({classes})" if boxes else f"{len(pairs)} files, no boxes"
     )
-    if not changed:
+    if not new:
         say(f"{output} is up to date ({what})")
         return
     print(f"Wrote {output}: {what}")
     if subsets:
         folders = ", ".join(f"{output.name}/{subset}" for subset in ORDER if subset in subsets.values())
-        print(
-            f"The export's own split is kept, in {folders}; go on with: make tfrecord (make split FRESH=1 draws another)"
-        )
+        print(f"The export's own split is kept, in {folders}; go on with: make tfrecord")
     else:
         print("Go on with: make split tfrecord")
 

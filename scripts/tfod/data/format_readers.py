@@ -252,7 +252,7 @@ def _read_yolo_line(source, place, values, classes, reading, has_keypoints, size
         return None
     name = classes[int(number)]
     if len(values) >= 7 and len(values) % 2 and not has_keypoints:
-        reading.counts[source, TURNED if len(values) == 9 else OUTLINED] += 1
+        reading.counts[source, TURNED_OR_OUTLINED if len(values) == 9 else OUTLINED] += 1
         create = functools.partial(BoundingBox.from_yolo_seg, image_size=size)
         return make_box(place, reading.faults, name, create, " ".join(values), around=True)
     if len(values) > 5:

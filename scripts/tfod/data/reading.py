@@ -18,6 +18,7 @@ EDGES = "(xmin, ymin, xmax, ymax)"
 NOTES = 5  # lines of one kind that are said
 NAMED = 3  # files that a line names before it counts the rest
 TURNED = "turned boxes are taken as the upright boxes around them"
+TURNED_OR_OUTLINED = "turned boxes or outlines of four corners are taken as the upright boxes around them"
 OUTLINED = "outlines without a box are taken as the boxes around them"
 NO_BOX = "points, lines and other marks without an area are left out"
 # Folders that say what kind of file is in them, not which photos: labels/train/a.txt is of images/train/a.jpg.
@@ -33,7 +34,8 @@ class Reading:
     `unlabelled` names of images that nothing is said of, `faults`, and `notes` on what can't be taken over.
 
     `counts` has how often a thing was lost or taken as another, (file or folder, what) -> number, `attributes` name ->
-    boxes that have it, and `subsets` image name -> "train", "val" or "test" where the file says so.
+    boxes that have it, `subsets` image name -> "train", "val" or "test" where the file says so, and `kept` image name
+    -> its XML file, where that says all of it as it is.
     """
 
     images: list = dataclasses.field(default_factory=list)
@@ -44,6 +46,7 @@ class Reading:
     counts: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     attributes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     subsets: dict = dataclasses.field(default_factory=dict)
+    kept: dict = dataclasses.field(default_factory=dict)
 
     def add_negatives(self, images):
         """Takes the unlabelled images as images without boxes; `images` is a dict name -> path."""

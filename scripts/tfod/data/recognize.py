@@ -49,12 +49,12 @@ def list_below(root, suffixes):
     return {path.relative_to(root).as_posix(): path for path in paths}
 
 
-def find_parts(root, images):
-    """The list of `Part` of the folder `root`, whose `images` are a dict name -> path.
+def find_parts(root, images, without=()):
+    """The list of `Part` of the folder `root`, whose `images` are a dict name -> path; of files but those in `without`.
 
     Raises InputError where a file can't be read, and where YOLO's classes have no names.
     """
-    files = list_below(root, SUFFIXES)
+    files = {name: path for name, path in list_below(root, SUFFIXES).items() if path not in without}
     kinds = collections.defaultdict(dict)
     for name, path in files.items():
         kind = {".json": recognize_json, ".xml": recognize_xml, ".csv": recognize_csv}.get(path.suffix.lower())
