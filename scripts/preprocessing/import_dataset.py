@@ -266,9 +266,14 @@ def bring_in(source, kind, output, room, stamp):
 def bring_in_folder(source, root, only, kind, output, room, stamp):
     """As `bring_in`, of the folder `root`."""
     images, without = list_images_below(root), set()
-    if root.resolve() == output.resolve():  # what is right in it is in place already, and what an import laid below
-        without = {*root.iterdir(), *(root / path.relative_to(output) for path in list_made(stamp, MAKER))}
-        images = {name: path for name, path in images.items() if path not in without}
+    if root.resolve() == output.resolve():  # labelled photos right in it are in place already, and what an import laid
+        without = {root.absolute() / path.name for path in root.glob("*.[xX][mM][lL]")} | set(list_made(stamp, MAKER))
+        in_place = {path.with_suffix("") for path in without if path.suffix.lower() == ".xml"}
+        images = {
+            name: path
+            for name, path in images.items()
+            if path.absolute() not in without and path.absolute().with_suffix("") not in in_place
+        }
     if not images:
         raise InputError(f"{source}: there are no photos in it or its folders; put them beside the labels")
     parts = find_annotations(root, only, kind, images, without, source)
@@ -311,9 +316,7 @@ def main():
     mark_current(stamp, state, MAKER, [*former, *(path for path in new if path not in set(former))])
     boxes = collections.Counter(box.name for image in found for box in image.boxes)
     classes = shorten([f"{name} {number}" for name, number in boxes.most_common()], 10)
-    what = (
-        f"{len(found)} labelled photos, {boxes.total()} boxes ({classes})" if boxes else f"{len(pairs)} files, no boxes"
-    )
+    what = f"{len(found)} labelled photos, {boxes.total()} boxes{f' ({classes})' if classes else ''}"
     if not new:
         say(f"{output} is up to date ({what})")
         return

@@ -54,7 +54,7 @@ def find_parts(root, images, without=()):
 
     Raises InputError where a file can't be read, and where YOLO's classes have no names.
     """
-    files = {name: path for name, path in list_below(root, SUFFIXES).items() if path not in without}
+    files = {name: path for name, path in list_below(root, SUFFIXES).items() if path.absolute() not in without}
     kinds = collections.defaultdict(dict)
     for name, path in files.items():
         kind = {".json": recognize_json, ".xml": recognize_xml, ".csv": recognize_csv}.get(path.suffix.lower())
