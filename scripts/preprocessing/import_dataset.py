@@ -274,6 +274,8 @@ def bring_in_folder(source, root, only, kind, output, room, stamp):
             for name, path in images.items()
             if path.absolute() not in without and path.absolute().with_suffix("") not in in_place
         }
+    if not images and without:
+        return [], {}, []
     if not images:
         raise InputError(f"{source}: there are no photos in it or its folders; put them beside the labels")
     parts = find_annotations(root, only, kind, images, without, source)

@@ -1,0 +1,248 @@
+"""make import: exports of each tool, as a folder and as a zip, become photos and XML files; what is lost is said."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tool_exports import BOXES, EXPORTS, SIZES, SUBSETS, put_photo, put_photos, voc_labelimg, write, zip_export
+
+from import_dataset import choose_names, main
+from tfod.data.recognize import find_parts
+from tfod.data.voc import read_annotation
+from tfod.utils.console import InputError
+
+
+@pytest.fixture
+def bring(monkeypatch, capsys, tmp_path):
+    """`bring(source)` imports into tmp_path/images: (standard output, standard error)."""
+
+    def bring(source, *words):
+        monkeypatch.setattr("sys.argv", ["import_dataset.py", str(source), "-o", str(tmp_path / "images"), *words])
+        main()
+        return capsys.readouterr()
+
+    return bring
+
+
+def read_boxes(folder):
+    """A dict photo -> list of (class, xmin, ymin, xmax, ymax) of the XML files right in a folder."""
+    return {
+        path.stem: [(b.name, b.xmin, b.ymin, b.xmax, b.ymax) for b in read_annotation(path).boxes]
+        for path in sorted(folder.glob("*.xml"))
+    }
+
+
+def assert_boxes(found, expected, tolerance):
+    assert found.keys() == expected.keys()
+    for photo, boxes in expected.items():
+        assert [box[0] for box in found[photo]] == [box[0] for box in boxes], photo
+        for box, wanted in zip(found[photo], boxes, strict=True):
+            assert box[1:] == pytest.approx(wanted[1:], abs=tolerance), photo
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_every_export_comes_in_with_its_boxes_and_its_split(bring, tmp_path, name):
+    expected = EXPORTS[name](tmp_path / "export")
+    files = {path: path.read_bytes() for path in (tmp_path / "export").rglob("*") if path.is_file()}
+    output, said = bring(tmp_path / "export")
+    images = tmp_path / "images"
+    assert_boxes(read_boxes(images), expected.boxes, expected.tolerance)
+    for text in expected.said:
+        assert text in said
+    for subset in ("train", "val", "test"):
+        there = sorted(path.stem for path in (images / subset).glob("*.jpg"))
+        assert there == sorted(photo for photo, its_subset in expected.subsets.items() if its_subset == subset)
+        for path in (images / subset).iterdir() if there else ():
+            assert path.read_bytes() == (images / path.name).read_bytes()
+    assert files == {path: path.read_bytes() for path in (tmp_path / "export").rglob("*") if path.is_file()}
+    assert max(map(len, (output + said).splitlines())) < 400
+    assert ("its own split" in said) == bool(expected.subsets)
+    assert "is up to date" in bring(tmp_path / "export").err
+
+
+@pytest.mark.parametrize("name", ["coco_roboflow", "yolo_ultralytics", "voc_folders", "several_tasks"])
+def test_a_zip_gives_the_same_as_its_folder(bring, tmp_path, name):
+    expected = EXPORTS[name](tmp_path / "export")
+    output, said = bring(zip_export(tmp_path / "export"))
+    assert_boxes(read_boxes(tmp_path / "images"), expected.boxes, expected.tolerance)
+    assert f"{tmp_path / 'export.zip'}: " in said and ".tmp" not in output + said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["export", "export.zip", "images"]
+
+
+def test_an_export_that_lies_in_images_itself(bring, tmp_path):
+    EXPORTS["yolo_labelimg"](tmp_path / "images")
+    put_photo(tmp_path / "images", "p0", name="done")
+    (tmp_path / "images/done.xml").write_text("<annotation><filename>done.jpg</filename></annotation>")
+    bring(tmp_path / "images")
+    assert_boxes(read_boxes(tmp_path / "images"), BOXES | {"done": []}, 0.01)
+    assert "up to date" in bring(tmp_path / "images").err
+
+
+def test_roboflows_folders_in_images_itself(bring, tmp_path):
+    EXPORTS["voc_roboflow"](tmp_path / "images")
+    bring(tmp_path / "images")
+    assert_boxes(read_boxes(tmp_path / "images"), BOXES, 0.01)
+    for photo, subset in SUBSETS.items():
+        assert (tmp_path / "images" / subset / f"{photo}.xml").is_file()
+    assert "up to date" in bring(tmp_path / "images").err
+
+
+def test_two_exports_with_equal_names_do_not_meet(bring, tmp_path):
+    for task, photo in (("task_a", "p0"), ("task_b", "p1")):
+        put_photo(tmp_path / task, photo, name="frame")
+        write(tmp_path / task / "labels.csv", f"filename,class,xmin,ymin,xmax,ymax\nframe.jpg,{photo},1,2,30,40\n")
+    bring(tmp_path / "task_a")
+    assert "1 photos get another name, since others have theirs: task_b_frame.jpg" in bring(tmp_path / "task_b").err
+    assert read_boxes(tmp_path / "images") == {"frame": [("p0", 1, 2, 30, 40)], "task_b_frame": [("p1", 1, 2, 30, 40)]}
+    assert "up to date" in bring(tmp_path / "task_a").err and "up to date" in bring(tmp_path / "task_b").err
+
+
+def test_a_corrected_export_corrects_what_was_imported_and_nothing_else(bring, tmp_path):
+    voc_labelimg(tmp_path / "export")
+    bring(tmp_path / "export")
+    labels, images = tmp_path / "export/p0.xml", tmp_path / "images"
+    labels.write_text(labels.read_text().replace("<xmax>50<", "<xmax>55<"))
+    bring(tmp_path / "export")
+    assert read_boxes(images)["p0"][0] == ("cat", 10, 8, 55, 40)
+    (images / "p1.xml").write_text((images / "p1.xml").read_text().replace("cat", "fox"))  # by a person
+    mine = (images / "p1.xml").read_bytes()
+    labels.write_text(labels.read_text().replace("<xmax>55<", "<xmax>56<"))
+    with pytest.raises(InputError, match=r"images: 1 files are there and differ from those of .*: p1.xml; keep yours"):
+        bring(tmp_path / "export")
+    assert (images / "p1.xml").read_bytes() == mine
+    assert read_boxes(images)["p0"][0] == ("cat", 10, 8, 55, 40)
+
+
+def test_photos_without_labels_come_along_and_are_counted(bring, tmp_path):
+    put_photos(tmp_path / "photos")
+    output, said = bring(tmp_path / "photos")
+    assert "4 photos have no labels, and come without an XML file: p0.jpg, p1.jpg, p2.jpg and 1 more" in said
+    assert len(list((tmp_path / "images").glob("*.jpg"))) == 4
+    EXPORTS["coco_cvat"](tmp_path / "export")
+    put_photo(tmp_path / "export/docs", "p0", name="logo")
+    assert "1 photos in folders without any labels are left out" in bring(tmp_path / "export").err
+    assert not list((tmp_path / "images").glob("*logo*"))
+
+
+def test_training_photos_alone_are_no_split(bring, tmp_path):
+    for photo in ("p0", "p1"):
+        put_photo(tmp_path / "export/train", photo)
+    write(tmp_path / "export/train/_annotations.csv", "filename,class,xmin,ymin,xmax,ymax\np0.jpg,cat,1,2,3,4\n")
+    assert "make split tfrecord" in bring(tmp_path / "export").out
+    assert not (tmp_path / "images/train").exists()
+
+
+def test_validation_photos_are_the_test_photos_where_there_are_no_others(bring, tmp_path):
+    for photo, folder in (("p0", "train"), ("p3", "val")):
+        put_photo(tmp_path / "export/images" / folder, photo)
+        write(tmp_path / "export/labels" / folder / f"{photo}.txt", "0 0.5 0.5 0.2 0.2\n")
+    write(tmp_path / "export/data.yaml", "train: images/train\nval: images/val\nnames: [cat]\n")
+    assert "train 1, test 1" in bring(tmp_path / "export").err
+    assert (tmp_path / "images/test/p3.xml").is_file() and not (tmp_path / "images/val").exists()
+
+
+def test_one_file_of_several_formats_is_chosen_by_name(bring, tmp_path):
+    EXPORTS["yolo_labelimg"](tmp_path / "export")
+    write(tmp_path / "export/labels.csv", "filename,class,xmin,ymin,xmax,ymax\np0.jpg,fox,1,2,30,40\n")
+    said = r"holds labels in 2 formats, CSV \(labels.csv\), YOLO txt \(export\); give the folder or file of one of them"
+    with pytest.raises(InputError, match=said):
+        bring(tmp_path / "export")
+    assert not (tmp_path / "images").exists()
+    bring(tmp_path / "export/labels.csv")
+    assert read_boxes(tmp_path / "images")["p0"] == [("fox", 1, 2, 30, 40)]
+    (tmp_path / "images/p0.xml").unlink()
+    bring(tmp_path / "export", "--kind", "yolo")
+    assert_boxes(read_boxes(tmp_path / "images"), BOXES, 0.01)
+
+
+def make_broken(folder):
+    """A dict name of a broken export -> (how it is made, what is said)."""
+
+    def photo_and(name, text):
+        put_photo(folder, "p0")
+        (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+
+    return {
+        "missing": (lambda: None, "is not there; give the folder or zip of the export"),
+        "empty": (folder.mkdir, "there are no photos in it or its folders; put them beside the labels"),
+        "tfrecord": (
+            lambda: photo_and("a.tfrecord", "x"),
+            "holds no labels that are known, but 1 .tfrecord; export it as",
+        ),
+        "zips": (
+            lambda: photo_and("task.zip", "x"),
+            "holds 1 .zip; unpack them, or give each to make import by itself",
+        ),
+        "json": (lambda: photo_and("a.json", '{"images": ['), "is no JSON (line 1, column 13"),
+        "unknown": (
+            lambda: photo_and("a.json", '{"a": 1}'),
+            "holds no labels that are known, but 1 .json; export it as",
+        ),
+        "xml": (lambda: photo_and("p0.xml", "<annotation>"), "p0.xml: is not XML"),
+        "cvat": (lambda: photo_and("a.xml", "<annotations><image>"), "a.xml: is not XML"),
+        "classes": (lambda: photo_and("p0.txt", "0 0.5 0.5 0.2 0.2"), "number their classes, and nothing names these"),
+        "yaml": (lambda: photo_and("data.yaml", "["), "data.yaml: is no YAML"),
+        "twice": (
+            lambda: [
+                photo_and(f"{n}.csv", f"filename,class,xmin,ymin,xmax,ymax\np0.jpg,cat,{n},2,30,40\n") for n in (1, 2)
+            ],
+            "1 photos are labelled twice: p0.jpg (1.csv, 2.csv); take one of the files away",
+        ),
+        "nameless": (
+            lambda: photo_and(
+                "p0.json",
+                json.dumps({"shapes": [{"label": "", "points": [[1, 2], [9, 9]], "shape_type": "rectangle"}]}),
+            ),
+            "the class '' of p0.jpg has no name; rename it",
+        ),
+        "labelme": (lambda: photo_and("p0.json", '{"shapes": [{}]}'), "p0.json: is not as LabelMe writes it (KeyError"),
+        "studio": (
+            lambda: photo_and("a.json", '[{"id": 7, "data": {"image": "p0.jpg"}, "annotations": [{}]}]'),
+            "task 7: is not as Label Studio writes it (KeyError",
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", make_broken(Path()))
+def test_each_fault_is_said_in_one_line_and_leaves_nothing(bring, tmp_path, name):
+    make, said = make_broken(tmp_path / "export")[name]
+    make()
+    with pytest.raises(InputError) as caught:
+        bring(tmp_path / "export")
+    (fault,) = caught.value.faults
+    assert said in fault and str(tmp_path / "export") in fault
+    assert not (tmp_path / "images").exists()
+
+
+def test_photos_that_are_missing_are_counted_in_one_line(bring, tmp_path):
+    EXPORTS["coco_cvat"](tmp_path / "export")
+    for photo in ("p0", "p2", "p3"):
+        (tmp_path / f"export/images/default/{photo}.jpg").unlink()
+    with pytest.raises(InputError) as caught:
+        bring(tmp_path / "export")
+    what = "3 images are not in the image folder: 'p0.jpg', 'p2.jpg', 'p3.jpg'; add them, or take them out of the file"
+    assert caught.value.faults == (f"{tmp_path / 'export/annotations/instances_default.json'}: {what}",)
+
+
+def test_a_folder_around_images_is_refused(bring, tmp_path):
+    put_photos(tmp_path / "images")
+    with pytest.raises(InputError, match="lies in it; give the folder of the export alone"):
+        bring(tmp_path)
+
+
+def test_names_of_photos_never_meet():
+    names = ["a/images/x.jpg", "b/images/x.jpg", "b/x.png", "y.jpg", "train/z.jpg", "val/z.jpg", "Z.jpg"]
+    chosen = choose_names(names, {"y"}, "zip")
+    assert chosen["a/images/x.jpg"] == "a_x.jpg" and chosen["y.jpg"] == "zip_y.jpg"
+    stems = [Path(name).stem.casefold() for name in chosen.values()]
+    assert len(set(stems)) == len(names)
+
+
+def test_kinds_of_files_that_look_alike(tmp_path):
+    put_photos(tmp_path)
+    write(tmp_path / "meta.json", {"classes": []})
+    write(tmp_path / "notes.json", {"categories": [], "info": {}})
+    write(tmp_path / "requirements.txt", "numpy\n")
+    write(tmp_path / "p0.txt", "a caption of the photo\n")
+    write(tmp_path / "_classes.csv", "cat,0\n")
+    assert find_parts(tmp_path, {f"{photo}.jpg": tmp_path / f"{photo}.jpg" for photo in SIZES}) == []
