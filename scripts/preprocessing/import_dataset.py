@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from tfod.data.format_readers import READERS
 from tfod.data.formats import list_images_below, read_classes, write_voc
 from tfod.data.images import list_images, map_in_threads
-from tfod.data.reading import ROLES, SUBSETS, Reading, shorten
+from tfod.data.reading import ROLES, SUBSETS, Reading, find_subset, shorten
 from tfod.data.recognize import ARCHIVES, TITLES, UNKNOWN, find_parts, find_subsets, list_below, read_yaml
 from tfod.data.voc import fold_name
 from tfod.utils.console import InputError, find_hidden, make_parser, run, say
@@ -98,14 +98,20 @@ def read_part(part, images):
     has_keypoints = is_yaml and "kpt_shape" in read_yaml(part.classes)
     reading = READERS["yolo"](part.source, images, classes, part.files, has_keypoints)
     if is_yaml:  # so Ultralytics has it
-        folders = {PurePosixPath(image.name).parent for image in reading.images}
-        rest = [name for name in reading.unlabelled if PurePosixPath(name).parent not in folders]
-        reading.unlabelled = [name for name in reading.unlabelled if PurePosixPath(name).parent in folders]
+        reading.unlabelled, rest = sort_bare(reading.unlabelled, [image.name for image in reading.images])
         what = "photos without a txt file are taken as photos without an object"
         reading.counts[part.source, what] += len(reading.unlabelled)
         reading.add_negatives(images)
         reading.unlabelled = rest
     return reading
+
+
+def sort_bare(bare, labelled):
+    """(names of the photos without labels that are of the set: in folders of labelled ones or of a subset; the others,
+    as those of a README)."""
+    folders = {PurePosixPath(name).parent for name in labelled}
+    ours = [name for name in bare if PurePosixPath(name).parent in folders or find_subset(name, by_name=False)]
+    return ours, [name for name in bare if name not in set(ours)]
 
 
 def read_all(parts, images):
@@ -131,14 +137,10 @@ def read_all(parts, images):
 
 
 def choose_photos(images, labelled):
-    """(names of the photos to bring in, sorted; of these the ones without labels; number of those left out).
-
-    A photo without labels comes with the others of its folder; one elsewhere belongs to a README or the like.
-    """
-    folders = {PurePosixPath(name).parent for name in labelled}
+    """(names of the photos to bring in, sorted; of these the ones without labels; number of those left out)."""
     bare = [name for name in images if name not in labelled]
-    taken = [name for name in bare if PurePosixPath(name).parent in folders or not labelled]
-    return sorted([*labelled, *taken]), taken, len(bare) - len(taken)
+    taken, others = sort_bare(bare, labelled) if labelled else (bare, [])
+    return sorted([*labelled, *taken]), taken, len(others)
 
 
 def drop_copies(names, images, labelled, subsets):

@@ -181,7 +181,10 @@ def make_broken(folder):
         "xml": (lambda: photo_and("p0.xml", "<annotation>"), "p0.xml: is not XML"),
         "cvat": (lambda: photo_and("a.xml", "<annotations><image>"), "a.xml: is not XML"),
         "classes": (lambda: photo_and("p0.txt", "0 0.5 0.5 0.2 0.2"), "number their classes, and nothing names these"),
-        "yaml": (lambda: photo_and("data.yaml", "["), "data.yaml: is no YAML"),
+        "yaml": (
+            lambda: [photo_and("p0.txt", "0 0.5 0.5 0.2 0.2"), photo_and("data.yaml", "[")],
+            "data.yaml: is no YAML",
+        ),
         "twice": (
             lambda: [
                 photo_and(f"{n}.csv", f"filename,class,xmin,ymin,xmax,ymax\np0.jpg,cat,{n},2,30,40\n") for n in (1, 2)
@@ -189,10 +192,7 @@ def make_broken(folder):
             "1 photos are labelled twice: p0.jpg (1.csv, 2.csv); take one of the files away",
         ),
         "nameless": (
-            lambda: photo_and(
-                "p0.json",
-                json.dumps({"shapes": [{"label": "", "points": [[1, 2], [9, 9]], "shape_type": "rectangle"}]}),
-            ),
+            lambda: photo_and("p0.json", json.dumps({"shapes": [{"label": "", "points": [[1, 2], [9, 9]]}]})),
             "the class '' of p0.jpg has no name; rename it",
         ),
         "labelme": (lambda: photo_and("p0.json", '{"shapes": [{}]}'), "p0.json: is not as LabelMe writes it (KeyError"),

@@ -343,7 +343,7 @@ def read_table(source):
         raise InputError(f"{source}: line {rows.line_num}: is no CSV ({error}); export it again") from None
     cells = table[0][1] if table else []
     comma = "," if mark == ";" else "."
-    if len(cells) == len(RETINANET) and all(map(_is_number, cells[1:5])):
+    if len(cells) == len(RETINANET) and all(_is_number(cell) or not any(cells[1:]) for cell in cells[1:5]):
         return list(RETINANET), table, comma
     return [cell.strip() for cell in cells], table[1:], comma
 
