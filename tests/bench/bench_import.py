@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -28,16 +27,14 @@ NEAR = 0.5  # pixels; a box of which no edge is further away is the same
 
 
 def import_ours(export, output):
-    """(photo -> list of (class, xmin, ymin, xmax, ymax), seconds) of an export, by import_dataset.py."""
+    """A dict photo -> list of (class, xmin, ymin, xmax, ymax) of an export, by import_dataset.py."""
     script = ROOT / "scripts/preprocessing/import_dataset.py"
-    began = time.monotonic()
-    subprocess.run([sys.executable, script, export, "-o", output], check=True, capture_output=True)
-    seconds = time.monotonic() - began
-    boxes = {
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    subprocess.run([sys.executable, script, export, "-o", output], check=True, capture_output=True, env=environment)
+    return {
         path.stem: [(b.name, b.xmin, b.ymin, b.xmax, b.ymax) for b in read_annotation(path).boxes]
         for path in output.glob("*.xml")
     }
-    return boxes, seconds
 
 
 def is_same(ours, theirs):
@@ -64,7 +61,15 @@ def describe(ours, theirs):
     numbers = [sum(map(len, one.values())) for one in (theirs, ours)]
     if numbers[0] != numbers[1]:
         return f"{numbers[0]} boxes for {numbers[1]}"
-    return "other boxes"
+    pairs = [
+        (one, other)
+        for photo in ours
+        for one, other in zip(sorted(ours[photo]), sorted(map(tuple, theirs.get(photo, ()))), strict=False)
+    ]
+    if len(pairs) < numbers[1] or any(one[0] != other[0] for one, other in pairs):
+        return "other classes or photos"
+    most = max(abs(a - b) for one, other in pairs for a, b in zip(one[1:], other[1:], strict=True))
+    return f"up to {most:.1f} pixels away"
 
 
 def main():
@@ -80,11 +85,12 @@ def main():
         done = subprocess.run(
             [arguments.theirs, reader, copies], check=True, capture_output=True, text=True, env=environment
         )
+        print(done.stderr, file=sys.stderr)
         theirs = json.loads(done.stdout.splitlines()[-1])
         print(f"| export | ours | {' | '.join(theirs)} |")
         print(f"|---|---|{'---|' * len(theirs)}")
         for name in EXPORTS:
-            ours, _ = import_ours(exports / name, Path(room, "images", name))
+            ours = import_ours(exports / name, Path(room, "images", name))
             right = "as made" if is_same(ours, expected[name].boxes) else "WRONG"
             cells = [describe(ours, found[name]) for found in theirs.values()]
             boxes = sum(map(len, ours.values()))

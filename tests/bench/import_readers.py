@@ -9,6 +9,7 @@ import contextlib
 import importlib.metadata
 import io
 import json
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -21,7 +22,7 @@ def read_supervision(name, folder):
 
     def collect(dataset):
         return {
-            Path(path).stem: [
+            Path(path.replace("\\", "/")).stem: [
                 [dataset.classes[number], *map(float, box)]
                 for number, box in zip(found.class_id, found.xyxy, strict=True)
             ]
@@ -101,25 +102,33 @@ def read_labelformat(name, folder):
     return found
 
 
+def set_apart(folder):
+    """A folder of the photos of `folder` alone, which FiftyOne asks for."""
+    photos = folder / "photos apart"
+    photos.mkdir()
+    for path in folder.glob("*.jpg"):
+        shutil.copy(path, photos)
+    return str(photos)
+
+
 def read_fiftyone(name, folder):
     """FiftyOne's importers, which need no database as long as no Dataset is made."""
     import fiftyone.utils.coco as coco
     import fiftyone.utils.cvat as cvat
-    import fiftyone.utils.openimages as openimages  # noqa: F401
     import fiftyone.utils.voc as voc
     import fiftyone.utils.yolo as yolo
     from PIL import Image
 
     importers = []
     if name == "voc_labelimg":
-        importers = [voc.VOCDetectionDatasetImporter(data_path=str(folder), labels_path=str(folder))]
+        importers = [voc.VOCDetectionDatasetImporter(data_path=set_apart(folder), labels_path=str(folder))]
     elif name in ("voc_cvat", "voc_folders"):
         top = folder if name == "voc_cvat" else folder / "VOCdevkit/VOC2007"
         paths = {"data_path": str(top / "JPEGImages"), "labels_path": str(top / "Annotations")}
         importers = [voc.VOCDetectionDatasetImporter(**paths)]
     elif name == "voc_roboflow":
-        places = [str(folder / subset) for subset in ("train", "valid", "test")]
-        importers = [voc.VOCDetectionDatasetImporter(data_path=place, labels_path=place) for place in places]
+        places = [folder / subset for subset in ("train", "valid", "test")]
+        importers = [voc.VOCDetectionDatasetImporter(data_path=set_apart(p), labels_path=str(p)) for p in places]
     elif name == "coco_2017":
         for subset in ("train", "val", "test"):
             paths = {"data_path": str(folder / f"{subset}2017")}
@@ -136,10 +145,16 @@ def read_fiftyone(name, folder):
     elif name in ("yolo_ultralytics", "yolo_outlines", "yolo_obb"):
         text = (folder / "data.yaml").read_text().replace("path: ../datasets/mine", f"path: {folder}")
         (folder / "data.yaml").write_text(text)
-        splits = ("train", "val", "test")
         importers = [
-            yolo.YOLOv5DatasetImporter(dataset_dir=str(folder), split=split, include_all_data=True) for split in splits
+            yolo.YOLOv5DatasetImporter(
+                dataset_dir=str(folder), yaml_path="data.yaml", split=split, include_all_data=True
+            )
+            for split in ("train", "val", "test")
         ]
+    elif name in ("yolo_cvat", "yolo_labelimg"):
+        data, names = (folder / "obj_train_data", "obj.names") if name == "yolo_cvat" else (folder, "classes.txt")
+        paths = {"data_path": set_apart(data), "labels_path": str(data), "objects_path": str(folder / names)}
+        importers = [yolo.YOLOv4DatasetImporter(**paths, include_all_data=True)]
     elif name == "cvat_images":
         paths = {"data_path": str(folder / "images"), "labels_path": str(folder / "annotations.xml")}
         importers = [cvat.CVATImageDatasetImporter(**paths)]
@@ -176,7 +191,8 @@ def main():
                 try:
                     its_found[export.name] = read(export.name, export)
                 except Exception as error:  # noqa: BLE001 - whatever a library raises is its entry in the table
-                    its_found[export.name] = f"fails: {type(error).__name__}: {' '.join(str(error).split())[:100]}"
+                    its_found[export.name] = f"fails ({type(error).__name__})"
+                    print(f"{library}, {export.name}: {error}", file=sys.stderr)
     print(json.dumps(found))
 
 

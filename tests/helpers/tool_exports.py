@@ -436,7 +436,8 @@ def make_cvat(photos=SIZES, name="{}.jpg", more=""):
         size = 'width="{}" height="{}"'.format(*SIZES[photo])
         named = name.format(photo)
         images.append(f'<image id="{number}" name="{named}" {size}>{shapes}{more if photo == "p1" else ""}</image>')
-    meta = "<meta><task><id>1</id><name>mine</name></task></meta>"
+    labels = "".join(f"<label><name>{name}</name><attributes></attributes></label>" for name in CLASSES)
+    meta = f"<meta><task><id>1</id><name>mine</name><size>{len(photos)}</size><labels>{labels}</labels></task></meta>"
     start = '<?xml version="1.0" encoding="utf-8"?>\n<annotations><version>1.1</version>'
     return f"{start}{meta}{''.join(images)}</annotations>"
 
