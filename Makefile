@@ -161,7 +161,7 @@ LABEL_VENV_FOLDER = $(call from_root,$(LABEL_VENV))
 # ---------------------------------------------------------------- help
 # what a beginner needs, in the order of the work
 FIRST_WEEK = install demo workspace import label split check tfrecord train tensorboard eval report export infer tflite onnx help-all \
-  WORKSPACE MODEL PRETRAINED RATIO STEPS BATCH EVAL_EVERY CHECKPOINT SCORE NAME
+  WORKSPACE MODEL PRETRAINED RATIO STEPS BATCH EVAL_EVERY SCORE NAME
 
 .PHONY: help help-all
 help:
