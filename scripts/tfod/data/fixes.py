@@ -212,9 +212,11 @@ def remove_duplicates(root):
     seen, changes = set(), []
     for element in root.findall("object"):
         edges = _read_edges(element)
-        if len(element.findall("bndbox")) > 1:  # the others would go with the first
-            continue
-        key = edges and ((element.findtext("name") or "").strip(), *edges)
+        key = (
+            edges
+            and len(element.findall("bndbox")) == 1
+            and (element.findtext("name").strip() if element.findtext("name") else "", *edges)
+        )
         if key and key in seen:
             root.remove(element)
             changes.append(f"box {Box(*key)} removed, as it was there twice")

@@ -16,12 +16,26 @@ import io
 import math
 
 from tfod.data.csv_cells import read_class
-from tfod.data.formats import CLASSES_FILE, COLUMNS, LabelledImage, walk_folders
-from tfod.data.images import check_image, list_files, map_in_threads
-from tfod.data.labelled_images import check_photo, place_boxes
-from tfod.data.voc import Annotation, Box, leads_out, list_annotations, pair_files
-from tfod.utils.console import InputError, find_hidden
-from tfod.utils.files import parse_json, read_bytes, read_text
+from tfod.data.formats import CLASSES_FILE, COLUMNS, walk_folders
+from tfod.data.images import list_files, map_in_threads
+from tfod.data.reading import (
+    OUTLINED,
+    TURNED,
+    TURNED_OR_OUTLINED,
+    Photos,
+    Reading,
+    create_from_corners,
+    create_from_points,
+    create_from_size,
+    find_place,
+    make_box,
+    pair_files,
+    place_images,
+)
+from tfod.data.tool_readers import TOOL_READERS, load_json, read_openimages
+from tfod.data.voc import list_annotations, parse_annotation, surround_turned
+from tfod.utils.console import Fault, InputError, find_hidden
+from tfod.utils.files import read_bytes, read_text
 
 FLAGS = ("difficult", "truncated")
 DOTA_NOTES = ("imagesource:", "gsd:")  # how the first lines of DOTA's files begin
@@ -30,21 +44,59 @@ DOTA_NOTES = ("imagesource:", "gsd:")  # how the first lines of DOTA's files beg
 def list_below(source, suffix):
     """A dict name below the folder `source` -> path of the files with a suffix, as ".txt"."""
     if not source.is_dir():
-        raise InputError(f"{source}: there is no such folder; give the one that holds the XML files with -a")
-    for folder in walk_folders(source):
-        folders[PurePosixPath(folder.relative_to(source))] += []
-    for folder, paths in folders.items():
-        xmls = list_annotations(source / folder) if (source / folder).is_dir() else []
-        found, faults = pair_files(xmls, paths)
-        pairs += found
-        reading.faults += faults
-    names, labelled = {path: name for name, path in images.items()}, {image for image, _ in pairs}
-    reading.unlabelled = [name for name, path in images.items() if path not in labelled]
-    for photo, _, faults, warnings in map_in_threads(lambda pair: check_photo(*pair, decode=False), pairs):
-        reading.faults += faults
-        reading.notes += [fault for fault in warnings if fault.kind == "box-overhangs"]
-        if photo:
-            reading.images.append(LabelledImage(names[photo.path], photo.width, photo.height, photo.boxes))
+        raise InputError(f"{source}: there is no such folder; give the one that holds the {suffix[1:]} files with -a")
+    list_right_in = list_annotations if suffix == ".xml" else lambda folder: list_files(folder, (suffix,))
+    return {
+        path.relative_to(source).as_posix(): path for folder in walk_folders(source) for path in list_right_in(folder)
+    }
+
+
+# ---------------------------------------------------------------- Pascal VOC
+
+
+def read_voc(source, images, classes=None, files=None):
+    """The Reading of the XML files below the folder `source`, or of `files`, a dict name -> path.
+
+    An XML file is of the image of its name, in the folder that mirrors its own or in VOC's JPEGImages/ beside
+    Annotations/; where there is none, of the image that its <filename> names.
+    """
+    reading, labels, owners, plain = Reading(), {}, {}, {}
+    files = list_below(source, ".xml") if files is None else files
+    pairs, lone, shared = pair_files(files, images)
+    for name, several in shared.items():
+        what = f"belongs to {len(several)} images, {', '.join(several)}; rename or remove all but one"
+        reading.faults.append(Fault("xml-of-two-images", files[name], what))
+    parsed = dict(zip(files, map_in_threads(parse_annotation, files.values()), strict=True))
+    photos = Photos(images)
+    for name in lone:
+        filename = parsed[name][0].filename if parsed[name][0] else ""
+        found = photos.search(filename) if filename else []
+        if len(found) == 1:
+            pairs[name] = found[0]
+        elif parsed[name][0]:
+            said = f", nor the one that its <filename> names, {filename!r}" if filename else ""
+            what = f"there is no image of its name{said}; add the image, or take the XML file away"
+            reading.faults.append(Fault("xml-without-image", files[name], what))
+    for name, (annotation, faults) in parsed.items():
+        reading.faults += [fault for fault in faults if fault.severity == "error"]
+        reading.notes += [fault for fault in faults if fault.severity == "warning"]
+        if annotation is None or name not in pairs:
+            continue
+        image = pairs[name]
+        if image in owners:
+            what = f"{image} has another XML file, {owners[image]}; keep one of them"
+            reading.faults.append(Fault("image-with-two-xml", files[name], what))
+            continue
+        owners[image] = files[name]
+        size = annotation.width, annotation.height
+        labels[image] = size if all(size) else None, annotation.boxes
+        plain[image] = not faults
+    named = {image for several in shared.values() for image in several}
+    reading.unlabelled = [name for name in images if name not in owners and name not in named]
+    place_images(reading, owners.get, images, labels)
+    for image in reading.images:
+        if plain[image.name] and image.boxes == list(labels[image.name][1]):
+            reading.kept[image.name] = owners[image.name]
     return reading
 
 

@@ -141,6 +141,7 @@ def scale_fractions(annotation: Annotation, stored: StoredImage) -> tuple[Annota
     edges = [edge for box in annotation.boxes for edge in (box.xmin, box.ymin, box.xmax, box.ymax)]
     if not edges or min(edges) < 0 or max(edges) > 1 or all(edge in (0, 1) for edge in edges):
         return annotation, []
+    width, height = (annotation.width, annotation.height) if annotation.width else stored.upright_size
     boxes = [
         dataclasses.replace(
             box, xmin=box.xmin * width, ymin=box.ymin * height, xmax=box.xmax * width, ymax=box.ymax * height

@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 from tfod.data.formats import LabelledImage
 from tfod.data.images import check_image, map_in_threads
-from tfod.data.labelled_images import place_boxes
-from tfod.data.voc import Annotation, Box, clip_box, fold_name
+from tfod.data.labelled_images import place_boxes, scale_fractions
+from tfod.data.voc import Annotation, Box, fold_name
 from tfod.utils.console import InputError
 
 EDGES = "(xmin, ymin, xmax, ymax)"
@@ -248,33 +248,21 @@ def place_images(reading, source, images, labels):
             what = f"is said to be {said[0]} x {said[1]}, but it has {size[0]} x {size[1]} pixels"
             reading.faults.append(f"{place}: {what}; correct it, or put the right image there")
             continue
-        boxes = boxes(size) if callable(boxes) else boxes
-        boxes = [_cut_around(box, *(said or size)) for box in boxes]
-        annotation = Annotation(place, name, *(said or size), tuple(box for box in boxes if box))
+        annotation, notes = Annotation(place, name, *(said or size), ()), []
+        if callable(boxes):
+            annotation = dataclasses.replace(annotation, boxes=tuple(boxes(size)))
+        else:  # what is not worked out from fractions may be fractions itself
+            annotation, notes = scale_fractions(dataclasses.replace(annotation, boxes=tuple(boxes)), stored)
         placed, found = place_boxes(images[name], stored, annotation)
+        found = notes + found
         reading.faults += [fault for fault in found if fault.severity == "error"]
         reading.notes += [fault for fault in found if fault.severity == "warning"]
         reading.images.append(LabelledImage(name, *size, placed))
 
 
-@dataclasses.dataclass(frozen=True)
-class AroundBox(Box):
-    """The upright box around a turned one or an outline: it may reach out of the image, and is cut at the border."""
-
-
-def _cut_around(box, width, height):
-    """`box`; of an AroundBox the part within the image, or None."""
-    if not isinstance(box, AroundBox):
-        return box
-    if min(box.xmin, box.ymin) >= 0 and max(box.xmax, box.ymax) <= 1:  # fractions, which are never out of the image
-        return Box(**dataclasses.asdict(box))
-    clipped = clip_box(box, width, height)
-    return clipped and Box(**dataclasses.asdict(clipped))
-
-
-def make_box(place, faults, name, create, numbers, around=False, **flags):
+def make_box(place, faults, name, create, numbers, **flags):
     """The Box of class `name` that `create(numbers)` makes, which calls globox; None, and a fault that begins with
-    `place`, where it is none. `around`: it is an `AroundBox`."""
+    `place`, where it is none."""
     from globox import ParsingError
 
     try:
@@ -288,15 +276,7 @@ def make_box(place, faults, name, create, numbers, around=False, **flags):
     if not all(map(math.isfinite, edges)) or edges[0] >= edges[2] or edges[1] >= edges[3]:
         faults.append(f"{place} has a box {tuple(edges)} {EDGES} without an area, or without an end; correct it")
         return None
-    return (AroundBox if around else Box)(name, *edges, **flags)
-
-
-def surround_turned(x, y, width, height, angle):
-    """(xmin, ymin, xmax, ymax) of the upright box around one of `width` x `height` whose middle is `x`, `y`, turned
-    around that by `angle` radians."""
-    cosine, sine = abs(math.cos(angle)), abs(math.sin(angle))
-    x_reach, y_reach = (width * cosine + height * sine) / 2, (width * sine + height * cosine) / 2
-    return x - x_reach, y - y_reach, x + x_reach, y + y_reach
+    return Box(name, *edges, **flags)
 
 
 def create_from_corners(numbers):

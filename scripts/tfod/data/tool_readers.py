@@ -14,7 +14,6 @@ import json
 import math
 import zlib
 
-from lxml import etree
 from PIL import Image
 
 from tfod.data.formats import walk_folders
@@ -34,8 +33,8 @@ from tfod.data.reading import (
     pair_files,
     place_images,
     shorten,
-    surround_turned,
 )
+from tfod.data.voc import parse_xml, surround_turned
 from tfod.utils.console import InputError
 from tfod.utils.files import parse_json, read_bytes, read_text
 
@@ -204,7 +203,7 @@ def _measure_mask(data):
 
 def read_cvat(source, images, classes=None):
     """The Reading of CVAT's own XML, for images or for a video."""
-    root = _parse_cvat(source)
+    root = parse_xml(source, "annotations", MOST_CVAT)
     reading, labels, photos = Reading(), {}, Photos(images, find_place(source, images))
     try:
         for element in root.iterchildren("image"):
@@ -227,18 +226,6 @@ def read_cvat(source, images, classes=None):
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(_refuse(source, "CVAT", error)) from None
     return _finish(reading, source, photos, labels)
-
-
-def _parse_cvat(source):
-    """The root <annotations>, an lxml element. Entities are not expanded, and no other file is read."""
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False)
-    try:
-        root = etree.fromstring(read_bytes(source, MOST_CVAT), parser)
-    except etree.XMLSyntaxError as error:
-        raise InputError(f"{source}: is not XML ({' '.join(str(error.msg).split())}); export it again") from None
-    if root.tag != "annotations":
-        raise InputError(f"{source}: is <{root.tag}>, not CVAT's <annotations>; export it again")
-    return root
 
 
 def _read_cvat_shape(shape, label, source, reading):

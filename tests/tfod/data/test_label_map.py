@@ -242,7 +242,7 @@ def test_upstream_and_this_project_agree_on_who_has_which_id(path):
     assert theirs.pop("background") == 0
     ours = read_label_map(path)
     assert {name: ours[name] for name in theirs} == theirs
-    assert ours["Katze"] == 3 and ours["b"] == 4
+    assert ours["Katze"] == 3 and ours["bike"] == 4
 
 
 def test_a_label_map_of_nothing_but_the_background_is_refused(path):
