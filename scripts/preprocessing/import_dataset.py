@@ -5,7 +5,7 @@
 Known are labelImg's and Pascal VOC's XML, COCO JSON, YOLO txt (Ultralytics, Darknet, turned boxes and outlines), the
 tutorial's and other CSV, LabelMe, CVAT, Label Studio, Supervisely, CreateML and Open Images, alone or as CVAT and
 Roboflow export them: see docs/formats.md. Every labelled photo comes with an XML file as labelImg writes it. Where the
-export has its own train, validation and test photos, these are copied into images/train, val and test as well.
+export has its own train, validation and test photos, these are in images/train, val and test.
 
 Nothing is changed in what is read; a photo or XML file that is in images/ already is not written over.
 """
@@ -191,26 +191,38 @@ def choose_names(names, taken, source):
 
 
 def find_taken(output, names, images):
-    """The stems of photos in `output` that are others than those of `images` of their name."""
-    there = {fold_name(path.stem): path for path in list_images(output)} if output.is_dir() else {}
+    """The stems of photos in `output` and its subsets that are others than those of `images` of their name."""
+    folders = [folder for folder in (output, *(output / subset for subset in ORDER)) if folder.is_dir()]
     mine = {fold_name(PurePosixPath(name).stem): name for name in names}
+    same = [path for folder in folders for path in list_images(folder) if fold_name(path.stem) in mine]
 
-    def is_other(stem):
-        path, name = there[stem], mine[stem]
+    def is_other(path):
+        name = mine[fold_name(path.stem)]
         return path.name != PurePosixPath(name).name or not filecmp.cmp(path, images[name], shallow=False)
 
-    same = sorted(stem for stem in there if stem in mine)
-    return {stem for stem, other in zip(same, map_in_threads(is_other, same), strict=True) if other}
+    return {fold_name(path.stem) for path, other in zip(same, map_in_threads(is_other, same), strict=True) if other}
+
+
+def choose_folders(names, subsets, output):
+    """A dict image name -> list of the folders in `output` that the photo goes to, "" for `output` itself.
+
+    A split of the export goes to train/, val/ and test/ alone, which `make split` then keeps. Where there are photos
+    beside these, or some that are in no subset, the photos of a subset are in `output`, too, as `make split` has them.
+    """
+    is_ready_made = all(name in subsets for name in names) and not (output / "split.json").exists()
+    if is_ready_made and not (output.is_dir() and list_images(output)):
+        return {name: [subsets[name]] for name in names}
+    return {name: ["", *([subsets[name]] if name in subsets else [])] for name in names}
 
 
 def write_fresh(fresh, chosen, images, labelled, subsets, kept):
-    """Writes what is to be in images/ into the new folder `fresh`: photos, XML files, and copies of both in subsets.
+    """Writes what is to be in images/ into the new folder `fresh`: photos and XML files, in the folders that `subsets`,
+    a dict image name -> list of folders ("" for images/ itself), says.
 
     `kept`: dict image name -> the XML file that says all and nothing else, which is copied as it is.
     """
     for name, short in chosen.items():
-        folders = [fresh, *([fresh / subsets[name]] if name in subsets else [])]
-        for folder in folders:
+        for folder in (fresh / subset for subset in subsets[name]):
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(images[name], folder / short)
             if name in kept and short == PurePosixPath(name).name:
@@ -299,7 +311,8 @@ def bring_in_folder(source, root, only, kind, output, room, stamp):
     if left:
         say(f"{left} photos in folders without any labels are left out")
     kept = {name: xml for reading in readings for name, xml in reading.kept.items()}
-    write_fresh(room / "fresh", chosen, images, labelled, subsets, kept)
+    folders = choose_folders(chosen, subsets, output)
+    write_fresh(room / "fresh", chosen, images, labelled, folders, kept)
     new = install(room / "fresh", output, stamp, source)
     return [labelled[name] for name in chosen if name in labelled], subsets, new
 

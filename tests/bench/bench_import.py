@@ -33,7 +33,7 @@ def import_ours(export, output):
     subprocess.run([sys.executable, script, export, "-o", output], check=True, capture_output=True, env=environment)
     return {
         path.stem: [(b.name, b.xmin, b.ymin, b.xmax, b.ymax) for b in read_annotation(path).boxes]
-        for path in output.glob("*.xml")
+        for path in output.rglob("*.xml")
     }
 
 

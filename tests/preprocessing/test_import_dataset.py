@@ -25,10 +25,11 @@ def bring(monkeypatch, capsys, tmp_path):
 
 
 def read_boxes(folder):
-    """A dict photo -> list of (class, xmin, ymin, xmax, ymax) of the XML files right in a folder."""
+    """A dict photo -> list of (class, xmin, ymin, xmax, ymax) of the XML files in a folder and its subsets."""
     return {
         path.stem: [(b.name, b.xmin, b.ymin, b.xmax, b.ymax) for b in read_annotation(path).boxes]
-        for path in sorted(folder.glob("*.xml"))
+        for subset in ("", "train", "val", "test")
+        for path in sorted((folder / subset).glob("*.xml"))
     }
 
 
@@ -52,8 +53,7 @@ def test_every_export_comes_in_with_its_boxes_and_its_split(bring, tmp_path, nam
     for subset in ("train", "val", "test"):
         there = sorted(path.stem for path in (images / subset).glob("*.jpg"))
         assert there == sorted(photo for photo, its_subset in expected.subsets.items() if its_subset == subset)
-        for path in (images / subset).iterdir() if there else ():
-            assert path.read_bytes() == (images / path.name).read_bytes()
+    assert bool(expected.subsets) != any(path.suffix in (".jpg", ".PNG") for path in images.iterdir())
     assert files == {path: path.read_bytes() for path in (tmp_path / "export").rglob("*") if path.is_file()}
     assert max(map(len, (output + said).splitlines())) < 400
     assert ("its own split" in said) == bool(expected.subsets)
@@ -122,6 +122,27 @@ def test_photos_without_labels_come_along_and_are_counted(bring, tmp_path):
     put_photo(tmp_path / "export/docs", "p0", name="logo")
     assert "1 photos in folders without any labels are left out" in bring(tmp_path / "export").err
     assert not list((tmp_path / "images").glob("*logo*"))
+
+
+def test_beside_other_photos_those_of_a_subset_lie_in_images_too(bring, tmp_path):
+    put_photo(tmp_path / "images", "p3", name="mine")
+    EXPORTS["yolo_roboflow"](tmp_path / "export")
+    bring(tmp_path / "export")
+    for photo, subset in SUBSETS.items():
+        for name in (f"{photo}.jpg", f"{photo}.xml"):
+            assert (tmp_path / "images" / name).read_bytes() == (tmp_path / "images" / subset / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["voc_roboflow", "coco_2017", "csv_tutorial"])
+def test_make_split_keeps_the_split_of_an_export(bring, call, tmp_path, name):
+    expected = EXPORTS[name](tmp_path / "export")
+    bring(tmp_path / "export")
+    before = {path: path.read_bytes() for path in (tmp_path / "images").rglob("*.*") if path.is_file()}
+    done = call("preprocessing/partition_dataset.py", "-x", "-i", "images", "-r", "0.1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert before.items() <= {p: p.read_bytes() for p in (tmp_path / "images").rglob("*.*") if p.is_file()}.items()
+    for subset in set(expected.subsets.values()):
+        assert f"{subset}: {list(expected.subsets.values()).count(subset)} images" in done.stdout
 
 
 def test_training_photos_alone_are_no_split(bring, tmp_path):
