@@ -110,8 +110,8 @@ def sort_bare(bare, labelled):
     """(names of the photos without labels that are of the set: in folders of labelled ones or of a subset; the others,
     as those of a README)."""
     folders = {PurePosixPath(name).parent for name in labelled}
-    ours = [name for name in bare if PurePosixPath(name).parent in folders or find_subset(name, by_name=False)]
-    return ours, [name for name in bare if name not in set(ours)]
+    ours = {name for name in bare if PurePosixPath(name).parent in folders or find_subset(name, by_name=False)}
+    return [name for name in bare if name in ours], [name for name in bare if name not in ours]
 
 
 def read_all(parts, images):

@@ -1,13 +1,13 @@
 """make import: exports of each tool, as a folder and as a zip, become photos and XML files; what is lost is said."""
 
 import json
+import random
 from pathlib import Path
 
 import pytest
-from tool_exports import BOXES, EXPORTS, SIZES, SUBSETS, put_photo, put_photos, voc_labelimg, write, zip_export
+from tool_exports import BOXES, EXPORTS, SUBSETS, put_photo, put_photos, voc_labelimg, write, zip_export
 
 from import_dataset import choose_names, main
-from tfod.data.recognize import find_parts
 from tfod.data.voc import read_annotation
 from tfod.utils.console import InputError
 
@@ -259,11 +259,46 @@ def test_names_of_photos_never_meet():
     assert len(set(stems)) == len(names)
 
 
-def test_kinds_of_files_that_look_alike(tmp_path):
-    put_photos(tmp_path)
-    write(tmp_path / "meta.json", {"classes": []})
-    write(tmp_path / "notes.json", {"categories": [], "info": {}})
-    write(tmp_path / "requirements.txt", "numpy\n")
-    write(tmp_path / "p0.txt", "a caption of the photo\n")
-    write(tmp_path / "_classes.csv", "cat,0\n")
-    assert find_parts(tmp_path, {f"{photo}.jpg": tmp_path / f"{photo}.jpg" for photo in SIZES}) == []
+PIECES = [
+    "",
+    "-",
+    "0",
+    "1e999",
+    "NaN",
+    "9" * 400,
+    "null",
+    "[",
+    "{}",
+    '"',
+    ",",
+    "\n",
+    "..",
+    "\x00",
+    "猫",
+    "-1",
+    "<a/>",
+    ";",
+]
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("seed", range(len(EXPORTS)))
+def test_a_damaged_export_comes_in_or_its_faults_are_named(bring, tmp_path, seed):
+    chance = random.Random(seed)
+    EXPORTS[list(EXPORTS)[seed % len(EXPORTS)]](tmp_path / "export")
+    files = [path for path in sorted((tmp_path / "export").rglob("*.*")) if path.suffix not in (".jpg", ".PNG")]
+    path = chance.choice([path for path in files if path.is_file()])
+    text = path.read_bytes().decode("utf-8", "replace")
+    for _ in range(chance.randint(1, 3)):
+        start = chance.randint(0, len(text))
+        end = start + chance.randint(0, 12)
+        text = text[:start] + chance.choice([*PIECES, text[start : start + 30] * 2]) + text[end:]
+    path.write_text(text, encoding="utf-8")
+    try:
+        bring(tmp_path / "export")
+    except InputError as error:
+        assert all(str(tmp_path) in fault for fault in error.faults)
+        assert not (tmp_path / "images").exists()
+        return
+    for xml in (tmp_path / "images").rglob("*.xml"):
+        assert read_annotation(xml).filename

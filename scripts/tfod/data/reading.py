@@ -94,6 +94,11 @@ def find_subset(name, by_name=True):
     return None
 
 
+def _quote(text):
+    """`text` as a line names it, which is never longer than a screen."""
+    return repr(text if len(text) <= 100 else f"{text[:97]}...")
+
+
 class Photos:
     """The images of a folder, a dict name ("a/b.jpg") -> path, to be found by what a tool calls them.
 
@@ -160,7 +165,7 @@ class Photos:
     def list_faults(self, source):
         """A fault for the images that were not found, and one for each name that several have."""
         faults = []
-        names = [repr(name) for name in dict.fromkeys(self.missing)]
+        names = [_quote(name) for name in dict.fromkeys(self.missing)]
         if len(names) == 1:
             what = "is not in the image folder; add it, or take it out of the file"
             faults.append(f"{source}: the image {names[0]} {what}")
@@ -170,7 +175,7 @@ class Photos:
         if self.unclear:
             said, found = next(iter(self.unclear.items()))
             more = f" (and {len(self.unclear) - 1} more such names)" if len(self.unclear) > 1 else ""
-            faults.append(f"{source}: {said!r} may be {shorten(found)}{more}; rename all but one")
+            faults.append(f"{source}: {_quote(said)} may be {shorten(found)}{more}; rename all but one")
         return faults
 
 
