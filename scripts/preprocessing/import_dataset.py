@@ -12,6 +12,7 @@ Nothing is changed in what is read; a photo or XML file that is in images/ alrea
 
 import collections
 import filecmp
+import itertools
 import re
 import shutil
 from pathlib import Path, PurePosixPath
@@ -184,8 +185,9 @@ def choose_names(names, taken, source):
             tries += ["_".join([*folders, path.name]), "_".join(path.parts), f"{source}_{'_'.join(path.parts)}"]
             if stem in taken and len(its_names) == 1:
                 tries = [f"{source}_{path.name}", *tries[2:]]
-            tries += [f"{path.stem}_{number}{path.suffix}" for number in range(2, len(names) + 2)]
-            chosen[name] = next(one for one in tries if fold_name(PurePosixPath(one).stem) not in used)
+            numbered = (f"{path.stem}_{number}{path.suffix}" for number in itertools.count(2))
+            every = itertools.chain(tries, numbered)
+            chosen[name] = next(one for one in every if fold_name(PurePosixPath(one).stem) not in used)
             used.add(fold_name(PurePosixPath(chosen[name]).stem))
     return chosen
 
