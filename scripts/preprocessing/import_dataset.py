@@ -20,10 +20,10 @@ from pathlib import Path, PurePosixPath
 from tfod.data.format_readers import READERS
 from tfod.data.formats import list_images_below, read_classes, write_voc
 from tfod.data.images import list_images, map_in_threads
-from tfod.data.reading import ROLES, SUBSETS, Reading, find_subset, shorten
+from tfod.data.reading import NAMED, ROLES, SUBSETS, Reading, find_subset
 from tfod.data.recognize import ARCHIVES, TITLES, UNKNOWN, find_parts, find_subsets, list_below, read_yaml
 from tfod.data.voc import fold_name
-from tfod.utils.console import InputError, find_hidden, make_parser, run, say
+from tfod.utils.console import InputError, find_hidden, join_few, make_parser, run, say
 from tfod.utils.files import fingerprint, is_current, list_foreign, list_made, make_room, mark_current, sha256
 from tfod.utils.zips import unpack_zip
 
@@ -70,8 +70,9 @@ def find_annotations(root, only, kind, images, without, source):
     kinds = list(dict.fromkeys(part.kind for part in parts))
     if len(kinds) > 1:
         places = [f"{TITLES[part.kind]} ({name_place(part, root, source)})" for part in parts]
-        what = f"holds labels in {len(kinds)} formats, {shorten(places)}; give the folder or file of one of them, or"
-        raise InputError(f"{source}: {what} --kind {kinds[0]} to scripts/preprocessing/import_dataset.py")
+        what = f"holds labels in {len(kinds)} formats, {join_few(places, NAMED)}"
+        advice = f"give the folder or file of one of them, or call import_dataset.py with --kind {kinds[0]}"
+        raise InputError(f"{source}: {what}; {advice}")
     if not parts:
         others = list_below(root, (*UNKNOWN, *ARCHIVES, ".json"))
         others = collections.Counter(path.suffix.lower() for path in others.values())
@@ -107,6 +108,11 @@ def read_part(part, images):
     return reading
 
 
+def count_photos(photos):
+    """ "1 photo", "2 photos", of a list."""
+    return f"{len(photos)} {'photo' if len(photos) == 1 else 'photos'}"
+
+
 def sort_bare(bare, labelled):
     """(names of the photos without labels that are of the set: in folders of labelled ones or of a subset; the others,
     as those of a README)."""
@@ -130,7 +136,7 @@ def read_all(parts, images):
                     wrong = "holds a character that can't be seen" if name else "has no name"
                     faults.append(f"{part.source}: the class {name!r} of {image.name} {wrong}; rename it")
     if twice:
-        what = f"{len(twice)} photos are labelled twice: {shorten(twice)}; take one of the files away"
+        what = f"{count_photos(twice)} labelled twice: {join_few(twice, NAMED)}; take one of the files away"
         faults.append(f"{parts[0].source.parent}: {what}")
     if faults:
         raise InputError(*faults)
@@ -138,10 +144,10 @@ def read_all(parts, images):
 
 
 def choose_photos(images, labelled):
-    """(names of the photos to bring in, sorted; of these the ones without labels; number of those left out)."""
+    """(names of the photos to bring in, sorted; of these the ones without labels; the others, which are left out)."""
     bare = [name for name in images if name not in labelled]
     taken, others = sort_bare(bare, labelled) if labelled else (bare, [])
-    return sorted([*labelled, *taken]), taken, len(others)
+    return sorted([*labelled, *taken]), taken, others
 
 
 def drop_copies(names, images, labelled, subsets):
@@ -243,9 +249,9 @@ def install(fresh, output, stamp, source):
     new = [pair for pair in pairs if not pair[1].is_file() or not filecmp.cmp(*pair, shallow=False)]
     foreign = set(list_foreign(stamp, MAKER, [target for _, target in new if target.exists()]))
     if foreign:
-        names = shorten([path.relative_to(output) for path in sorted(foreign)])
-        what = f"{len(foreign)} files are there and differ from those of {source}: {names}"
-        advice = "keep yours, and move it or them elsewhere, or import into another workspace (WORKSPACE=)"
+        names = join_few([path.relative_to(output) for path in sorted(foreign)], NAMED)
+        what = f"holds other files than {source} of these names, {len(foreign)} in all: {names}"
+        advice = "move yours elsewhere, or import into another workspace (WORKSPACE=)"
         raise InputError(f"{output}: {what}; {advice}")
     output.mkdir(parents=True, exist_ok=True)
     for path, target in new:
@@ -259,7 +265,7 @@ def say_what(source, root, parts, images, readings, subsets):
     kinds = " and ".join(dict.fromkeys(TITLES[part.kind] for part in parts)) or "photos without labels"
     split = collections.Counter(subsets.values())
     shares = ", ".join(f"{subset} {split[subset]}" for subset in ORDER if split[subset])
-    say(f"{source}: {kinds}, {len(images)} photos{f'; its own split: {shares}' if shares else ''}")
+    say(f"{source}: {kinds}, {count_photos(images)}{f'; its own split: {shares}' if shares else ''}")
     whole = Reading()
     for reading in readings:
         whole.counts += reading.counts
@@ -301,17 +307,17 @@ def bring_in_folder(source, root, only, kind, output, room, stamp):
     names, bare, left = choose_photos(images, labelled)
     names, differing = drop_copies(names, images, labelled, subsets)
     if differing:
-        what = f"{len(differing)} photos are there twice with other boxes: {shorten(differing)}"
+        what = f"{count_photos(differing)} twice, with other boxes: {join_few(differing, NAMED)}"
         say(f"warning: {what}; keep one of each")
     chosen = choose_names(names, find_taken(output, names, images), re.sub(r"\W+", "_", source.resolve().stem))
     renamed = [short for name, short in chosen.items() if short != PurePosixPath(name).name]
     if renamed:
-        say(f"{len(renamed)} photos get another name, since others have theirs: {shorten(renamed)}")
+        say(f"{count_photos(renamed)} renamed, since others have the same name: {join_few(renamed, NAMED)}")
     if bare := [name for name in bare if name in chosen]:
-        what = f"{len(bare)} photos have no labels, and come without an XML file: {shorten(bare)}"
+        what = f"{count_photos(bare)} without labels, brought in without an XML file: {join_few(bare, NAMED)}"
         say(f"{what}; label them, or ALLOW_UNLABELLED=1 takes them as photos without an object")
     if left:
-        say(f"{left} photos in folders without any labels are left out")
+        say(f"{count_photos(left)} left out, in folders without any labels")
     kept = {name: xml for reading in readings for name, xml in reading.kept.items()}
     folders = choose_folders(chosen, subsets, output)
     write_fresh(room / "fresh", chosen, images, labelled, folders, kept)
@@ -334,8 +340,9 @@ def main():
         found, subsets, new = bring_in(source, args.kind, output, room, stamp)
     mark_current(stamp, state, MAKER, [*former, *(path for path in new if path not in set(former))])
     boxes = collections.Counter(box.name for image in found for box in image.boxes)
-    classes = shorten([f"{name} {number}" for name, number in boxes.most_common()], 10)
-    what = f"{len(found)} labelled photos, {boxes.total()} boxes{f' ({classes})' if classes else ''}"
+    classes = join_few([f"{name} {number}" for name, number in boxes.most_common()], 10)
+    number = f"{boxes.total()} {'box' if boxes.total() == 1 else 'boxes'}"
+    what = f"{count_photos(found)} with labels, {number}{f' ({classes})' if classes else ''}"
     if not new:
         say(f"{output} is up to date ({what})")
         return

@@ -372,7 +372,7 @@ def csv_semicolons(folder):
     rows = [HEADER, *csv_rows(SIZES)]
     text = "\n".join(rows).replace(",", ";").replace(";10;8;50;40", ";10,0;8,0;50,0;40,0")
     (folder / "labels.csv").write_bytes(text.encode("utf-8-sig"))
-    return Expected(without_negatives(), said=("1 photos have no labels",))
+    return Expected(without_negatives(), said=("1 photo without labels",))
 
 
 def csv_tabs_utf16(folder):
@@ -470,7 +470,7 @@ def cvat_video(folder):
     box = '<box frame="{}" outside="{}" occluded="0" keyframe="1" xtl="10" ytl="8" xbr="50" ybr="40" z_order="0"></box>'
     track = f'<track id="0" label="cat" source="manual">{box.format(0, 0)}{box.format(1, 1)}</track>'
     write(folder / "annotations.xml", f"<annotations><version>1.1</version>{track}</annotations>")
-    return Expected({"frame_000000": [("cat", 10, 8, 50, 40)]}, said=("1 photos have no labels",))
+    return Expected({"frame_000000": [("cat", 10, 8, 50, 40)]}, said=("1 photo without labels",))
 
 
 def make_labelstudio(more=True):
@@ -584,7 +584,7 @@ def openimages(folder):
             ]
         write(folder / f"annotations/{name}-annotations-bbox.csv", "\n".join(rows) + "\n")
     write(folder / "annotations/class-descriptions-boxable.csv", "/m/01yrx,cat\n/m/0bt9lr,dog\n")
-    said = ("1 groups (IsGroupOf)", "1 photos have no labels, and come without an XML file: validation/data/p2.jpg")
+    said = ("1 groups (IsGroupOf)", "1 photo without labels, brought in without an XML file: validation/data/p2.jpg")
     return Expected(without_negatives(), SUBSETS, said)
 
 
@@ -615,7 +615,7 @@ def several_tasks(folder):
         for number, photo in enumerate(photos):
             xml = xml.replace(f'"{photo}.jpg"', f'"frame_{number:06d}.jpg"')
         write(folder / task / "annotations.xml", xml)
-    return Expected(boxes, said=("4 photos get another name",))
+    return Expected(boxes, said=("4 photos renamed, since others have the same name",))
 
 
 EXPORTS = {

@@ -92,7 +92,7 @@ def test_two_exports_with_equal_names_do_not_meet(bring, tmp_path):
         put_photo(tmp_path / task, photo, name="frame")
         write(tmp_path / task / "labels.csv", f"filename,class,xmin,ymin,xmax,ymax\nframe.jpg,{photo},1,2,30,40\n")
     bring(tmp_path / "task_a")
-    assert "1 photos get another name, since others have theirs: task_b_frame.jpg" in bring(tmp_path / "task_b").err
+    assert "1 photo renamed, since others have the same name: task_b_frame.jpg" in bring(tmp_path / "task_b").err
     assert read_boxes(tmp_path / "images") == {"frame": [("p0", 1, 2, 30, 40)], "task_b_frame": [("p1", 1, 2, 30, 40)]}
     assert "up to date" in bring(tmp_path / "task_a").err and "up to date" in bring(tmp_path / "task_b").err
 
@@ -107,7 +107,7 @@ def test_a_corrected_export_corrects_what_was_imported_and_nothing_else(bring, t
     (images / "p1.xml").write_text((images / "p1.xml").read_text().replace("cat", "fox"))  # by a person
     mine = (images / "p1.xml").read_bytes()
     labels.write_text(labels.read_text().replace("<xmax>55<", "<xmax>56<"))
-    with pytest.raises(InputError, match=r"images: 1 files are there and differ from those of .*: p1.xml; keep yours"):
+    with pytest.raises(InputError, match=r"images: holds other files than .*, 1 in all: p1.xml; move yours elsewhere"):
         bring(tmp_path / "export")
     assert (images / "p1.xml").read_bytes() == mine
     assert read_boxes(images)["p0"][0] == ("cat", 10, 8, 55, 40)
@@ -116,11 +116,11 @@ def test_a_corrected_export_corrects_what_was_imported_and_nothing_else(bring, t
 def test_photos_without_labels_come_along_and_are_counted(bring, tmp_path):
     put_photos(tmp_path / "photos")
     output, said = bring(tmp_path / "photos")
-    assert "4 photos have no labels, and come without an XML file: p0.jpg, p1.jpg, p2.jpg and 1 more" in said
+    assert "4 photos without labels, brought in without an XML file: p0.jpg, p1.jpg, p2.jpg and 1 more" in said
     assert len(list((tmp_path / "images").glob("*.jpg"))) == 4
     EXPORTS["coco_cvat"](tmp_path / "export")
     put_photo(tmp_path / "export/docs", "p0", name="logo")
-    assert "1 photos in folders without any labels are left out" in bring(tmp_path / "export").err
+    assert "1 photo left out, in folders without any labels" in bring(tmp_path / "export").err
     assert not list((tmp_path / "images").glob("*logo*"))
 
 
@@ -210,7 +210,7 @@ def make_broken(folder):
             lambda: [
                 photo_and(f"{n}.csv", f"filename,class,xmin,ymin,xmax,ymax\np0.jpg,cat,{n},2,30,40\n") for n in (1, 2)
             ],
-            "1 photos are labelled twice: p0.jpg (1.csv, 2.csv); take one of the files away",
+            "1 photo labelled twice: p0.jpg (1.csv, 2.csv); take one of the files away",
         ),
         "nameless": (
             lambda: photo_and("p0.json", json.dumps({"shapes": [{"label": "", "points": [[1, 2], [9, 9]]}]})),

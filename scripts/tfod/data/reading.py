@@ -12,7 +12,7 @@ from tfod.data.formats import LabelledImage
 from tfod.data.images import check_image, map_in_threads
 from tfod.data.labelled_images import place_boxes, scale_fractions
 from tfod.data.voc import Annotation, Box, fold_name
-from tfod.utils.console import InputError
+from tfod.utils.console import InputError, join_few
 
 EDGES = "(xmin, ymin, xmax, ymax)"
 NOTES = 5  # lines of one kind that are said
@@ -70,14 +70,8 @@ class Reading:
         lines = [f"{place}: {number} {what}" for (place, what), number in self.counts.items() if number]
         if self.attributes:
             names = [f"{name} ({number})" for name, number in self.attributes.most_common()]
-            lines.append(f"{source}: attributes of boxes have no place in labelImg's XML: {shorten(names)}")
+            lines.append(f"{source}: attributes of boxes have no place in labelImg's XML: {join_few(names, NAMED)}")
         return lines
-
-
-def shorten(names, most=NAMED):
-    """The first of a list of texts, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(str, names[:most])) + more
 
 
 # ---------------------------------------------------------------- photos
@@ -170,12 +164,12 @@ class Photos:
             what = "is not in the image folder; add it, or take it out of the file"
             faults.append(f"{source}: the image {names[0]} {what}")
         elif names:
-            what = f"are not in the image folder: {shorten(names)}; add them, or take them out of the file"
+            what = f"are not in the image folder: {join_few(names, NAMED)}; add them, or take them out of the file"
             faults.append(f"{source}: {len(names)} images {what}")
         if self.unclear:
             said, found = next(iter(self.unclear.items()))
             more = f" (and {len(self.unclear) - 1} more such names)" if len(self.unclear) > 1 else ""
-            faults.append(f"{source}: {_quote(said)} may be {shorten(found)}{more}; rename all but one")
+            faults.append(f"{source}: {_quote(said)} may be {join_few(found, NAMED)}{more}; rename all but one")
         return faults
 
 

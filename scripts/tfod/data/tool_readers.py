@@ -19,6 +19,7 @@ from PIL import Image
 from tfod.data.formats import walk_folders
 from tfod.data.images import list_files
 from tfod.data.reading import (
+    NAMED,
     NO_BOX,
     OUTLINED,
     TURNED,
@@ -32,10 +33,9 @@ from tfod.data.reading import (
     make_box,
     pair_files,
     place_images,
-    shorten,
 )
 from tfod.data.voc import parse_xml, surround_turned
-from tfod.utils.console import InputError
+from tfod.utils.console import InputError, join_few
 from tfod.utils.files import parse_json, read_bytes, read_text
 
 MOST_CVAT = 250 * 10**6  # bytes of a file: a million boxes
@@ -109,7 +109,7 @@ def _read_files(source, images, files, tool, read_file):
         photos = Photos(images, name)
         image = pairs.get(name) or (photos.find(said) if said and name not in shared else None)
         if image is None:
-            both = f"belongs to {shorten(shared[name])}; rename all but one" if name in shared else None
+            both = f"belongs to {join_few(shared[name], NAMED)}; rename all but one" if name in shared else None
             lacks = f"there is no image of its name, nor {said!r}; add the image, or take the file away"
             reading.faults.append(f"{path}: {both or lacks}")
         elif image in labels:
