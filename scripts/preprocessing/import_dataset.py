@@ -7,7 +7,8 @@ tutorial's and other CSV, LabelMe, CVAT, Label Studio, Supervisely, CreateML and
 Roboflow export them: see docs/formats.md. Every labelled photo comes with an XML file as labelImg writes it. Where the
 export has its own train, validation and test photos, these are in images/train, val and test.
 
-Nothing is changed in what is read; a photo or XML file that is in images/ already is not written over.
+Boxes that reach out of a photo are cut at its border, and boxes without an area left out; a line says so. Nothing is
+changed in what is read; a photo or XML file that is in images/ already is not written over.
 """
 
 import collections
@@ -23,11 +24,12 @@ from tfod.data.images import list_images, map_in_threads
 from tfod.data.reading import NAMED, ROLES, SUBSETS, Reading, find_subset
 from tfod.data.recognize import ARCHIVES, TITLES, UNKNOWN, find_parts, find_subsets, list_below, read_yaml
 from tfod.data.voc import fold_name
-from tfod.utils.console import InputError, find_hidden, join_few, make_parser, run, say
+from tfod.utils.console import Fault, InputError, find_hidden, join_few, make_parser, run, say
 from tfod.utils.files import fingerprint, is_current, list_foreign, list_made, make_room, mark_current, sha256
 from tfod.utils.zips import unpack_zip
 
 MAKER = "import_dataset"  # of the output, as its stamp says
+MOST_FAULTS = 40  # that are named at a time
 ORDER = ("train", "val", "test")
 EXPORT = "export it as COCO JSON, Pascal VOC XML or YOLO"
 
@@ -93,12 +95,12 @@ def read_part(part, images):
     """The Reading of a Part."""
     if part.kind != "yolo":
         more = {"files": part.files} if part.files is not None else {}
-        return READERS[part.kind](part.source, images, **more)
+        return READERS[part.kind](part.source, images, repair=True, **more)
     classes = list(read_classes(part.classes)) if part.classes else []
     is_yaml = bool(part.classes) and part.classes.suffix.lower() in (".yaml", ".yml")
     images = {name: path for name, path in images.items() if path.is_relative_to(part.source)}
     has_keypoints = is_yaml and "kpt_shape" in read_yaml(part.classes)
-    reading = READERS["yolo"](part.source, images, classes, part.files, has_keypoints)
+    reading = READERS["yolo"](part.source, images, classes, part.files, has_keypoints, repair=True)
     if is_yaml:  # so Ultralytics has it
         reading.unlabelled, rest = sort_bare(reading.unlabelled, [image.name for image in reading.images])
         what = "photos without a txt file are taken as photos without an object"
@@ -124,7 +126,14 @@ def sort_bare(bare, labelled):
 def read_all(parts, images):
     """(list of Reading, dict image name -> its LabelledImage). Raises InputError with all faults."""
     readings = [read_part(part, images) for part in parts]
-    faults = [fault for reading in readings for fault in reading.faults]
+    faults = []
+    for reading in readings:
+        empty = [fault for fault in reading.faults if getattr(fault, "kind", "") == "box-no-area"]
+        faults += [fault for fault in reading.faults if fault not in empty]
+        reading.notes += [
+            Fault(fault.kind, fault.file, fault.what.replace("; correct it", "; it is left out"), "repaired")
+            for fault in empty
+        ]
     labelled, owners, twice = {}, {}, []
     for part, reading in zip(parts, readings, strict=True):
         for image in reading.images:
@@ -138,6 +147,9 @@ def read_all(parts, images):
     if twice:
         what = f"{count_photos(twice)} labelled twice: {join_few(twice, NAMED)}; take one of the files away"
         faults.append(f"{parts[0].source.parent}: {what}")
+    if len(faults) > MOST_FAULTS:
+        more = f"{len(faults) - MOST_FAULTS} more faults, most of them of the same kinds; correct these first"
+        faults = [*faults[:MOST_FAULTS], f"{parts[0].source}: {more}"]
     if faults:
         raise InputError(*faults)
     return readings, labelled

@@ -5,7 +5,18 @@ import random
 from pathlib import Path
 
 import pytest
-from tool_exports import BOXES, EXPORTS, SUBSETS, put_photo, put_photos, voc_labelimg, write, zip_export
+from tool_exports import (
+    BOXES,
+    EXPORTS,
+    SIZES,
+    SUBSETS,
+    make_coco,
+    put_photo,
+    put_photos,
+    voc_labelimg,
+    write,
+    zip_export,
+)
 
 from import_dataset import choose_names, main
 from tfod.data.voc import read_annotation
@@ -243,6 +254,25 @@ def test_photos_that_are_missing_are_counted_in_one_line(bring, tmp_path):
         bring(tmp_path / "export")
     what = "3 images are not in the image folder: 'p0.jpg', 'p2.jpg', 'p3.jpg'; add them, or take them out of the file"
     assert caught.value.faults == (f"{tmp_path / 'export/annotations/instances_default.json'}: {what}",)
+
+
+def test_boxes_beyond_the_border_are_cut_and_those_without_area_left_out_with_a_word(bring, tmp_path):
+    content = make_coco(SIZES)
+    node = {"image_id": 0, "category_id": 1, "iscrowd": 0}
+    for number, bbox in enumerate(([60, 30, 80, 20], [5, 5, 0, 9], [5, 5, 9, 0]), 90):
+        content["annotations"].append({**node, "id": number, "bbox": bbox})
+    put_photos(tmp_path / "export")
+    write(tmp_path / "export/a.json", content)
+    said = bring(tmp_path / "export").err
+    assert_boxes(read_boxes(tmp_path / "images"), BOXES | {"p0": [*BOXES["p0"], ("cat", 60, 30, 96, 50)]}, 0.01)
+    assert "(60, 30, 140, 50) (xmin, ymin, xmax, ymax) reaches 44 pixels out of the image" in said
+    assert said.count("without an area, or without an end; it is left out") == 2
+    content["annotations"] = [{**node, "id": number, "bbox": [200, 5, 9, 9]} for number in range(60)]
+    write(tmp_path / "export/a.json", content)
+    with pytest.raises(InputError) as caught:
+        bring(tmp_path / "export")
+    assert len(caught.value.faults) == 41
+    assert "20 more faults, most of them of the same kinds; correct these first" in caught.value.faults[-1]
 
 
 def test_a_folder_around_images_is_refused(bring, tmp_path):

@@ -54,19 +54,20 @@ def list_below(source, suffix):
 # ---------------------------------------------------------------- Pascal VOC
 
 
-def read_voc(source, images, classes=None, files=None):
+def read_voc(source, images, classes=None, files=None, repair=False):
     """The Reading of the XML files below the folder `source`, or of `files`, a dict name -> path.
 
     An XML file is of the image of its name, in the folder that mirrors its own or in VOC's JPEGImages/ beside
     Annotations/; where there is none, of the image that its <filename> names.
     """
-    reading, labels, owners, plain = Reading(), {}, {}, {}
+    reading, labels, owners, plain = Reading(repair=repair), {}, {}, {}
     files = list_below(source, ".xml") if files is None else files
     pairs, lone, shared = pair_files(files, images)
     for name, several in shared.items():
         what = f"belongs to {len(several)} images, {', '.join(several)}; rename or remove all but one"
         reading.faults.append(Fault("xml-of-two-images", files[name], what))
-    parsed = dict(zip(files, map_in_threads(parse_annotation, files.values()), strict=True))
+    found = map_in_threads(lambda path: parse_annotation(path, repair), files.values())
+    parsed = dict(zip(files, found, strict=True))
     photos = Photos(images)
     for name in lone:
         filename = parsed[name][0].filename if parsed[name][0] else ""
@@ -79,7 +80,7 @@ def read_voc(source, images, classes=None, files=None):
             reading.faults.append(Fault("xml-without-image", files[name], what))
     for name, (annotation, faults) in parsed.items():
         reading.faults += [fault for fault in faults if fault.severity == "error"]
-        reading.notes += [fault for fault in faults if fault.severity == "warning"]
+        reading.notes += [fault for fault in faults if fault.severity != "error"]
         if annotation is None or name not in pairs:
             continue
         image = pairs[name]
@@ -103,9 +104,9 @@ def read_voc(source, images, classes=None, files=None):
 # ---------------------------------------------------------------- COCO
 
 
-def read_coco(source, images, classes=None):
+def read_coco(source, images, classes=None, repair=False):
     """The Reading of a COCO JSON file."""
-    reading = Reading()
+    reading = Reading(repair=repair)
     content = _load_coco(source)
     faults, photos = reading.faults, Photos(images, find_place(source, images))
     used = {node.get("category_id") for node in content["annotations"]}
@@ -237,13 +238,13 @@ def _load_coco(source):
 # ---------------------------------------------------------------- YOLO
 
 
-def read_yolo(source, images, classes, files=None, has_keypoints=False):
+def read_yolo(source, images, classes, files=None, has_keypoints=False, repair=False):
     """The Reading of YOLO's txt files below the folder `source`, or of `files`, a dict name -> path.
 
     `classes` are the names, in their order. What is not upright is taken as the box around it: turned boxes (four
     corners) and outlines. `has_keypoints`: five numbers a line are the box, the others keypoints.
     """
-    reading, labels, owners = Reading(classes=classes), {}, {}
+    reading, labels, owners = Reading(classes=classes, repair=repair), {}, {}
     strict = files is None
     files = list_below(source, ".txt") if strict else files
     pairs, lone, shared = pair_files(files, images)
@@ -333,16 +334,16 @@ ALIASES = {  # what others call the tutorial's columns
 RETINANET = ("filename", "xmin", "ymin", "xmax", "ymax", "class")  # its CSV has no header
 
 
-def read_csv(source, images, classes=None):
+def read_csv(source, images, classes=None, repair=False):
     """The Reading of the tutorial's CSV, and of others like it: one line a box, and none for images without.
 
     Cells may be parted by commas, semicolons or tabs. Columns may have other names (`ALIASES`), and coordinates may be
     fractions. A file with Open Images' columns is read as such.
     """
-    reading, labels, photos = Reading(), {}, Photos(images, find_place(source, images))
+    reading, labels, photos = Reading(repair=repair), {}, Photos(images, find_place(source, images))
     header, table, comma = read_table(source)
     if {"ImageID", "LabelName", "XMin"} <= set(header):
-        return read_openimages(source, images)
+        return read_openimages(source, images, repair=repair)
     header = [name_column(cell) for cell in header]
     needed = [column for column in COLUMNS if column not in ("width", "height")]
     if missing := [column for column in needed if column not in header]:

@@ -12,7 +12,7 @@ from tfod.data.formats import LabelledImage
 from tfod.data.images import check_image, map_in_threads
 from tfod.data.labelled_images import place_boxes, scale_fractions
 from tfod.data.voc import Annotation, Box, fold_name
-from tfod.utils.console import InputError, join_few
+from tfod.utils.console import Fault, InputError, join_few
 
 EDGES = "(xmin, ymin, xmax, ymax)"
 NOTES = 5  # lines of one kind that are said
@@ -35,7 +35,8 @@ class Reading:
 
     `counts` has how often a thing was lost or taken as another, (file or folder, what) -> number, `attributes` name ->
     boxes that have it, `subsets` image name -> "train", "val" or "test" where the file says so, and `kept` image name
-    -> its XML file, where that says all of it as it is.
+    -> its XML file, where that says all of it as it is. `repair`: what can be put right without a guess is: boxes are
+    cut at the border, and those without an area are left out.
     """
 
     images: list = dataclasses.field(default_factory=list)
@@ -46,6 +47,7 @@ class Reading:
     counts: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     attributes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     subsets: dict = dataclasses.field(default_factory=dict)
+    repair: bool = False
     kept: dict = dataclasses.field(default_factory=dict)
 
     def add_negatives(self, images):
@@ -252,10 +254,10 @@ def place_images(reading, source, images, labels):
             annotation = dataclasses.replace(annotation, boxes=tuple(boxes(size)))
         else:  # what is not worked out from fractions may be fractions itself
             annotation, notes = scale_fractions(dataclasses.replace(annotation, boxes=tuple(boxes)), stored)
-        placed, found = place_boxes(images[name], stored, annotation)
+        placed, found = place_boxes(images[name], stored, annotation, reading.repair)
         found = notes + found
         reading.faults += [fault for fault in found if fault.severity == "error"]
-        reading.notes += [fault for fault in found if fault.severity == "warning"]
+        reading.notes += [fault for fault in found if fault.severity != "error"]
         reading.images.append(LabelledImage(name, *size, placed))
 
 
@@ -273,7 +275,9 @@ def make_box(place, faults, name, create, numbers, **flags):
     edges = list(map(float, found.ltrb))
     edges = [round(edge, 4 if max(edges) > 1 else 8) for edge in edges]  # fractions become pixels later
     if not all(map(math.isfinite, edges)) or edges[0] >= edges[2] or edges[1] >= edges[3]:
-        faults.append(f"{place} has a box {tuple(edges)} {EDGES} without an area, or without an end; correct it")
+        file, _, spot = place.partition(": ")
+        what = f"{spot} has a box {tuple(edges)} {EDGES} without an area, or without an end; correct it"
+        faults.append(Fault("box-no-area" if all(map(math.isfinite, edges)) else "box-not-number", file, what))
         return None
     return Box(name, *edges, **flags)
 

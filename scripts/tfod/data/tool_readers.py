@@ -91,10 +91,10 @@ def _add_ellipse(x, y, x_reach, y_reach, degrees):
 # ---------------------------------------------------------------- a file for each image: LabelMe, Supervisely
 
 
-def _read_files(source, images, files, tool, read_file):
+def _read_files(source, images, files, tool, read_file, repair):
     """The Reading of one JSON file for each image; `read_file(content, place, reading)` gives (name of the image as the
     file says it, size or None, list of Box)."""
-    reading, labels, owners = Reading(), {}, {}
+    reading, labels, owners = Reading(repair=repair), {}, {}
     pairs, _, shared = pair_files(files, images)
     for name, path in files.items():
         try:
@@ -121,7 +121,7 @@ def _read_files(source, images, files, tool, read_file):
     return reading
 
 
-def read_labelme(source, images, classes=None, files=None):
+def read_labelme(source, images, classes=None, files=None, repair=False):
     """The Reading of LabelMe's JSON files, one for each image, below the folder `source`."""
     files = list_json(source) if files is None else files
 
@@ -130,7 +130,7 @@ def read_labelme(source, images, classes=None, files=None):
         size = _read_size(content.get("imageWidth"), content.get("imageHeight"))
         return str(content.get("imagePath") or ""), size, boxes
 
-    return _read_files(source, images, files, "LabelMe", read_file)
+    return _read_files(source, images, files, "LabelMe", read_file, repair)
 
 
 def _read_labelme_shape(shape, source, path, reading):
@@ -156,7 +156,7 @@ def _read_labelme_shape(shape, source, path, reading):
     return make_box(place, reading.faults, label, BoundingBox.from_labelme, node, **flags, around=kind != "rectangle")
 
 
-def read_supervisely(source, images, classes=None, files=None):
+def read_supervisely(source, images, classes=None, files=None, repair=False):
     """The Reading of Supervisely's JSON files, ann/a.jpg.json of img/a.jpg, below the folder `source`."""
     files = list_json(source) if files is None else files
     files = {
@@ -168,7 +168,7 @@ def read_supervisely(source, images, classes=None, files=None):
         size = content["size"]
         return path.stem, _read_size(size.get("width"), size.get("height")), boxes
 
-    return _read_files(source, images, files, "Supervisely", read_file)
+    return _read_files(source, images, files, "Supervisely", read_file, repair)
 
 
 def _read_supervisely_object(node, source, path, reading):
@@ -201,10 +201,10 @@ def _measure_mask(data):
 # ---------------------------------------------------------------- CVAT
 
 
-def read_cvat(source, images, classes=None):
+def read_cvat(source, images, classes=None, repair=False):
     """The Reading of CVAT's own XML, for images or for a video."""
     root = parse_xml(source, "annotations", MOST_CVAT)
-    reading, labels, photos = Reading(), {}, Photos(images, find_place(source, images))
+    reading, labels, photos = Reading(repair=repair), {}, Photos(images, find_place(source, images))
     try:
         for element in root.iterchildren("image"):
             name = photos.find(element.get("name") or "")
@@ -277,10 +277,10 @@ def _is_set(text):
 # ---------------------------------------------------------------- Label Studio
 
 
-def read_labelstudio(source, images, classes=None):
+def read_labelstudio(source, images, classes=None, repair=False):
     """The Reading of Label Studio's JSON, whole (JSON) or short (JSON-MIN). Predictions are not taken."""
     tasks = load_json(source)
-    reading, labels, photos = Reading(), {}, Photos(images, find_place(source, images))
+    reading, labels, photos = Reading(repair=repair), {}, Photos(images, find_place(source, images))
     if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
         raise InputError(f"{source}: is no list of tasks; export it from Label Studio as JSON")
     for number, task in enumerate(tasks, 1):
@@ -398,7 +398,7 @@ def _make_boxes(regions, place, reading, size):
 # ---------------------------------------------------------------- CreateML
 
 
-def read_createml(source, images, classes=None):
+def read_createml(source, images, classes=None, repair=False):
     """The Reading of Apple's CreateML JSON: for each image the middles and sizes of its boxes in pixels."""
     from globox import BoundingBox, BoxFormat
 
@@ -407,7 +407,7 @@ def read_createml(source, images, classes=None):
         return BoundingBox.create(label="", coords=numbers, box_format=BoxFormat.XYWH)
 
     rows = load_json(source)
-    reading, labels, photos = Reading(), {}, Photos(images, find_place(source, images))
+    reading, labels, photos = Reading(repair=repair), {}, Photos(images, find_place(source, images))
     try:
         for row in rows:
             name = photos.find(str(row.get("image") or row["imagefilename"]))
@@ -424,11 +424,11 @@ def read_createml(source, images, classes=None):
 # ---------------------------------------------------------------- Open Images
 
 
-def read_openimages(source, images, classes=None):
+def read_openimages(source, images, classes=None, repair=False):
     """The Reading of Open Images' CSV: fractions of the image, classes as /m/01yrx that another CSV file names."""
     from globox import BoundingBox
 
-    reading, labels, photos = Reading(), {}, Photos(images, find_place(source, images))
+    reading, labels, photos = Reading(repair=repair), {}, Photos(images, find_place(source, images))
     titles = _find_titles(source)
     rows = csv.DictReader(io.StringIO(read_text(source), newline=""))
     if lacks := sorted({"ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax"} - set(rows.fieldnames or ())):
