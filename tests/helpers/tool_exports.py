@@ -404,6 +404,17 @@ def csv_retinanet(folder):
     return Expected(BOXES, SUBSETS)
 
 
+def keras_txt(folder):
+    """Roboflow's "YOLO v4 PyTorch" and "YOLO v3 Keras"."""
+    for photo in SIZES:
+        put_photo(folder / subset_folder(photo), photo)
+        boxes = [f"{','.join(map(str, edges))},{CLASSES.index(label)}" for label, *edges in BOXES[photo]]
+        path = folder / subset_folder(photo) / "_annotations.txt"
+        write(path, (path.read_text() if path.exists() else "") + " ".join([f"{photo}.jpg", *boxes]) + "\n")
+        write(folder / subset_folder(photo) / "_classes.txt", "cat\ndog\n")
+    return Expected(BOXES, SUBSETS)
+
+
 # ---------------------------------------------------------------- tools' own
 
 
@@ -625,7 +636,7 @@ EXPORTS = {
         *(coco_2017, coco_cvat, coco_roboflow, coco_labelstudio, coco_outlines),
         *(yolo_ultralytics, yolo_obb, yolo_outlines, yolo_other_folders, yolo_cvat, yolo_darknet_lists),
         *(yolo_labelimg, yolo_roboflow, yolo_dota),
-        *(csv_tutorial, csv_semicolons, csv_tabs_utf16, csv_fractions, csv_retinanet),
+        *(csv_tutorial, csv_semicolons, csv_tabs_utf16, csv_fractions, csv_retinanet, keras_txt),
         *(labelme, cvat_images, cvat_video, labelstudio, labelstudio_min, supervisely, openimages, createml),
         several_tasks,
     )

@@ -14,9 +14,10 @@ import csv
 import functools
 import io
 import math
+import re
 
 from tfod.data.csv_cells import read_class
-from tfod.data.formats import CLASSES_FILE, COLUMNS, walk_folders
+from tfod.data.formats import CLASSES_FILE, COLUMNS, read_classes, walk_folders
 from tfod.data.images import list_files, map_in_threads
 from tfod.data.reading import (
     OUTLINED,
@@ -315,6 +316,34 @@ def _read_yolo_line(source, place, values, classes, reading, has_keypoints, size
     return make_box(place, reading.faults, name, create, " ".join(values[:5]))
 
 
+def read_keras(source, images, classes=None, repair=False):
+    """The Reading of the txt file of YOLOv3 for Keras and YOLOv4 for PyTorch, which _classes.txt beside it belongs to.
+
+    A line is an image's name, then xmin,ymin,xmax,ymax,class for each box, in pixels.
+    """
+    reading, labels, photos = Reading(repair=repair), {}, Photos(images, find_place(source, images))
+    reading.classes = list(read_classes(source.with_name(source.name.replace("annotations", "classes"))))
+    for number, line in enumerate(read_text(source).splitlines(), 1):
+        said, *regions = re.split(r"\s+(?=[-\d.]+(?:,[-\d.]+){4}(?:\s|$))", line.strip())
+        name = photos.find(said) if said else None
+        for region in regions:
+            *edges, label = region.split(",")
+            if not label.isdecimal() or int(label) >= len(reading.classes):
+                what = f"is of the class {label}, but there are {len(reading.classes)}, from 0 up; correct it"
+                reading.faults.append(f"{source}: line {number} {what}")
+                continue
+            place = f"{source}: line {number}"
+            box = make_box(place, reading.faults, reading.classes[int(label)], create_from_corners, edges)
+            if name and box:
+                labels.setdefault(name, (None, []))[1].append(box)
+        if name:
+            labels.setdefault(name, (None, []))
+    reading.faults += photos.list_faults(source)
+    reading.unlabelled = [name for name in images if name not in labels]
+    place_images(reading, lambda name: f"{source}: {name}", images, dict(sorted(labels.items())))
+    return reading
+
+
 def _is_number(text):
     try:
         return math.isfinite(float(text))
@@ -407,5 +436,5 @@ def name_column(cell):
     return next((name for name, others in ALIASES.items() if folded == name or folded in others), cell)
 
 
-READERS = {"voc": read_voc, "coco": read_coco, "yolo": read_yolo, "csv": read_csv, **TOOL_READERS}
+READERS = {"voc": read_voc, "coco": read_coco, "yolo": read_yolo, "csv": read_csv, "keras": read_keras, **TOOL_READERS}
 FOLDER_FORMATS = ("voc", "yolo", "labelme", "supervisely")  # of which each image has a file of its own

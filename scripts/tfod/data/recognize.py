@@ -19,6 +19,7 @@ TITLES = {
     "coco": "COCO JSON",
     "yolo": "YOLO txt",
     "csv": "CSV",
+    "keras": "txt of YOLO for Keras",
     "labelme": "LabelMe JSON",
     "cvat": "CVAT XML",
     "labelstudio": "Label Studio JSON",
@@ -57,7 +58,9 @@ def find_parts(root, images, without=()):
     files = {name: path for name, path in list_below(root, SUFFIXES).items() if path.absolute() not in without}
     kinds = collections.defaultdict(dict)
     for name, path in files.items():
-        kind = {".json": recognize_json, ".xml": recognize_xml, ".csv": recognize_csv}.get(path.suffix.lower())
+        kind = {".json": recognize_json, ".xml": recognize_xml, ".csv": recognize_csv, ".txt": recognize_txt}.get(
+            path.suffix.lower()
+        )
         if kind and (found := kind(path)):
             kinds[found][name] = path
     parts = [Part(kind, root, kinds.pop(kind)) for kind in ("voc", "labelme", "supervisely") if kinds[kind]]
@@ -114,6 +117,13 @@ def recognize_csv(path):
         return "openimages"
     return "csv" if {"filename", "class", *COLUMNS[4:]} <= set(map(name_column, header)) else None
 
+
+def recognize_txt(path):
+    """The kind of a txt file that holds the boxes of many images, or None."""
+    return "keras" if path.stem.lower().endswith("annotations") else None
+
+
+RECOGNIZE = {".json": recognize_json, ".xml": recognize_xml, ".csv": recognize_csv, ".txt": recognize_txt}
 
 # ---------------------------------------------------------------- YOLO
 
