@@ -58,11 +58,9 @@ def find_parts(root, images, without=()):
     files = {name: path for name, path in list_below(root, SUFFIXES).items() if path.absolute() not in without}
     kinds = collections.defaultdict(dict)
     for name, path in files.items():
-        kind = {".json": recognize_json, ".xml": recognize_xml, ".csv": recognize_csv, ".txt": recognize_txt}.get(
-            path.suffix.lower()
-        )
-        if kind and (found := kind(path)):
-            kinds[found][name] = path
+        recognize = RECOGNIZE.get(path.suffix.lower())
+        if recognize and (kind := recognize(path)):
+            kinds[kind][name] = path
     parts = [Part(kind, root, kinds.pop(kind)) for kind in ("voc", "labelme", "supervisely") if kinds[kind]]
     for kind, its_files in kinds.items():
         parts += [Part(kind, path) for path in _leave_out_keypoints(its_files)]
