@@ -64,9 +64,7 @@ def open_source(source, room):
 
 def find_annotations(root, only, kind, images, without, source):
     """The list of Part to read: those of one format."""
-    parts = find_parts(root, images, without)
-    if only:
-        parts = [part for part in parts if only in (part.source, *(part.files or {}).values())]
+    parts = find_parts(root, images, without, only)
     if kind:
         parts = [part for part in parts if part.kind == kind]
     kinds = list(dict.fromkeys(part.kind for part in parts))

@@ -183,6 +183,11 @@ def test_one_file_of_several_formats_is_chosen_by_name(bring, tmp_path):
     bring(tmp_path / "export/labels.csv")
     assert read_boxes(tmp_path / "images")["p0"] == [("fox", 1, 2, 30, 40)]
     (tmp_path / "images/p0.xml").unlink()
+    classes = tmp_path / "export/classes.txt"
+    classes.rename(tmp_path / "classes.txt")  # what is wrong with the others does not matter
+    bring(tmp_path / "export/labels.csv")
+    (tmp_path / "classes.txt").rename(classes)
+    (tmp_path / "images/p0.xml").unlink()
     bring(tmp_path / "export", "--kind", "yolo")
     assert_boxes(read_boxes(tmp_path / "images"), BOXES, 0.01)
 

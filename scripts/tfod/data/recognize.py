@@ -50,12 +50,15 @@ def list_below(root, suffixes):
     return {path.relative_to(root).as_posix(): path for path in paths}
 
 
-def find_parts(root, images, without=()):
-    """The list of `Part` of the folder `root`, whose `images` are a dict name -> path; of files but those in `without`.
+def find_parts(root, images, without=(), only=None):
+    """The list of `Part` of the folder `root`, whose `images` are a dict name -> path; of files but those in `without`,
+    or of the file `only`.
 
     Raises InputError where a file can't be read, and where YOLO's classes have no names.
     """
     files = {name: path for name, path in list_below(root, SUFFIXES).items() if path.absolute() not in without}
+    if only:
+        files = {name: path for name, path in files.items() if path.absolute() == only.absolute()}
     kinds = collections.defaultdict(dict)
     for name, path in files.items():
         recognize = RECOGNIZE.get(path.suffix.lower())
