@@ -17,6 +17,8 @@ LABEL_VENV = .venv-label
 WORKSPACE = workspace/training_demo
 ## name of the model, in WORKSPACE/models and WORKSPACE/exported_models
 MODEL = my_model
+## export of another labelling tool that make import brings in: a folder, a zip, or one of its files
+FROM =
 ## folder in WORKSPACE that make label opens; prelabel/voc holds the proposals of make prelabel
 LABEL_IMAGES = images
 ## name of the workspace that make workspace creates
@@ -155,12 +157,13 @@ ZOO_SOURCE = $(if $(findstring ://,$(ZOO_MODEL)),$(ZOO_MODEL),$(if $(filter %.gz
 BASE = $(call from_root,$(BASE_CONFIG))
 FINE_TUNE_FROM = $(call from_root,$(FINE_TUNE_CHECKPOINT))
 DATA_FOLDER = $(call from_root,$(DATA))
+FROM_PLACE = $(call from_root,$(FROM))
 LABEL_VENV_FOLDER = $(call from_root,$(LABEL_VENV))
 
 # ---------------------------------------------------------------- help
 # what a beginner needs, in the order of the work
-FIRST_WEEK = install demo workspace label split check tfrecord train tensorboard eval report export infer tflite onnx help-all \
-  WORKSPACE MODEL PRETRAINED RATIO STEPS BATCH EVAL_EVERY CHECKPOINT SCORE NAME
+FIRST_WEEK = install demo workspace import label split check tfrecord train tensorboard eval report export infer tflite onnx help-all \
+  WORKSPACE MODEL PRETRAINED RATIO STEPS BATCH EVAL_EVERY SCORE NAME
 
 .PHONY: help help-all
 help:
@@ -209,7 +212,7 @@ lock:
 # ---------------------------------------------------------------- photos to detector
 
 .PHONY: export-there tflite onnx benchmark
-.PHONY: workspace workspace-there label split label_map check stats tfrecord inspect models pretrained config check-config train eval report compare export infer prelabel tensorboard
+.PHONY: workspace workspace-there import label split label_map check stats tfrecord inspect models pretrained config check-config train eval report compare export infer prelabel tensorboard
 ## create a new workspace, workspace/NAME
 workspace:
 	@case "$$NAME" in \
@@ -228,6 +231,11 @@ workspace-there: ready
 	  test -d "$$WORKSPACE_FOLDER" || fail "$$WORKSPACE: does not exist; make workspace NAME=... creates it"; \
 	  case "/$$MODEL/" in //) fail "MODEL is empty; name a model" ;; \
 	  *//* | */./* | */../*) fail "MODEL=$$MODEL: can't be a model's name; it becomes a folder in models/ and exported_models/" ;; esac
+
+## bring photos and labels of another tool into images/: make import FROM=export.zip
+import: workspace-there
+	@test -n "$$FROM" || { echo "error: FROM is empty; make import FROM=export.zip, or a folder" >&2; exit 2; }
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/preprocessing/import_dataset.py" -o images -- "$$FROM_PLACE"
 
 ## open the labelling tool on LABEL_IMAGES, with the known classes
 label: workspace-there

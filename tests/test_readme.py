@@ -55,6 +55,7 @@ def test_every_script_is_in_the_table_answers_help_at_once_and_refuses_what_it_d
         ('train SET="train_config.gradient_clipping_by_norm=10"', ["--set train_config.gradient_clipping_by_norm=10"]),
         ('compare MODELS="my_model other"', ["compare.py --seed 42 -- my_model other"]),
         ("infer SCORE=0.3", ["--score 0.3"]),
+        ("import FROM=export.zip", ["import_dataset.py -o images -- ROOT/export.zip"]),
         ("prelabel", ["-i images -o prelabel --save voc --unlabelled"]),
         ("label LABEL_IMAGES=prelabel/voc", ["--image_dir=prelabel/voc"]),
         ("eval CHECKPOINT=best", ["--checkpoint best"]),
