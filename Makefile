@@ -1,14 +1,14 @@
-# From labelled photos to a detector. `make` prints the commands of the first week, `make help-all` all there are.
+# From labelled photos to a detector. `make` prints the commands of the first week, `make help-all` prints all of them.
 #
-# A variable is given in the command, as in `make train STEPS=5000`, or for all commands of a shell as TFOD_STEPS in the
-# environment. A STEPS that is there for another program does not count, nor does a VENV.
+# Set a variable in the command, as in `make train STEPS=5000`, or for all commands of a shell by exporting TFOD_STEPS.
+# A STEPS or VENV that was exported for another program has no effect.
 
 # -- environment
-## the Python that the environment is made with: 3.11, 3.12 or 3.13
+## Python that creates the environment: 3.11, 3.12 or 3.13
 PYTHON = python3
 ## folder of the environment
 VENV = .venv
-## 1: make install adds CUDA's libraries, for a computer with an NVIDIA card
+## 1: make install adds CUDA's libraries, for an NVIDIA card
 CUDA =
 ## folder of the labelling tool's own environment
 LABEL_VENV = .venv-label
@@ -17,81 +17,85 @@ LABEL_VENV = .venv-label
 WORKSPACE = workspace/training_demo
 ## name of the model, in WORKSPACE/models and WORKSPACE/exported_models
 MODEL = my_model
-## folder in WORKSPACE that make label opens; prelabel/voc has what make prelabel proposes
+## export of another labelling tool that make import brings in: a folder, a zip, or one of its files
+FROM =
+## folder in WORKSPACE that make label opens; prelabel/voc holds the proposals of make prelabel
 LABEL_IMAGES = images
-## name of the workspace that make workspace makes
+## name of the workspace that make workspace creates
 NAME =
 # -- the model to start from
-## zoo model to start from: a name, an address or a tarball; empty starts from BASE_CONFIG
+## zoo model to start from: a name, a URL or a tarball; empty starts from BASE_CONFIG
 PRETRAINED = ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8
-## https address of a copy of the zoo, as MIRROR/20200711/NAME.tar.gz; empty is the zoo itself
+## https URL of a copy of the zoo, laid out as MIRROR/20200711/NAME.tar.gz; empty uses the zoo itself
 MIRROR =
-## sha256 that the .tar.gz of PRETRAINED must have; empty takes what is known of it
+## sha256 that the .tar.gz of PRETRAINED must have; empty uses the known one
 SHA256 =
-## what make models lists: --family SSD, --max-ms 50, --min-map 25, --tflite, --sort map
+## filters for make models: --family SSD, --max-ms 50, --min-map 25, --tflite, --sort map
 ZOO_FILTER =
-## config to start from where PRETRAINED is empty
+## config to start from if PRETRAINED is empty
 BASE_CONFIG = scripts/configs/ssd_mobilenet_v2_fpnlite_320.config
-## checkpoint to start from with BASE_CONFIG, without its suffix; empty trains new weights
+## checkpoint to start from with BASE_CONFIG, without its suffix; empty starts from random weights
 FINE_TUNE_CHECKPOINT =
-## what to take from it: except_class_head, detection, classification or full; see docs/models.md
+## what to take from it: except_class_head, detection, classification or full; see docs/checkpoints.md
 FINE_TUNE_CHECKPOINT_TYPE = except_class_head
-## pixels that the model resizes photos to: 320, or 640x480; empty is the base config's
+## pixels that the model resizes photos to: 320, or 640x480; empty keeps the base config's
 INPUT_SIZE =
-## how training photos are varied: light, default or strong; empty is as the base config has it
+## augmentation of the training photos: light, default or strong; empty keeps the base config's
 AUGMENT =
-## backbone: it keeps the checkpoint's weights; none: all is trained
+## backbone: freeze its weights; none: train everything
 FREEZE =
-## decay of the weights' moving averages, as 0.999, which are then evaluated and exported; 0 has none
+## decay of the weights' moving averages, such as 0.999, which are then evaluated and exported; 0 turns them off
 EMA =
-## what make eval measures: coco, pascal or open_images; empty is the base config's
+## metrics of make eval: coco, pascal or open_images; empty keeps the base config's
 METRICS =
-## other fields of pipeline.config: train_config.gradient_clipping_by_norm=10 and so on, with spaces between
+## other fields of pipeline.config, separated by spaces: train_config.gradient_clipping_by_norm=10 and so on
 SET =
-## 1: make config writes over a pipeline.config that was edited by hand
+## 1: make config overwrites a pipeline.config that was edited by hand
 FORCE =
 # -- data
-## share of the photos that the test side gets
+## share of the photos for testing, images/test
 RATIO = 0.1
-## share of the photos for a third side, images/val; empty makes none
+## share of the photos for validation, images/val; empty makes none
 VAL =
-## regular expression: photos with the same match in the file name are one scene and stay on one side, as '^(.+)_\d+'
+## regular expression, such as '^(.+)_\d+': photos with the same match in the file name are one scene and stay together
 GROUP =
-## 0: make split does not share out each class
+## 0: make split does not balance the classes between the subsets
 STRATIFY = 1
 ## 1: make split makes hard links instead of copies
 LINK =
-## 1: make split draws a new split of all photos; else none changes sides, and new ones are shared out
+## 1: make split draws a new split of all photos; otherwise only new photos are distributed and the others stay
 FRESH =
-## files that the training records are spread over, which as many readers read at the same time
+## files that the training records are spread over, to be read in parallel
 SHARDS = 1
 ## 0: make tfrecord does not run make check first
 CHECK = 1
+## what becomes of faulty photos: stop; skip leaves them out of the records; fix repairs in the records what needs no guess
+FAULTY = stop
 ## 1: photos without an XML file are negatives, not errors
 ALLOW_UNLABELLED =
-## seed of the split, of new weights and of the shuffling
+## seed of the split, the initial weights and the shuffling
 SEED = 42
 # -- training
 ## training steps
 STEPS = 2000
-## images a step
+## images per step
 BATCH = 8
-## steps between two checkpoints
+## steps between checkpoints
 CHECKPOINT_EVERY = 500
-## steps between two evaluations while training; the best is kept in models/MODEL/best; 0 makes none
+## steps between evaluations while training; the best checkpoint is kept in models/MODEL/best; 0: none
 EVAL_EVERY = 0
-## evaluations without a better one after which training ends; 0 never ends it
+## evaluations without improvement after which training stops; 0: never
 PATIENCE = 0
-## machines that train together, named in TF_CONFIG; see docs/gpu.md
+## machines that train together, listed in TF_CONFIG; see docs/gpu.md
 WORKERS = 1
 # -- results
-## models that make compare puts side by side, as "a b c"; the first is what the others are compared with
+## models that make compare compares, such as "a b c"; the first is the baseline
 MODELS =
-## checkpoint to measure or export: latest, best or a number; empty measures the latest, and exports the best if there is one
+## checkpoint to evaluate or export: latest, best or a number; empty evaluates the latest and exports the best if there is one
 CHECKPOINT =
-## images a call of the export: a number, or dynamic for any; empty is 1
+## batch size of the export: a number, or dynamic for any; empty is 1
 EXPORT_BATCH =
-## draw detections of at least this score
+## score threshold: draw detections with at least this score
 SCORE = 0.5
 ## TFLite file that make bundle packs: int8, float32, float16 or dynamic
 FORMAT = int8
@@ -101,7 +105,7 @@ HOST =
 SSH_CONFIG =
 ## port of TensorBoard
 PORT = 6006
-## address that TensorBoard listens on; the container's is 0.0.0.0
+## address that TensorBoard listens on; 0.0.0.0 in the container
 TENSORBOARD_HOST = 127.0.0.1
 # -- demonstrations and tests
 ## folder of the raccoon photos and their XML files; empty downloads them
@@ -110,37 +114,37 @@ DATA =
 QUALITY =
 ## test files that make test runs, one after the other; empty runs all
 TESTS =
-## 1: make test-upstream runs the part that covers what this project calls
+## 1: make test-upstream runs only the tests of what this project calls
 FAST =
-## 1: make test-families writes its results into docs/
+## 1: make test-families updates the tables in docs/
 DOCS =
 
 # ---------------------------------------------------------------- how values get into the commands below
-# A folder may be called `a$(b)` or "it's mine". So no value is written into a command: the recipes have the variables
-# in their environment, and name them as "$$STEPS" ($$ is make's way to write the shell's $).
+# A folder may be called `a$(b)` or "it's mine". So values are never pasted into a command: recipes read the variables
+# from their environment, as "$$STEPS" ($$ is how make writes the shell's $).
 
 export
-define line_end
+define line_break
 
 
 endef
-# $(call refuse_line_end,TEXT,WHAT): what no recipe could take
-refuse_line_end = $(if $(findstring $(line_end),$(1)),$(error error: $(2): holds a line end; take a name without))
-# $(call set_text,NAME,SOURCE): NAME is the value of the variable SOURCE, in which make does not look for a $ either
-set_text = $(call refuse_line_end,$(value $(2)),$(1))$(eval override $(1) := $$(value $(2)))
-# what came with the command, then what the environment has as TFOD_NAME
+# $(call refuse_line_break,TEXT,WHAT): ends with an error if TEXT holds a line break, which no recipe can handle
+refuse_line_break = $(if $(findstring $(line_break),$(1)),$(error error: $(2): contains a line break; choose a name without one))
+# $(call set_text,NAME,SOURCE): sets NAME to the value of the variable SOURCE, without expanding a $ in it
+set_text = $(call refuse_line_break,$(value $(2)),$(1))$(eval override $(1) := $$(value $(2)))
+# what was given in the command, then what the environment has as TFOD_NAME
 $(foreach name,$(.VARIABLES),$(if $(filter line override,$(lastword $(origin $(name)))),$(call set_text,$(name),$(name))))
 $(foreach name,$(patsubst TFOD_%,%,$(filter TFOD_%,$(.VARIABLES))),$(if $(filter file,$(origin $(name))),$(call set_text,$(name),TFOD_$(name))))
-$(call refuse_line_end,$(CURDIR),the folder of this Makefile)
+$(call refuse_line_break,$(CURDIR),the folder of this Makefile)
 
-# $(call from_root,PATH): PATH itself where it begins with a /, else from the folder of this Makefile
+# $(call from_root,PATH): PATH itself if it starts with a /, otherwise relative to the folder of this Makefile
 from_root = $(if $(filter x/%,$(firstword x$(1))),$(1),$(CURDIR)/$(1))
 # $(call default,NAME,VALUE): NAME=VALUE, for a make that is called below, unless NAME was given
 default = $(if $(filter override,$(origin $(1))),,$(1)=$(2))
-# $(call with_words,NAME) COMMAND: runs the command with the words of the variable NAME at its end; words may be quoted
+# $(call with_words,NAME) COMMAND: runs the command with the words of the variable NAME appended; words may be quoted
 with_words = printf '%s' "$$$(1)" | xargs
-unexport line_end refuse_line_end set_text from_root default with_words
-# cd would look for a folder there first
+unexport line_break refuse_line_break set_text from_root default with_words
+# cd would search it for the folder first
 unexport CDPATH
 
 .DEFAULT_GOAL := help
@@ -152,20 +156,21 @@ WORKSPACE_FOLDER = $(call from_root,$(WORKSPACE))
 IN_WORKSPACE = cd "$$WORKSPACE_FOLDER" &&
 CONFIG = models/$(MODEL)/pipeline.config
 EXPORT = exported_models/$(MODEL)
-# a checkpoint that was named comes before the zoo's model
+# a given checkpoint takes precedence over the zoo's model
 ZOO_MODEL = $(if $(FINE_TUNE_CHECKPOINT),,$(PRETRAINED))
-# a tarball on this disk is named from the repository's root, like every other file
+# the path of a local tarball is relative to the repository's root, like every other path
 ZOO_SOURCE = $(if $(findstring ://,$(ZOO_MODEL)),$(ZOO_MODEL),$(if $(filter %.gz,$(ZOO_MODEL)),$(call from_root,$(ZOO_MODEL)),$(ZOO_MODEL)))
 BASE = $(call from_root,$(BASE_CONFIG))
 FINE_TUNE_FROM = $(call from_root,$(FINE_TUNE_CHECKPOINT))
 DATA_FOLDER = $(call from_root,$(DATA))
 SSH_CONFIG_FILE = $(call from_root,$(SSH_CONFIG))
+FROM_PLACE = $(call from_root,$(FROM))
 LABEL_VENV_FOLDER = $(call from_root,$(LABEL_VENV))
 
 # ---------------------------------------------------------------- help
 # what a beginner needs, in the order of the work
-FIRST_WEEK = install demo workspace label split check tfrecord train tensorboard eval report export infer tflite onnx help-all \
-  WORKSPACE MODEL PRETRAINED RATIO STEPS BATCH EVAL_EVERY CHECKPOINT SCORE NAME
+FIRST_WEEK = install demo workspace import label split check tfrecord train tensorboard eval report export infer tflite onnx help-all \
+  WORKSPACE MODEL PRETRAINED RATIO STEPS BATCH EVAL_EVERY SCORE NAME
 
 .PHONY: help help-all
 help:
@@ -176,7 +181,7 @@ help:
 	  END {count = split(first, names); for (i = 1; i <= count; i++) {if (names[i] ~ /^[A-Z]/ && !said++) \
 	    print "\nVariables, with their defaults; change one as in: make train STEPS=5000"; print lines[names[i]]}}' Makefile
 
-## all commands and all variables, by the stage of the work
+## all commands and variables, by stage of the work
 help-all:
 	@awk '/^# --+ / {sub(/^# -+ /, ""); group = $$0; next} \
 	  /^## / {text = substr($$0, 4); next} \
@@ -193,18 +198,18 @@ help-all:
 ready:
 	@scripts/install.sh "$$PYTHON" "$$VENV" "$$CUDA"
 
-## make the environment; does nothing where it stands
+## create the environment; does nothing if it is complete
 install: ready
 	@printf '%s\n' "$$VENV holds what requirements.txt names"
 	@if [ -e "$$VENV/requirements-cuda.txt" ]; then echo "and CUDA's libraries, which requirements-cuda.txt names"; \
 	  elif [ -e /dev/nvidiactl ] || [ -e /dev/dxg ]; then \
-	  echo "for an NVIDIA card: make install CUDA=1 adds CUDA's libraries, 2.8 GB to download, 4.3 GB on the disk"; fi
+	  echo "for an NVIDIA card: make install CUDA=1 adds CUDA's libraries, 2.8 GB to download, 4.3 GB on disk"; fi
 
-## look whether the environment can train and evaluate
+## check whether this machine can train and evaluate
 doctor: ready
 	@"$$PY" scripts/doctor.py
 
-## make requirements.txt, requirements-cuda.txt and requirements-label.txt again from the .in files (needs uv)
+## rebuild requirements.txt, requirements-cuda.txt and requirements-label.txt from the .in files (needs uv)
 lock:
 	@command -v uv >/dev/null || { echo "error: uv: is not installed; python3 -m pip install uv" >&2; exit 1; }
 	compile() { uv pip compile "$$1.in" -o "$$1.txt" --universal --python-version "$$2" --generate-hashes \
@@ -216,27 +221,32 @@ lock:
 # ---------------------------------------------------------------- photos to detector
 
 .PHONY: export-there tflite onnx benchmark bundle device
-.PHONY: workspace workspace-there label split label_map check stats tfrecord inspect models pretrained config check-config train eval report compare export infer prelabel tensorboard
-## make the folders of a new workspace, workspace/NAME
+.PHONY: workspace workspace-there import label split label_map check stats tfrecord inspect models pretrained config check-config train eval report compare export infer prelabel tensorboard
+## create a new workspace, workspace/NAME
 workspace:
 	@case "$$NAME" in \
 	  "") echo "error: NAME is empty; make workspace NAME=my_photos" >&2; exit 2 ;; \
-	  . | .. | *[\'\"\`\$$\\/]*) printf '%s\n' "error: NAME=$$NAME: is not a new folder's name; one without / \\ \$$ and quotes" >&2; exit 2 ;; esac
+	  . | .. | *[\'\"\`\$$\\/]*) printf '%s\n' "error: NAME=$$NAME: can't be a folder's name; choose one without / \\ \$$ and quotes" >&2; exit 2 ;; esac
 	@for folder in annotations exported_models images/train images/test models pre_trained_models; do \
 	  mkdir -p "workspace/$$NAME/$$folder" || exit; done; \
 	  for script in model_main_tf2 exporter_main_v2 inference_main_v2; do \
 	  [ -e "workspace/$$NAME/$$script.py" ] || ln -s "../../scripts/$$script.py" "workspace/$$NAME/$$script.py" || exit; done
-	@printf '%s\n' "workspace/$$NAME is there; put photos and XML files into workspace/$$NAME/images, then:" \
+	@printf '%s\n' "workspace/$$NAME is ready; put photos and XML files into workspace/$$NAME/images, then:" \
 	  "  make split tfrecord train eval export infer WORKSPACE='workspace/$$NAME'"
 
 workspace-there: ready
 	@fail() { printf 'error: %s\n' "$$*" >&2; exit 1; }; \
 	  test -n "$$WORKSPACE" || fail "WORKSPACE is empty; name the workspace's folder"; \
-	  test -d "$$WORKSPACE_FOLDER" || fail "$$WORKSPACE: is not there; make workspace NAME=... makes one"; \
+	  test -d "$$WORKSPACE_FOLDER" || fail "$$WORKSPACE: does not exist; make workspace NAME=... creates it"; \
 	  case "/$$MODEL/" in //) fail "MODEL is empty; name a model" ;; \
-	  *//* | */./* | */../*) fail "MODEL=$$MODEL: is not a model's name; it becomes a folder in models/ and exported_models/" ;; esac
+	  *//* | */./* | */../*) fail "MODEL=$$MODEL: can't be a model's name; it becomes a folder in models/ and exported_models/" ;; esac
 
-## open the labelling tool on LABEL_IMAGES, with the classes predefined
+## bring photos and labels of another tool into images/: make import FROM=export.zip
+import: workspace-there
+	@test -n "$$FROM" || { echo "error: FROM is empty; make import FROM=export.zip, or a folder" >&2; exit 2; }
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/preprocessing/import_dataset.py" -o images -- "$$FROM_PLACE"
+
+## open the labelling tool on LABEL_IMAGES, with the known classes
 label: workspace-there
 	@scripts/install_label.sh "$$PY" "$$LABEL_VENV"
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/label.py" --image_dir="$$LABEL_IMAGES" -l annotations/label_map.pbtxt --venv "$$LABEL_VENV_FOLDER"
@@ -245,20 +255,20 @@ label: workspace-there
 split: workspace-there
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/preprocessing/partition_dataset.py" -x -i images -r "$$RATIO" --seed "$$SEED" \
 	  $(if $(VAL),--val "$$VAL") $(if $(GROUP),--group="$$GROUP") --stratify="$${STRATIFY:-0}" $(if $(LINK),--link) \
-	  $(if $(FRESH),--fresh)
+	  $(if $(FRESH),--fresh) --faulty "$$FAULTY" --faulty_list annotations/faulty.csv
 
 ## number the classes of the XML files: annotations/label_map.pbtxt
 label_map: workspace-there
-	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/preprocessing/generate_label_map.py" -x images -o annotations/label_map.pbtxt
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/preprocessing/generate_label_map.py" -x images -o annotations/label_map.pbtxt --faulty "$$FAULTY"
 
-## find every fault of photos, boxes, class names and split: annotations/check.json
+## find every fault in photos, boxes, class names and split: annotations/check.json
 check: workspace-there
 	@$(IN_WORKSPACE) config=$$CONFIG; [ -f "$$config" ] || config=$$BASE; \
 	  labels=annotations/label_map.pbtxt; [ -f "$$labels" ] || labels=; \
 	  "$$PY" "$$SCRIPTS/preprocessing/check_dataset.py" -i images $${labels:+-l "$$labels"} --config "$$config" \
-	  --json annotations/check.json $(if $(ALLOW_UNLABELLED),--allow_unlabelled)
+	  --json annotations/check.json $(if $(ALLOW_UNLABELLED),--allow_unlabelled) --faulty "$$FAULTY"
 
-## draw charts of the photos and boxes: stats/; sizes are those at the model's input
+## draw charts of the photos and boxes, in sizes at the model's input: stats/
 stats: workspace-there
 	@$(IN_WORKSPACE) config=$$CONFIG; [ -f "$$config" ] || config=$$BASE; \
 	  labels=annotations/label_map.pbtxt; [ -f "$$labels" ] || labels=; \
@@ -269,15 +279,15 @@ stats: workspace-there
 tfrecord: $(if $(filter 0,$(CHECK)),,check) label_map
 	@$(IN_WORKSPACE) shards=$$SHARDS; for side in train test $$(test ! -d images/val || echo val); do "$$PY" "$$SCRIPTS/preprocessing/generate_tfrecord.py" \
 	  -x images/$$side -l annotations/label_map.pbtxt -o annotations/$$side.record \
-	  --check $(if $(filter 0,$(CHECK)),full,headers) --num_shards "$$shards" $(if $(ALLOW_UNLABELLED),--allow_unlabelled) || exit; shards=1; done
+	  --check $(if $(filter 0,$(CHECK)),full,headers) --num_shards "$$shards" $(if $(ALLOW_UNLABELLED),--allow_unlabelled) --faulty "$$FAULTY" || exit; shards=1; done
 
-## read the records back: check every example, count boxes, draw the first 12 of each side: annotations/inspected
+## read the records back, check every example, count boxes, draw the first 12 of each subset: annotations/inspected
 inspect: workspace-there
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/preprocessing/inspect_tfrecord.py" -l annotations/label_map.pbtxt \
 	  --draw 12 -o annotations/inspected annotations/train.record annotations/test.record \
 	  $$(test ! -d images/val || echo annotations/val.record)
 
-## list the zoo's models for PRETRAINED, with their speed and mAP, and the three to try first; ZOO_FILTER="--tflite"
+## list the zoo's models for PRETRAINED with speed and mAP, and three to try first; ZOO_FILTER="--tflite" narrows the list
 models: ready
 	@$(call with_words,ZOO_FILTER) "$$PY" "$$SCRIPTS/list_models.py"
 
@@ -285,7 +295,7 @@ models: ready
 pretrained: workspace-there
 	@$(if $(ZOO_MODEL),$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/download_model.py" -o pre_trained_models $(if $(MIRROR),--mirror="$$MIRROR") $(if $(SHA256),--sha256="$$SHA256") -- "$$ZOO_SOURCE",:)
 
-## make models/MODEL/pipeline.config
+## write models/MODEL/pipeline.config
 config: tfrecord pretrained
 	@$(IN_WORKSPACE) $(if $(ZOO_MODEL),BASE="pre_trained_models/$$(basename -- "$$ZOO_MODEL" .tar.gz)";) \
 	  $(call with_words,SET) "$$PY" "$$SCRIPTS/configure_pipeline.py" --base "$$BASE" -o "$$CONFIG" --num_steps "$$STEPS" \
@@ -294,53 +304,53 @@ config: tfrecord pretrained
 	  $(if $(INPUT_SIZE),--input_size "$$INPUT_SIZE") $(if $(AUGMENT),--augment "$$AUGMENT") $(if $(FREEZE),--freeze "$$FREEZE") \
 	  $(if $(EMA),--ema "$$EMA") $(if $(METRICS),--metrics "$$METRICS") $(if $(SET),--set)
 
-## list all that is wrong with models/MODEL/pipeline.config
+## list everything that is wrong with models/MODEL/pipeline.config
 check-config: workspace-there
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/configure_pipeline.py" --check "$$CONFIG"
 
-## train the model to STEPS steps, going on where it stopped
+## train the model up to step STEPS, continuing where it stopped
 train: config
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/model_main_tf2.py" --model_dir="models/$$MODEL" --pipeline_config_path="$$CONFIG" --seed="$$SEED" \
 	  --checkpoint_every_n="$$CHECKPOINT_EVERY" --eval_every_n="$$EVAL_EVERY" --patience="$$PATIENCE" --num_workers="$$WORKERS"
 
-## measure a checkpoint, CHECKPOINT or the newest, on the test photos: models/MODEL/metrics.json
+## evaluate CHECKPOINT, or the newest checkpoint, on the test photos: models/MODEL/metrics.json
 eval: workspace-there
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/evaluate.py" --model "models/$$MODEL" --pipeline_config_path "$$CONFIG" \
 	  $(if $(CHECKPOINT),--checkpoint "$$CHECKPOINT")
 
-## write a page about the model: is it good, what costs most, which photos to look at: models/MODEL/report/index.html
+## write a page about the model: is it good, which errors cost most, which photos to look at: models/MODEL/report/index.html
 report: eval
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/report.py" --model_dir "models/$$MODEL"
 	@printf '%s\n' "open $$WORKSPACE/models/$$MODEL/report/index.html in a browser"
 
-## put MODELS="a b c" side by side: is one better, or can the test photos not tell: compare/index.html
+## compare MODELS="a b c": is one better, or are there too few test photos to tell: compare/index.html
 compare: workspace-there
 	@$(IN_WORKSPACE) $(call with_words,MODELS) "$$PY" "$$SCRIPTS/compare.py" --seed "$$SEED" --
 
-## export the best checkpoint where there is one, else the newest: exported_models/MODEL
+## export the best checkpoint if there is one, otherwise the newest: exported_models/MODEL
 export: workspace-there
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/exporter_main_v2.py" --input_type image_tensor --pipeline_config_path "$$CONFIG" \
 	  --trained_checkpoint_dir "models/$$MODEL" --output_directory "$$EXPORT" --overwrite \
 	  $(if $(CHECKPOINT),--checkpoint "$$CHECKPOINT") $(if $(EXPORT_BATCH),--batch_size "$$EXPORT_BATCH")
 
 export-there: workspace-there
-	@test -d "$$WORKSPACE_FOLDER/$$EXPORT/saved_model" || { printf '%s\n' "error: $$WORKSPACE/$$EXPORT: is not an export; make export makes it" >&2; exit 1; }
+	@test -d "$$WORKSPACE_FOLDER/$$EXPORT/saved_model" || { printf '%s\n' "error: $$WORKSPACE/$$EXPORT: is not an export; run make export first" >&2; exit 1; }
 
-# what is made of an export is made of its own checkpoint and config
+# conversions use the export's own checkpoint and config
 FROM_EXPORT = --pipeline_config_path "$$EXPORT/pipeline.config" --trained_checkpoint_dir "$$EXPORT/checkpoint" \
   --output_directory "$$EXPORT/tflite"
 
-## make TFLite files of the export, float32, float16, dynamic and int8: exported_models/MODEL/tflite
+## convert the export to TFLite, as float32, float16, dynamic-range and int8: exported_models/MODEL/tflite
 tflite: export-there
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/export_tflite_graph_tf2.py" $(FROM_EXPORT) --overwrite
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/convert_tflite.py" --saved_model_dir "$$EXPORT/tflite/saved_model" $(FROM_EXPORT) \
 	  --seed "$$SEED"
 
-## make an ONNX file of the export: exported_models/MODEL/model.onnx
+## convert the export to ONNX: exported_models/MODEL/model.onnx
 onnx: export-there
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/convert_onnx.py" --saved_model_dir "$$EXPORT/saved_model" --output "$$EXPORT/model.onnx"
 
-## measure every format of the export side by side on the test photos: exported_models/MODEL/benchmark.md
+## measure mAP, speed and size of every format of the export: exported_models/MODEL/benchmark.md
 benchmark: export-there
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/benchmark.py" --export "$$EXPORT" --batch "$$BATCH"
 
@@ -358,16 +368,16 @@ infer: workspace-there
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/inference_main_v2.py" -m "exported_models/$$MODEL/saved_model" \
 	  -l annotations/label_map.pbtxt -i images/test -o inference_result/ --score "$$SCORE"
 
-## propose boxes for the photos without an XML file, for a person to correct: prelabel/voc
+## propose boxes for photos without an XML file, for you to correct: prelabel/voc
 prelabel: workspace-there
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/inference_main_v2.py" -m "exported_models/$$MODEL/saved_model" \
 	  -l annotations/label_map.pbtxt -i images -o prelabel --save voc --unlabelled --score "$$SCORE"
 
-## show the curves of all models on http://127.0.0.1:PORT; Ctrl-C ends it
+## show the curves of all models on http://127.0.0.1:PORT; Ctrl-C stops it
 tensorboard: workspace-there
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/start_tensorboard.py" --logdir models --host "$$TENSORBOARD_HOST" --port "$$PORT"
 
-# ---------------------------------------------------------------- whole stories
+# ---------------------------------------------------------------- demonstrations
 
 VERBS = split tfrecord train eval export infer
 
@@ -379,9 +389,9 @@ demo: ready
 	  $(call default,STEPS,700) $(call default,BATCH,16) $(call default,EMA,0.99)
 	@"$$PY" scripts/contact_sheet.py -i workspace/demo/inference_result -o workspace/demo/demo_result.png
 	@$(MAKE) eval WORKSPACE=workspace/demo
-	@echo "the test photos with what was found: workspace/demo/inference_result, in one picture: workspace/demo/demo_result.png"
+	@echo "the annotated test photos: workspace/demo/inference_result; on one sheet: workspace/demo/demo_result.png"
 
-## the tutorial's own case: 200 photos of raccoons, in workspace/raccoon
+## the tutorial's data set, 200 photos of raccoons: workspace/raccoon
 raccoon: ready
 	@"$$PY" scripts/preprocessing/fetch_raccoon.py -o workspace/raccoon/images $(if $(DATA),--data="$$DATA")
 	@$(MAKE) $(VERBS) WORKSPACE=workspace/raccoon $(call default,STEPS,600)
@@ -393,48 +403,48 @@ raccoon: ready
 test: ready lint
 	@TESTS=$${TESTS:--n 2 --dist loadfile --no-loadscope-reorder}; $(call with_words,TESTS) "$$PY" -m pytest -m "not long"
 
-## run the tests that take minutes each, as well: a training that is killed 20 times
+## run only the tests that take minutes each, such as a training that is killed 20 times
 test-long: ready
 	@$(call with_words,TESTS) "$$PY" -m pytest -m long
 
-## run the attacks that docs/reliability.md lists, in short and in long: kills, full disks, damaged files, odd names
+## run the attacks that docs/reliability.md lists, short and long: kills, full disks, damaged files, odd names
 test-attack: ready
 	@TESTS=$${TESTS:--n 2 --dist loadfile --no-loadscope-reorder}; $(call with_words,TESTS) "$$PY" -m pytest -m attack
 
-## run the OD API's own tests on this TensorFlow; FAST=1 runs those that cover what this project calls
+## run the OD API's own tests on this TensorFlow; FAST=1 runs only those of what this project calls
 test-upstream: ready
 	@"$$PY" tests/upstream/run_upstream.py $(if $(FAST),--fast)
 
-## take a small model of each family through every command; DOCS=1: write the table in docs/models.md from that
+## take a small model of each family through every command; DOCS=1 updates the tables in docs/models*.md
 test-families: ready
 	@"$$PY" tests/families/run_families.py $(if $(DOCS),--results docs/models.json)
 	@$(if $(DOCS),"$$PY" tests/families/write_models_page.py,:)
 
-## train two steps from each of the zoo's models in ../shared/zoo (real shapes, weights by chance) on the photos in DATA
+## train two steps from each zoo model in ../shared/zoo (real shapes, random weights) on the photos in DATA
 test-zoo: ready
 	@test -n "$$DATA" || { echo "error: DATA is empty; make test-zoo DATA=folder of photos and XML files" >&2; exit 2; }
 	@"$$PY" tests/families/zoo_models.py ../shared/zoo --data="$$DATA"
 
-## measure a training step of each family at its own input size, for the table in docs/models.md
+## measure a training step of each family at its own input size, for the tables in docs/models*.md
 bench-families: ready
 	@"$$PY" tests/families/run_families.py --time --results docs/models.json
 	@"$$PY" tests/families/write_models_page.py
 
-## measure the writing and checking of 16,000 photos, made of those in DATA, beside the tutorial's way: 10 minutes
+## measure writing and checking 16,000 photos, made from those in DATA, against the tutorial's way: 10 minutes
 bench-data: ready
 	@test -n "$$DATA" || { echo "error: DATA is empty; make bench-data DATA=folder of the raccoon photos" >&2; exit 2; }
 	@"$$PY" tests/bench/bench_data.py -- "$$DATA"
 
-## measure inference beside the tutorial's way, on photos of the workspace, 1,000 and more made of them
+## measure inference against the tutorial's way, on the workspace's photos and on 1,000 and more made from them
 bench-infer: workspace-there
 	@$(IN_WORKSPACE) "$$PY" "$$CURDIR/tests/bench/bench_infer.py" -m "$$EXPORT/saved_model" -l annotations/label_map.pbtxt \
 	  -i images --tflite "$$EXPORT/tflite/model_float32.tflite"
 
-## measure training beside upstream's own loop, with the model MODEL's config: 15 minutes; QUALITY=1: 40 more
+## measure training against upstream's own loop, with MODEL's config: 15 minutes; QUALITY=1: 40 more
 bench-train: workspace-there
 	@"$$PY" tests/bench/bench_train.py -w "$$WORKSPACE_FOLDER" --config "$$CONFIG" $(if $(QUALITY),--measure step start input quality)
 
-## measure evaluation beside upstream's own, with the model MODEL on its workspace's photos or those in DATA: 15 minutes
+## measure evaluation against upstream's own, with MODEL on the workspace's photos or those in DATA: 15 minutes
 bench-eval: workspace-there
 	@"$$PY" tests/bench/bench_eval.py -w "$$WORKSPACE_FOLDER" -m "models/$$MODEL" $(if $(DATA),--photos "$$DATA_FOLDER")
 	@"$$PY" tests/bench/bench_eval_metrics.py
@@ -450,32 +460,32 @@ format: ready
 # ---------------------------------------------------------------- containers
 
 .PHONY: docker-build docker-demo docker-shell docker-check
-## build the image whose commands run as you; see docs/gpu.md
+## build the image; its commands run as you; see docs/gpu.md
 docker-build:
 	@TFOD_UID=$$(id -u) TFOD_GID=$$(id -g) docker compose build
 
-## make demo in the image
+## run make demo in the image
 docker-demo:
 	@docker compose run --rm --user "$$(id -u):$$(id -g)" tfod demo
 
-## a shell in the image
+## open a shell in the image
 docker-shell:
 	@docker compose run --rm --user "$$(id -u):$$(id -g)" --entrypoint bash tfod
 
-## check the container files, build the image and run it, all without Docker; as root
+## check the container files, build the image and run it, all without Docker; needs root
 docker-check:
 	@docker/check.sh
 
 # ---------------------------------------------------------------- cleaning
 
-# What others made stays: photos that are in a split alone, notes beside a model, an edited pipeline.config. They are named.
+# What people made stays and is listed: photos that exist only in a split, notes beside a model, an edited pipeline.config.
 
 .PHONY: clean-split clean-records clean-model clean-results clean-demo clean-venv
-## remove images/train, images/test, images/val and what names them; the photos in images/ stay
+## remove images/train, images/test, images/val and split.json; the photos in images/ stay
 clean-split: workspace-there
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/preprocessing/partition_dataset.py" -i images --remove
 
-## remove the records, the label map and what was found out about them; the rest of annotations/ stays
+## remove the records, the label map and what check and inspect wrote; the rest of annotations/ stays
 clean-records: workspace-there
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/clean.py" annotations
 

@@ -1,37 +1,37 @@
 #!/usr/bin/env bash
-# Shows that docker/check.sh notices what it is there for: breaks a copy of the files, one thing at a time, and wants
-# check.sh to fail and to name the fault.
-#     docker/check_breaks.sh        docker/check.sh calls it, too
+# Tests docker/check.sh: breaks a copy of the files, one thing at a time, and expects check.sh to fail and to name the
+# fault.
+#     docker/check_breaks.sh        docker/check.sh also calls it
 set -euo pipefail
 CDPATH='' cd "$(dirname "$0")/.."
-room=$(mktemp -d /var/tmp/tfod-breaks.XXXXXX)
-trap 'rm -rf "$room"' EXIT
+temp=$(mktemp -d /var/tmp/tfod-breaks.XXXXXX)
+trap 'rm -rf "$temp"' EXIT
 
 if [ -z "${CHECK_TOOLS:-}" ]; then
-    export CHECK_TOOLS=$room/tools
+    export CHECK_TOOLS=$temp/tools
     python3 -m venv "$CHECK_TOOLS"
     "$CHECK_TOOLS/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
         -r docker/requirements-check.txt
 fi
 
-# WHAT FILE SED-COMMAND WORDS: after the command on a copy of FILE, check.sh --static has to fail and say WORDS
+# WHAT FILE SED-COMMAND WORDS: runs the command on a copy of FILE; check.sh --static then has to fail and print WORDS
 break_file() {
-    local what=$1 file=$2 command=$3 words=$4 copy=$room/copy
+    local what=$1 file=$2 command=$3 words=$4 copy=$temp/copy
     rm -rf "$copy"
     mkdir -p "$copy/workspace"
     cp -r .env .hadolint.yaml docker "$copy"
     sed -i "$command" "$copy/$file"
     if cmp -s "$file" "$copy/$file"; then echo "error: $what: $command changes nothing in $file" >&2; exit 1; fi
-    if "$copy/docker/check.sh" --static >"$room/said" 2>&1; then
+    if "$copy/docker/check.sh" --static >"$temp/said" 2>&1; then
         echo "error: $what: docker/check.sh did not notice" >&2
         exit 1
     fi
-    grep -q -e "$words" "$room/said" || { cat "$room/said" >&2; echo "error: $what: was not named: $words" >&2; exit 1; }
-    echo "noticed: $what ($(grep -e "$words" "$room/said" | head -n 1))"
+    grep -q -e "$words" "$temp/said" || { cat "$temp/said" >&2; echo "error: $what: was not reported: $words" >&2; exit 1; }
+    echo "noticed: $what ($(grep -e "$words" "$temp/said" | head -n 1))"
 }
 
 compose=docker/compose.yaml dockerfile=docker/Dockerfile
-break_file "Dockerfile: a word that is none" $dockerfile 's/^WORKDIR/WORKDIRECTORY/' "docker/Dockerfile:.* missing whitespace"
+break_file "Dockerfile: an unknown instruction" $dockerfile 's/^WORKDIR/WORKDIRECTORY/' "docker/Dockerfile:.* missing whitespace"
 break_file "Dockerfile: packages without their lists removed" $dockerfile '0,/    && rm -rf .*/s///; 0,/ python3-venv \\$/s// python3-venv/' DL3009
 break_file "Dockerfile: no make doctor" $dockerfile '/"doctor"/d' "is not make doctor"
 break_file "Dockerfile: the driver's libraries stay outside" $dockerfile 's/compute,utility/utility/' "NVIDIA_DRIVER_CAPABILITIES is not"
@@ -43,7 +43,7 @@ break_file "hosts: no network of the host" docker/compose.hosts.yaml '/network_m
 break_file "hosts: TF_CONFIG not passed on" docker/compose.hosts.yaml '/- TF_CONFIG/d' "does not pass on TF_CONFIG"
 break_file "limits: for everybody" $compose 's/^  shm_size.*/&\n  ulimits: {memlock: -1}/' "tfod: has ulimits"
 break_file "limits: none in compose.memlock.yaml" docker/compose.memlock.yaml 's/memlock: -1/memlock: 65536/' "memlock is 65536"
-break_file "SELinux: no label" $compose '/selinux: z/d' "may not write to workspace/ where SELinux rules"
+break_file "SELinux: no label" $compose '/selinux: z/d' "can't write to workspace/ under SELinux"
 break_file "port: on every address" $compose 's/127.0.0.1:\(\$\)/\1/' "tensorboard: port 6006 is published on every address"
 break_file "user: root" $dockerfile 's/^USER .*/USER root/' "DL3002"
 break_file "user: none" $dockerfile '/^USER/d' "the last user is root"

@@ -1,9 +1,9 @@
-"""Looks at what Compose makes of the files, and at the Dockerfile. Called by check.sh --static; standard library only.
+"""Checks Compose's reading of the files, and the Dockerfile. Called by check.sh --static; standard library only.
 
 python3 docker/check_files.py docker/Dockerfile GPU.json CPU.json HOSTS.json MEMLOCK.json OTHER.json
 
-GPU.json is what `docker-compose --profile '*' config --format json` says of compose.yaml, CPU.json, HOSTS.json and
-MEMLOCK.json with compose.cpu.yaml and so on, and OTHER.json of compose.yaml with the environment of OTHER below.
+GPU.json is what `docker-compose --profile '*' config --format json` prints for compose.yaml; CPU.json, HOSTS.json and
+MEMLOCK.json are the same with compose.cpu.yaml and so on, and OTHER.json with the environment of OTHER below.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 
 GPU_SERVICES = {"tfod", "worker-0", "worker-1"}  # those that train and infer
 OTHER = {"BASE_IMAGE": "other:1", "CPU": "1", "TFOD_UID": "4321", "TFOD_GID": "1234"}
-# rootless Docker may not raise the limits, and refuses to start the container
+# ulimits: rootless Docker can't raise them, and refuses to start the container
 FORBIDDEN = ("privileged", "cap_add", "devices", "network_mode", "pid", "ipc", "userns_mode", "user", "ulimits")
 DRIVER = {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
 
@@ -45,17 +45,17 @@ def check_security(services, allowed=()):
         if "no-new-privileges:true" not in service.get("security_opt", []):
             yield f"{name}: lacks no-new-privileges"
         if service.get("pull_policy") != "never":
-            yield f"{name}: may pull a stranger's image"
+            yield f"{name}: may pull somebody else's image"
         for key in set(FORBIDDEN) - set(allowed):
             if service.get(key):
                 yield f"{name}: has {key}: {service[key]}"
         if service.get("entrypoint"):
-            yield f"{name}: has another entrypoint than make: {service['entrypoint']}"
+            yield f"{name}: has an entrypoint other than make: {service['entrypoint']}"
         mounts = [(mount["type"], mount["target"]) for mount in service.get("volumes", [])]
         if mounts != [("bind", "/tfod/workspace")]:
-            yield f"{name}: mounts something else than workspace/: {mounts}"
+            yield f"{name}: mounts something other than workspace/: {mounts}"
         if any(mount.get("bind", {}).get("selinux") != "z" for mount in service.get("volumes", [])):
-            yield f"{name}: may not write to workspace/ where SELinux rules"
+            yield f"{name}: can't write to workspace/ under SELinux"
         for port in service.get("ports", []):
             if port.get("host_ip") != "127.0.0.1":
                 yield f"{name}: port {port.get('published')} is published on {port.get('host_ip') or 'every address'}"

@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 
 from tfod.utils import files
-from tfod.utils.console import InputError, make_parser, run, say
-from tfod.utils.parallel import count_cores
+from tfod.utils.console import InputError, format_table, make_parser, parse_count, parse_share, run, say
+from tfod.utils.environment import describe_machine
 
 COLUMNS = [  # key, heading, how it is written
     ("name", "format", "{}"),
@@ -53,15 +53,13 @@ def parse_arguments():
     parser = make_parser(__doc__)
     parser.add_argument("--export", required=True, help="folder of the export")
     parser.add_argument("--pipeline_config_path", help="names the test records; without it that of the export")
-    parser.add_argument("--batch", type=int, default=8, help="N, images a call")
-    parser.add_argument("--score", type=float, default=0.3, help="least score of the detections that are compared")
+    parser.add_argument("--batch", type=parse_count, default=8, help="N, images a call")
+    parser.add_argument("--score", type=parse_share, default=0.3, help="score threshold of what is compared")
     parser.add_argument(
         "--measure", help="measure this one file or folder only, and print JSON; for the second process"
     )
     parser.add_argument("--output", help="with --measure: file for the detections")
     arguments = parser.parse_args()
-    if arguments.batch < 1:
-        parser.error(f"--batch is {arguments.batch}; give 1 or more")
     if bool(arguments.measure) != bool(arguments.output):
         parser.error("--measure and --output go together")
     return arguments
@@ -137,7 +135,7 @@ def measure_batches(detector, source, batch):
 
     detector.detect(
         list(itertools.islice(read_photos(source), batch))
-    )  # the first call is slower, and was measured before
+    )  # warms up: the first call is slower, and is measured elsewhere
     times, images, photos, began = [], 0, [], time.perf_counter()
 
     def call():
@@ -194,37 +192,8 @@ def measure_precision(results, names):
     return tuple(metrics[f"DetectionBoxes_Precision/{name}"] for name in ("mAP", "mAP@.50IOU"))
 
 
-def format_table(rows):
-    """The table in Markdown, its columns aligned."""
-    cells = [[heading for _, heading, _ in COLUMNS]]
-    cells += [[text.format(row[key]) for key, _, text in COLUMNS] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["| " + " | ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) + " |" for row in cells]
-    ruler = "|" + "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])]) + "|"
-    return "\n".join([lines[0], ruler, *lines[1:]])
-
-
-def describe_machine():
-    """Processor, cores that may be used, and Python."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
-    )
-    return f"{model}, {count_cores()} cores, Python {platform.python_version()}"
-
-
-def main():
-    arguments = parse_arguments()
-    folder = Path(arguments.export)
-    if not arguments.measure and not (folder / "saved_model" / "saved_model.pb").is_file():
-        raise InputError(f"{folder}: holds no saved_model/; `make export` makes one")
-    made = [folder / "benchmark.json", folder / "benchmark.md"]
-    if not arguments.measure:
-        files.refuse_foreign(made[0], MAKER, "rename it", made)
-    source = find_samples(arguments)
-    if arguments.measure:
-        print(json.dumps(measure(arguments.measure, source, arguments.batch, arguments.output)))
-        return
+def measure_formats(arguments, source):
+    """(the table's rows, dicts with the keys of COLUMNS; number of photos): each format beside the SavedModel."""
     from tfod.data.samples import Result, decode_sample
     from tfod.export.parity import compare_detections
 
@@ -234,7 +203,7 @@ def main():
         samples.append(sample._replace(example=b""))
     rows, expected = [], None
     with tempfile.TemporaryDirectory() as room:
-        for name, path in find_formats(folder):
+        for name, path in find_formats(Path(arguments.export)):
             row, found = run_format(name, path, arguments, room)
             expected = expected or found
             agreement = compare_detections(expected, found, sizes, arguments.score, top=100)
@@ -242,9 +211,28 @@ def main():
             row["map"], row["map50"] = measure_precision(results, source.names)
             row.update(box_mean=agreement.mean_box, box_largest=agreement.largest_box, missing=agreement.missing)
             rows.append(row)
-    table, machine = format_table(rows), describe_machine()
+    return rows, len(samples)
+
+
+def main():
+    arguments = parse_arguments()
+    if arguments.measure:
+        source = find_samples(arguments)
+        print(json.dumps(measure(arguments.measure, source, arguments.batch, arguments.output)))
+        return
+    folder = Path(arguments.export)
+    if not (folder / "saved_model" / "saved_model.pb").is_file():
+        raise InputError(f"{folder}: holds no saved_model/; `make export` makes one")
+    made = [folder / "benchmark.json", folder / "benchmark.md"]
+    files.refuse_foreign(made[0], MAKER, "rename it", made)
+    source = find_samples(arguments)
+    rows, count = measure_formats(arguments, source)
+    keys, headings, forms = zip(*COLUMNS, strict=True)
+    cells = [[form.format(row[key]) for key, form in zip(keys, forms, strict=True)] for row in rows]
+    table = format_table(cells, headings, markdown=True)
+    machine = f"{describe_machine()}, Python {platform.python_version()}"
     notes = NOTES.format(score=arguments.score, batch=arguments.batch)
-    data = f"{len(samples)} images of {', '.join(source.data)}"
+    data = f"{count} images of {', '.join(source.data)}"
     report = {"machine": machine, "data": data, "batch": arguments.batch, "score": arguments.score, "formats": rows}
     files.claim(made[0], MAKER, made)
     files.write_text(made[0], json.dumps(report, indent=2) + "\n")

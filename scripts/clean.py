@@ -23,7 +23,7 @@ TRAINED = re.compile(
 )
 OF_BEST = ("metrics.json", "pipeline.config")  # beside the checkpoint in a model's best/
 COPIERS = ("partition_dataset", "check_dataset --fix")  # what they made may be the only copy of photos and labels
-KEEPERS = (".gitkeep", ".gitignore")  # hold an empty folder in git, and stay without a word
+KEEPERS = (".gitkeep", ".gitignore")  # keep an empty folder in git; they stay, and are not mentioned
 
 
 def parse_arguments():
@@ -55,7 +55,7 @@ def read_sums(path):
         sums = note["files"] if path.name == ".sample.json" else {"label_map.pbtxt": note["label_map.pbtxt"]}
         return {path.parent / name: checksum for name, checksum in sums.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {}  # damaged, or of before: it says nothing
+        return {}  # damaged, or written by an older version
 
 
 def list_ours(place):

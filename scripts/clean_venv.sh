@@ -1,5 +1,5 @@
 #!/bin/sh
-# Removes the environments that make has made; any other folder is refused before one is removed.
+# Removes the environments that make created. Refuses any other folder before anything is removed.
 #     scripts/clean_venv.sh VENV LABEL_VENV
 set -eu
 CDPATH='' cd "$(dirname "$0")/.."

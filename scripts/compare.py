@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Puts evaluated models side by side: is one better, or can these test images not tell? And where do they disagree?
+"""Compares evaluated models: is one better, or can these test images not tell? And where do the models disagree?
 
-Every metric has a 95 % interval, found by drawing the test images again many times, the same draws for all models. The
-first model is the one that the others are compared with. It writes a page, index.html, and compare.json.
+Every metric has a 95 % interval from resampling the test images many times, with the same draws for all models. The
+others are compared with the first model. The result is a page, index.html, and compare.json.
 
     cd workspace/training_demo
     python ../../scripts/compare.py my_model other_model
@@ -24,9 +24,9 @@ def parse_arguments():
         "--exports", type=Path, default=Path("exported_models"), help="folder of the exports, for speed and size"
     )
     parser.add_argument("-o", "--output", type=Path, default=Path("compare"), help="folder for the page")
-    parser.add_argument("--resamples", type=int, default=1000, help="how many times the images are drawn again")
+    parser.add_argument("--resamples", type=int, default=1000, help="how many times the images are resampled")
     parser.add_argument("--seed", type=int, default=42, help="seed of the draws")
-    parser.add_argument("--images", type=int, default=12, help="images to show, those with the greatest disagreement")
+    parser.add_argument("--images", type=int, default=12, help="images to show, those where the models disagree most")
     arguments = parser.parse_args()
     if not 100 <= arguments.resamples <= 100_000:
         parser.error(f"--resamples is {arguments.resamples}; give 100 to 100000")
@@ -34,34 +34,32 @@ def parse_arguments():
         parser.error(f"--seed is {arguments.seed}; give 0 or more")
     if not 0 <= arguments.images <= 100:
         parser.error(f"--images is {arguments.images}; give 0 to 100")
-    arguments.folders = [Path(name) if "/" in name else arguments.folder / name for name in arguments.models if name]
-    if len(arguments.folders) < 2:
-        parser.error(
-            f'{len(arguments.folders)} models are named; name two or more: make compare MODELS="my_model other_model"'
-        )
-    for number, folder in enumerate(arguments.folders):
-        if folder.resolve() in [other.resolve() for other in arguments.folders[:number]]:
+    folders = [Path(name) if "/" in name else arguments.folder / name for name in arguments.models if name]
+    if len(folders) < 2:
+        parser.error(f'{len(folders)} models are named; name two or more: make compare MODELS="my_model other_model"')
+    for number, folder in enumerate(folders):
+        if folder.resolve() in [other.resolve() for other in folders[:number]]:
             parser.error(f"{folder} is named twice; name different models")
-    return arguments
+    return arguments, folders
 
 
 def main():
-    arguments = parse_arguments()
+    arguments, folders = parse_arguments()
     from tfod.report import analysis, comparison, comparison_page
-    from tfod.report import page as report
-    from tfod.report.comparison_page import format_table
+    from tfod.report.comparison_page import format_comparison
+    from tfod.report.page import TEMPLATES
     from tfod.utils.files import fingerprint, is_current, mark_current, refuse_foreign, write_text, write_whole
 
-    models = comparison.read_models(arguments.folders)
+    models = comparison.read_evaluated_models(folders)
     for warning in comparison.list_warnings(models):
         say(f"warning: {warning}")
     inputs = [path for one in models for path in analysis.list_inputs(one.folder, one.evaluated)]
     inputs += [path for one in models for path in comparison.list_cost_files(one, arguments.exports)]
     numbers = {name: getattr(arguments, name) for name in ("resamples", "seed", "images")}
-    state = fingerprint([*inputs, *sorted(report.TEMPLATES.iterdir())], **numbers)
+    state = fingerprint([*inputs, *sorted(TEMPLATES.iterdir())], **numbers)
     if is_current(arguments.output, state, MAKER):
         say(f"{arguments.output} is up to date")
-        print(format_table(json.loads((arguments.output / "compare.json").read_text(encoding="utf-8"))))
+        print(format_comparison(json.loads((arguments.output / "compare.json").read_text(encoding="utf-8"))))
         return
     refuse_foreign(arguments.output, MAKER, "name another folder with --output")
     say(f"drawing {len(models[0].evaluated.images)} images {arguments.resamples:,} times, seed {arguments.seed}")
@@ -76,7 +74,7 @@ def main():
         write_text(fresh / "compare.json", json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         write_text(fresh / "index.html", page)
     mark_current(arguments.output, state, MAKER)
-    print(format_table(found))
+    print(format_comparison(found))
     print(f"Wrote {arguments.output}/index.html; open it in a browser")
 
 

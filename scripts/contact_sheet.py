@@ -1,7 +1,7 @@
-"""Makes one picture of a folder's images, to look at them all at once.
+"""Makes one picture of a folder's images, to see them all at once.
 
-Boxes of labelImg's XML files beside the images are drawn; images that show boxes already, as inference_main_v2.py
-makes them, are taken as they are. Where the folder holds more than --number, they are picked evenly over it.
+Boxes from labelImg's XML files beside the images are drawn; images that already show boxes, as inference_main_v2.py
+makes them, need no XML. Of more than --number images, some are picked evenly.
 
     python scripts/contact_sheet.py -i inference_result -o inference_result.png
 """
@@ -44,7 +44,7 @@ def choose_images(folder, number, output):
     """At most `number` of the folder's images, picked evenly over their sorted names."""
     images = [path for path in list_images(folder) if path.resolve() != output.resolve()]
     if not images:
-        raise InputError(f"{folder}: holds no images; give the folder that does")
+        raise InputError(f"{folder}: holds no images; name the folder that does")
     if len(images) <= number:
         return images
     return [images[i * len(images) // number] for i in range(number)]

@@ -15,9 +15,7 @@ import sys
 from pathlib import Path
 
 from tfod.utils import files
-from tfod.utils.console import InputError, find_disk_error, make_parser, run, say
-
-PIXELS, SCORE = 0.5, 1e-3  # by how much the ONNX file may differ from the SavedModel
+from tfod.utils.console import InputError, find_disk_error, make_parser, parse_count, run, say
 
 MAKER = "convert_onnx"  # of the output, as its stamp says
 
@@ -31,11 +29,8 @@ def parse_arguments():
     )
     parser.add_argument("--opset", type=int, default=17, help="version of ONNX's operators")
     parser.add_argument("--sample_images", help="folder of photos to compare on; without it the evaluation records")
-    parser.add_argument("--samples", type=int, default=5, help="number of photos to compare on")
-    arguments = parser.parse_args()
-    if arguments.samples < 1:
-        parser.error(f"--samples is {arguments.samples}; give 1 or more")
-    return arguments
+    parser.add_argument("--samples", type=parse_count, default=5, help="number of photos to compare on")
+    return parser.parse_args()
 
 
 def main():
@@ -45,12 +40,10 @@ def main():
     if not (folder / "saved_model.pb").is_file():
         raise InputError(f"{folder}: holds no saved_model.pb; `make export` makes exported_models/NAME/saved_model")
     config_path = Path(arguments.pipeline_config_path or folder.parent / "pipeline.config")
-    from tfod.config import pipeline
+    from tfod.config import checks, pipeline
     from tfod.export import parity
-    from tfod.model import trained_on
 
-    config = pipeline.read_config(config_path)
-    trained_on.hold_label_map(folder.parent, *pipeline.list_label_maps(config)[:1])
+    config = checks.read_checked_config(config_path, folder.parent, checks.EXPORT)
     names = pipeline.read_class_names(config, folder.parent)
     fingerprint = files.fingerprint([folder], opset=arguments.opset, names=sorted(names.items()))
     if files.is_current(output, fingerprint, MAKER):
@@ -62,10 +55,10 @@ def main():
         write_labels(fresh, names)
         photos, source = parity.find_sample_photos(config, arguments.samples, arguments.sample_images)
         agreement = compare(folder, fresh, photos, config)
-        if not agreement.holds(PIXELS, SCORE):
+        if not agreement.holds():
             raise InputError(
-                f"{output}: differs from {folder} on {source}: {agreement}; allowed are {PIXELS} pixels and {SCORE}, "
-                "so it was not kept; try another --opset"
+                f"{output}: differs from {folder} on {source}: {agreement}; allowed are {parity.ALLOWED}, so it was "
+                "not kept; try another --opset"
             )
     files.mark_current(output, fingerprint, MAKER)
     size = output.stat().st_size / 1e6
@@ -104,11 +97,11 @@ def compare(folder, path, photos, config):
     family = config.model.WhichOneof("model")
     agreement = compare_formats(expected, found, [photo.shape[1::-1] for photo in photos], family)
     if family == "ssd":
-        compare_anchors(folder, path, photos, agreement)
+        add_anchors(folder, path, photos, agreement)
     return agreement
 
 
-def compare_anchors(folder, path, photos, agreement):
+def add_anchors(folder, path, photos, agreement):
     """Adds to the `Agreement` what the best anchors of an SSD say before overlapping boxes are suppressed."""
     import tfod.compat  # noqa: F401 - corrects object_detection at import
 

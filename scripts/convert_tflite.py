@@ -15,14 +15,14 @@ Beside them come detect.py, which runs them without TensorFlow, its requirements
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 from tfod.model.checkpoints import choose_checkpoint, list_checkpoint_files, use_checkpoint
 from tfod.utils import files
-from tfod.utils.console import InputError, make_parser, run, say
+from tfod.utils.console import InputError, make_parser, parse_count, run, say
 
 MAKER = "convert_tflite"  # of the output, as its stamp says
 FORMATS = ["float32", "float16", "dynamic", "int8"]
-PIXELS, SCORE = 0.5, 1e-3  # by how much the float32 file may differ from the checkpoint
 
 
 def parse_arguments():
@@ -34,28 +34,41 @@ def parse_arguments():
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=FORMATS, help="which files to make")
     group = parser.add_argument_group("training photos for int8's ranges")
     group.add_argument("--representative_images", help="folder of photos; without it the training records")
-    group.add_argument("--representative_number", type=int, default=100, help="number of photos, drawn by chance")
+    group.add_argument(
+        "--representative_number", type=parse_count, default=100, help="number of photos, drawn at random"
+    )
     group.add_argument("--seed", type=int, default=42, help="seed of the drawing")
     group = parser.add_argument_group("photos to compare on")
     group.add_argument("--sample_images", help="folder of photos; without it the evaluation records")
-    group.add_argument("--samples", type=int, default=5, help="number of photos")
-    arguments = parser.parse_args()
-    for name in ("representative_number", "samples"):
-        if getattr(arguments, name) < 1:
-            parser.error(f"--{name} is {getattr(arguments, name)}; give 1 or more")
-    return arguments
+    group.add_argument("--samples", type=parse_count, default=5, help="number of photos")
+    return parser.parse_args()
+
+
+class Tools(NamedTuple):
+    """What each format needs.
+
+    preprocessor: a `tflite.Preprocessor`, which makes the model's input of a photo
+    names:        dict class id -> name
+    photos:       the sample photos, uint8 [height, width, 3], and `source`, where they are from
+    outputs:      what the checkpoint gives for each of them, and `expected`, its detections (boxes, classes, scores)
+    """
+
+    preprocessor: tuple
+    names: dict
+    photos: list
+    source: str
+    outputs: list
+    expected: list
 
 
 def find_input(arguments):
     """(config, files or folders that int8's photos come from); every fault of the arguments at once."""
-    from tfod.config import pipeline
-    from tfod.export import tflite
-    from tfod.model import trained_on
+    from tfod.config import checks, pipeline
 
     faults, sources = [], []
     choose_checkpoint(arguments.trained_checkpoint_dir)
-    config = pipeline.read_config(arguments.pipeline_config_path)
-    tflite.require_convertible(config, arguments.pipeline_config_path)
+    path, folder = arguments.pipeline_config_path, arguments.trained_checkpoint_dir
+    config = checks.read_checked_config(path, folder, checks.EXPORT, checks.TFLITE)
     if not (Path(arguments.saved_model_dir) / "saved_model.pb").is_file():
         faults.append(f"{arguments.saved_model_dir}: holds no saved_model.pb; run export_tflite_graph_tf2.py first")
     if "int8" in arguments.formats:
@@ -70,7 +83,6 @@ def find_input(arguments):
             )
     if faults:
         raise InputError(*faults)
-    trained_on.hold_label_map(arguments.trained_checkpoint_dir, *pipeline.list_label_maps(config)[:1])
     return config, sources
 
 
@@ -92,7 +104,7 @@ def main():
 
 
 def make_files(config, checkpoint, sources, paths, arguments):
-    """Makes the files that are not up to date. Raises InputError, or whatever `checkpoint` can't be read with."""
+    """Makes the files that are not up to date. Raises InputError, or TensorFlow's error of a damaged checkpoint."""
     inputs = [*sorted(Path(arguments.saved_model_dir).glob("**/*")), *list_checkpoint_files(checkpoint)]
     settings = {"config": config.SerializeToString(deterministic=True).hex(), "samples": arguments.samples}
     calibration = [arguments.representative_number, arguments.seed]
@@ -107,27 +119,29 @@ def make_files(config, checkpoint, sources, paths, arguments):
         say(f"{paths[kind]} is up to date")
     if not todo:
         return
+    from tfod.export.parity import ALLOWED
+
     tools = prepare_tools(config, checkpoint, arguments)
     for kind in todo:
         say(f"making {paths[kind]}" + (f", seed {arguments.seed}" if kind == "int8" else ""))
         with files.write_whole(paths[kind], MAKER) as fresh:
             fresh.write_bytes(convert(kind, config, tools, arguments))
             agreement, which = compare(kind, fresh, config, tools)
-            if kind == "float32" and not agreement.holds(PIXELS, SCORE):
+            if kind == "float32" and not agreement.holds():
                 raise InputError(
-                    f"{paths[kind]}: differs from {checkpoint}: {agreement}; allowed are {PIXELS} pixels and {SCORE}, "
-                    "so it was not kept; was the SavedModel exported from this checkpoint, with these thresholds?"
+                    f"{paths[kind]}: differs from {checkpoint}: {agreement}; allowed are {ALLOWED}, so it "
+                    "was not kept; was the SavedModel exported from this checkpoint, with these thresholds?"
                 )
         files.mark_current(paths[kind], fingerprints[kind], MAKER)
         size = paths[kind].stat().st_size / 1e6
         print(
-            f"{paths[kind]}: {size:.2f} MB; {which} on {len(tools['photos'])} {tools['source']}: {agreement}",
+            f"{paths[kind]}: {size:.2f} MB; {which} on {len(tools.photos)} {tools.source}: {agreement}",
             flush=True,
         )
 
 
 def prepare_tools(config, checkpoint, arguments):
-    """What each format needs: how the model sees a photo, class names, photos, and what the checkpoint finds there."""
+    """The `Tools`: the model is built, and the checkpoint's detections are found."""
     import tfod.compat  # noqa: F401 - corrects object_detection at import
 
     import tensorflow as tf
@@ -145,14 +159,10 @@ def prepare_tools(config, checkpoint, arguments):
     photos, source = parity.find_sample_photos(config, arguments.samples, arguments.sample_images)
     outputs = [reference(photo) for photo in photos]
     found = [parity.list_detections(found) for found in outputs]
-    expected = [(boxes.clip(0, 1), *rest) for boxes, *rest in found]  # CenterNet's reach out of the photo
+    expected = [(boxes.clip(0, 1), *rest) for boxes, *rest in found]  # CenterNet's may extend beyond the photo
     check_weights()
-    prepare, mean, std = tflite.make_preprocessor(config, model)
     names = pipeline.read_class_names(config, Path(arguments.pipeline_config_path).parent)
-    return {
-        "prepare": prepare, "mean": mean, "std": std, "names": names,
-        "photos": photos, "source": source, "expected": expected, "outputs": outputs,
-    }  # fmt: skip
+    return Tools(tflite.make_preprocessor(config, model), names, photos, source, outputs, expected)
 
 
 def convert(kind, config, tools, arguments):
@@ -161,16 +171,18 @@ def convert(kind, config, tools, arguments):
 
     def read_inputs():
         photos = find_training_photos(config, arguments)
-        return (tools["prepare"](photo) for photo in photos)
+        return (tools.preprocessor.prepare(photo) for photo in photos)
 
     model = tflite.convert(arguments.saved_model_dir, kind, read_inputs)
-    labels = tflite_metadata.list_labels(tools["names"])
-    text = f"Detects {', '.join(sorted(tools['names'].values()))}. {config.model.WhichOneof('model')}, {kind}."
-    return tflite_metadata.write_metadata(model, labels, tools["mean"], tools["std"], "ObjectDetector", text)
+    labels = tflite_metadata.list_labels(tools.names)
+    text = f"Detects {', '.join(sorted(tools.names.values()))}. {config.model.WhichOneof('model')}, {kind}."
+    return tflite_metadata.write_metadata(
+        model, labels, tools.preprocessor.mean, tools.preprocessor.std, "ObjectDetector", text
+    )
 
 
 def find_training_photos(config, arguments):
-    """Yields the photos that int8's ranges are measured on, drawn by chance: uint8 arrays [height, width, 3]."""
+    """Yields the photos that int8's ranges are measured on, drawn at random: uint8 arrays [height, width, 3]."""
     import numpy as np
 
     from tfod.config import pipeline
@@ -191,22 +203,22 @@ def find_training_photos(config, arguments):
 def compare(kind, path, config, tools):
     """The `Agreement` of the TFLite file with the checkpoint on the sample photos, and what was compared, in words.
 
-    Rounded models are compared where they are somewhat sure; below, other boxes come first.
+    Rounded models are compared on detections of a fair score; below that the order of the boxes changes.
     """
     from tfod.export import parity, tflite
     from tfod.export.parity import SURE, compare_detections, compare_formats
 
-    detect = tflite.make_tflite_detector(path, tools["prepare"])
-    found = [detect(photo) for photo in tools["photos"]]
-    sizes = [photo.shape[1::-1] for photo in tools["photos"]]
+    detect = tflite.make_tflite_detector(path, tools.preprocessor.prepare)
+    found = [detect(photo) for photo in tools.photos]
+    sizes = [photo.shape[1::-1] for photo in tools.photos]
     if kind != "float32":
-        return compare_detections(tools["expected"], found, sizes, SURE), f"detections of score {SURE} or more"
+        return compare_detections(tools.expected, found, sizes, SURE), f"detections of score {SURE} or more"
     family = config.model.WhichOneof("model")
-    agreement = compare_formats(tools["expected"], found, sizes, family)
+    agreement = compare_formats(tools.expected, found, sizes, family)
     if family != "ssd":
         return agreement, "all detections"
-    read = tflite.make_anchor_reader(path, tools["prepare"], config)
-    for photo, outputs in zip(tools["photos"], tools["outputs"], strict=True):
+    read = tflite.make_anchor_reader(path, tools.preprocessor.prepare, config)
+    for photo, outputs in zip(tools.photos, tools.outputs, strict=True):
         parity.compare_anchors(outputs, read(photo), 0, photo, agreement)
     return agreement, "all detections and the best anchors"
 

@@ -32,7 +32,7 @@ def check(what, look):
 
 def see_python():
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-        raise RuntimeError(f"Python {platform.python_version()} is none of 3.11, 3.12, 3.13 (PYTHON=python3.12)")
+        raise RuntimeError(f"Python {platform.python_version()} is not one of 3.11, 3.12, 3.13 (PYTHON=python3.12)")
     return platform.python_version()
 
 

@@ -17,10 +17,10 @@ from urllib.parse import unquote, urlsplit
 
 from tfod.config.zoo import HOME, MODELS, get_address
 from tfod.utils.console import InputError, make_parser, run, say
-from tfod.utils.download import MOST_BYTES, check_member, describe_disk_error, fetch, open_tarball, take_turn
+from tfod.utils.download import MOST_BYTES, check_member, fetch, open_tarball, take_turn
 from tfod.utils.files import read_bytes, sha256, write_text, write_whole
 
-ENDING = ".tar.gz"
+ARCHIVE = ".tar.gz"
 HOST = urlsplit(HOME).hostname
 
 
@@ -66,40 +66,35 @@ def find_source(model, mirror=HOME):
         try:
             file_name = unquote(PurePosixPath(urlsplit(model).path).name)
         except ValueError as error:
-            raise InputError(f"{model}: is not an address ({error}); give that of a model's {ENDING} file") from error
+            raise InputError(f"{model}: is not an address ({error}); give that of a model's {ARCHIVE} file") from error
         if not model.lower().startswith("https://"):
             raise InputError(f"{model}: is not an https address; use one, or fetch it by hand and give the file")
-        if not file_name.endswith(ENDING) or not is_name(file_name.removesuffix(ENDING)):
-            raise InputError(f"{model}: does not end with NAME{ENDING}; give the address of a model's {ENDING} file")
-        return file_name.removesuffix(ENDING), model, None
+        if not file_name.endswith(ARCHIVE) or not is_name(file_name.removesuffix(ARCHIVE)):
+            raise InputError(f"{model}: does not end with NAME{ARCHIVE}; give the address of a model's {ARCHIVE} file")
+        return file_name.removesuffix(ARCHIVE), model, None
     path = Path(model)
-    if path.name.endswith(ENDING) and is_name(path.name.removesuffix(ENDING)):
+    if path.name.endswith(ARCHIVE) and is_name(path.name.removesuffix(ARCHIVE)):
         if not path.is_file():
-            raise InputError(f"{model}: no such file; give a model's {ENDING} file, or its name in the zoo")
-        return path.name.removesuffix(ENDING), None, path
+            raise InputError(f"{model}: no such file; give a model's {ARCHIVE} file, or its name in the zoo")
+        return path.name.removesuffix(ARCHIVE), None, path
     if model in MODELS:
         if MODELS[model].family == "ExtremeNet":
             advice = "take centernet_hg104_512x512_coco17_tpu-8, which was trained from it"
             raise InputError(f"{model}: is a checkpoint alone, without a pipeline.config to train it with; {advice}")
         return model, get_address(model, mirror), None
     near = [name for name in MODELS if model.lower() in name] or difflib.get_close_matches(model, MODELS, cutoff=0)
-    raise InputError(f"{model}: is no model of the TF2 Detection Zoo; did you mean {', '.join(near[:5])}?")
+    raise InputError(f"{model}: is not a model of the TF2 Detection Zoo; did you mean {', '.join(near[:5])}?")
 
 
 def is_name(name):
-    """Whether a folder can be called so, here and on other systems."""
+    """Whether a folder can have this name, here and on other systems."""
     return 0 < len(name) < 200 and name[0] != "." and not set(name) & set("/\\") and name.isprintable()
 
 
-def find_faults(folder):
-    """What `folder` lacks of a TF2 detection model; empty where it is one."""
-    faults = []
-    if not (folder / "pipeline.config").is_file():
-        faults.append("pipeline.config")
-    for suffix in ("index", "data-*"):
-        if not list(folder.glob(f"checkpoint/ckpt-*.{suffix}")):
-            faults.append(f"checkpoint/ckpt-*.{suffix}")
-    return faults
+def list_missing_parts(folder):
+    """The parts of a TF2 detection model that `folder` lacks."""
+    parts = ("pipeline.config", "checkpoint/ckpt-*.index", "checkpoint/ckpt-*.data-*")
+    return [part for part in parts if not any(path.is_file() for path in folder.glob(part))]
 
 
 def read_sums(path):
@@ -110,17 +105,19 @@ def read_sums(path):
     for number, line in enumerate(read_bytes(path).decode(errors="replace").splitlines(), start=1):
         match = re.fullmatch(r"([0-9a-f]{64}) [ *](.+)", line)
         if not match:
-            raise InputError(f"{path}:{number}: is not `SHA256  NAME`, as sha256sum writes it; mend or delete the line")
+            raise InputError(
+                f"{path}:{number}: is not `SHA256  NAME`, as sha256sum writes it; correct or delete the line"
+            )
         sums[match[2]] = match[1]
     return sums
 
 
 def check_sums(digest, file_name, sums_path, wanted):
-    """Raises InputError unless `digest` is what it must be.
+    """Raises InputError unless `digest` is the right one.
 
     `wanted` is what the person asked for, or None. A sum in the catalogue comes before that of an earlier download.
     """
-    model = MODELS.get(file_name.removesuffix(ENDING))
+    model = MODELS.get(file_name.removesuffix(ARCHIVE))
     changed = "it was damaged or changed: do not use it"
     if wanted and digest != wanted:
         raise InputError(f"{file_name}: has sha256 {digest}, not {wanted}; {changed}")
@@ -137,8 +134,8 @@ def check_sums(digest, file_name, sums_path, wanted):
 
 
 def check_size(tarball, file_name):
-    """Raises InputError if a file of this disk is not as long as the zoo's file of that name, where that is known."""
-    model = MODELS.get(file_name.removesuffix(ENDING))
+    """Raises InputError if a local file has not the size of the zoo's file of that name, where that is known."""
+    model = MODELS.get(file_name.removesuffix(ARCHIVE))
     size = tarball.stat().st_size
     if model and model.bytes and size != model.bytes:
         advice = "fetch it again; or, if it is the one you want, say so with --sha256"
@@ -151,7 +148,7 @@ def unpack(tarball, folder, name):
     with open_tarball(tarball, name) as members:
         for member, file in members:
             check_member(member, name)
-            # Not archive.extract(): on Python before 3.11.4 it gives owners and rights that the archive says.
+            # Not archive.extract(): on Python before 3.11.4 it sets the owners and permissions that the archive says.
             target = folder / member.name
             (target.parent if file else target).mkdir(parents=True, exist_ok=True)
             if file:
@@ -164,26 +161,23 @@ def install(tarball, name, target):
 
     `name` is what errors call the archive. The folder appears whole or not at all.
     """
-    try:
-        with write_whole(target) as fresh:
-            unpacked = fresh.with_name("unpacked." + fresh.name)
-            unpack(tarball, unpacked, name)
-            folders = [unpacked, *sorted(path for path in unpacked.iterdir() if path.is_dir())]
-            best = min(folders, key=lambda folder: len(find_faults(folder)))
-            if faults := find_faults(best):
-                raise InputError(
-                    f"{name}: holds no {', no '.join(faults)}; give the {ENDING} file of a TF2 detection model"
-                )
-            best.rename(fresh)
-    except OSError as error:
-        raise InputError(describe_disk_error(target, error)) from error
+    with write_whole(target) as fresh:
+        unpacked = fresh.with_name("unpacked." + fresh.name)
+        unpack(tarball, unpacked, name)
+        folders = [unpacked, *sorted(path for path in unpacked.iterdir() if path.is_dir())]
+        best = min(folders, key=lambda folder: len(list_missing_parts(folder)))
+        if missing := list_missing_parts(best):
+            raise InputError(
+                f"{name}: holds no {', no '.join(missing)}; give the {ARCHIVE} file of a TF2 detection model"
+            )
+        best.rename(fresh)
     if not (target / "saved_model" / "saved_model.pb").is_file():
         say(f"{name}: holds no saved_model/saved_model.pb; it can be trained further, but not run as it is")
 
 
 def download(name, address, folder, arguments):
     """Fetches the .tar.gz at `address`, makes folder/NAME of it and notes its sha256, which is returned."""
-    file_name, sums_path, model = name + ENDING, folder / "SHA256SUMS", MODELS.get(name)
+    file_name, sums_path, model = name + ARCHIVE, folder / "SHA256SUMS", MODELS.get(name)
     fetched = folder / f".{file_name}"
     advice = f"fetch it by hand, then: python scripts/download_model.py {file_name} -o {folder}"
     try:
@@ -212,13 +206,10 @@ def get(name, address, tarball, arguments):
     """Makes the folder NAME of what is at `address`, or in the file `tarball`; the sha256 of that."""
     if not tarball:
         return download(name, address, arguments.output, arguments)
-    file_name = name + ENDING
-    try:
-        if not arguments.sha256:
-            check_size(tarball, file_name)
-        digest = sha256(tarball)
-    except OSError as error:
-        raise InputError(f"{tarball}: can't be read ({error.strerror}); check its permissions") from error
+    file_name = name + ARCHIVE
+    if not arguments.sha256:
+        check_size(tarball, file_name)
+    digest = sha256(tarball)
     check_sums(digest, file_name, arguments.output / "SHA256SUMS", arguments.sha256)
     install(tarball, str(tarball), arguments.output / name)
     return digest
@@ -226,8 +217,8 @@ def get(name, address, tarball, arguments):
 
 def check_installed(target, file_name, arguments):
     """Raises InputError if the folder `target` is not a model, or of another file than the one asked for."""
-    if faults := find_faults(target):
-        raise InputError(f"{target}: has no {', no '.join(faults)}; move it away or delete it, and run this again")
+    if missing := list_missing_parts(target):
+        raise InputError(f"{target}: has no {', no '.join(missing)}; move it away or delete it, and run this again")
     sums_path = arguments.output / "SHA256SUMS"
     if arguments.sha256 and file_name in read_sums(sums_path):
         check_sums(read_sums(sums_path)[file_name], file_name, sums_path, arguments.sha256)
@@ -238,10 +229,10 @@ def check_installed(target, file_name, arguments):
 def main():
     arguments = parse_arguments()
     name, address, tarball = find_source(arguments.model, arguments.mirror)
-    target, file_name = arguments.output / name, name + ENDING
+    target, file_name = arguments.output / name, name + ARCHIVE
     if not target.exists():
         with take_turn(target):
-            if not target.exists():  # which another run may have brought meanwhile
+            if not target.exists():  # another run may have downloaded it meanwhile
                 digest = get(name, address, tarball, arguments)
                 print(f"sha256 {digest}  {file_name}")
                 print(f"Wrote {target}")

@@ -56,15 +56,13 @@ def parse_arguments():
     word = arguments.checkpoint
     if word is not None and word not in ("latest", "best") and not word.isdecimal():
         parser.error(f"--checkpoint is {word}; give latest, best or a number")
-    arguments.kind, arguments.found = None, None
-    if is_exported(arguments.model):
-        arguments.kind, arguments.found = find_model(arguments.model)
-        if word is not None:
-            parser.error(f"--checkpoint goes with a model_dir, and {arguments.model} is exported")
+    if word is not None and is_exported(arguments.model):
+        parser.error(f"--checkpoint goes with a model_dir, and {arguments.model} is exported")
     return arguments
 
 
 def is_exported(path):
+    """Whether the model `path` is an export, or a file, and not a model_dir with checkpoints."""
     return path.is_file() or any((folder / "saved_model.pb").is_file() for folder in (path, path / "saved_model"))
 
 
@@ -72,10 +70,11 @@ def read_config(arguments):
     """The config and its path, or (None, None): an exported model can do without. Raises InputError."""
     from tfod.config import pipeline
 
-    places = [arguments.model, *(arguments.model.parents if arguments.kind else ())][:4]
+    exported = is_exported(arguments.model)
+    places = [arguments.model, *(arguments.model.parents if exported else ())][:4]
     beside = next((place / "pipeline.config" for place in places if (place / "pipeline.config").is_file()), None)
     path = arguments.pipeline_config_path or beside
-    if path is None and arguments.kind is None:
+    if path is None and not exported:
         path = arguments.model / "pipeline.config"
     return (pipeline.read_config(path), path) if path else (None, None)
 
@@ -95,7 +94,7 @@ def open_source(arguments, config, path):
         if arguments.labels_path and config.eval_input_reader:
             config.eval_input_reader[0].label_map_path = str(arguments.labels_path)
         hold_label_map(arguments, config)
-        purpose = checks.EXPORT_EVALUATION if arguments.kind else checks.EVALUATION
+        purpose = checks.EXPORT_EVALUATION if is_exported(arguments.model) else checks.EVALUATION
         checks.refuse_faults(checks.check_config(config, path, purpose, own_data=own_data), *faults)
     elif faults:
         raise InputError(*faults)
@@ -115,7 +114,7 @@ def hold_label_map(arguments, config):
     from tfod.config import pipeline
     from tfod.model import trained_on
 
-    if arguments.kind:  # its own files say what its classes are
+    if is_exported(arguments.model):  # its own files say what its classes are
         return
     maps = [arguments.labels_path] if arguments.labels_path else pipeline.list_label_maps(config)
     trained_on.hold_label_map(arguments.model, *maps)
@@ -132,7 +131,7 @@ def read_names(arguments, config):
     path = arguments.labels_path or (config and pipeline.find_label_map(config))
     if path:
         return label_map.read_names(path)
-    names = open_model(arguments.found, 1).labels if arguments.kind else {}
+    names = open_model(find_model(arguments.model)[1], 1).labels if is_exported(arguments.model) else {}
     if not names:
         raise InputError(f"{arguments.model}: does not say what its classes are; give --labels_path")
     return names
@@ -150,8 +149,10 @@ def choose_output(arguments):
 
 def main():
     arguments = parse_arguments()
-    which = arguments.checkpoint or "latest"
-    if not arguments.kind:
+    which, exported = arguments.checkpoint or "latest", is_exported(arguments.model)
+    if exported:
+        _, found = find_model(arguments.model)
+    else:
         choose_checkpoint(arguments.model, which)  # says at once where there is none
     config, path = read_config(arguments)
     source = open_source(arguments, config, path)
@@ -160,11 +161,11 @@ def main():
 
     if arguments.output:
         metrics_files.refuse_other_files(folder)
-    if arguments.kind:
+    if exported:
         from object_detection.protos import eval_pb2
 
         eval_config = config.eval_config if config else eval_pb2.EvalConfig()
-        report = evaluator.evaluate_export(arguments.found, folder, source, eval_config, arguments.batch)
+        report = evaluator.evaluate_export(found, folder, source, eval_config, arguments.batch)
     else:
         reports = evaluator.evaluate_checkpoints(
             config,

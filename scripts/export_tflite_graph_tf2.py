@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tfod.model.checkpoints import choose_checkpoint, list_checkpoint_files, use_checkpoint
 from tfod.utils import files
-from tfod.utils.console import InputError, add_flag, make_parser, run, say
+from tfod.utils.console import InputError, add_flag, make_parser, parse_count, run, say
 
 MAKER = "export_tflite_graph_tf2"  # of the output, as its stamp says
 
@@ -25,7 +25,7 @@ def parse_arguments():
     parser.add_argument("--output_directory", required=True, help="folder to write saved_model/ into")
     parser.add_argument("--config_override", default="", help="text proto merged into the config")
     most = "detections an image, at most; without it as many as the config's post-processing gives (upstream: 10)"
-    parser.add_argument("--max_detections", type=int, help=most)
+    parser.add_argument("--max_detections", type=parse_count, help=most)
     regular = (
         "suppress overlapping boxes within each class, as the SavedModel does, not across classes, which is faster; "
         "without it as the config's post-processing does (upstream: false)"
@@ -34,35 +34,23 @@ def parse_arguments():
     add_flag(parser, "centernet_include_keypoints", False, "CenterNet: keypoints, too")
     parser.add_argument("--keypoint_label_map_path", default="", help="CenterNet: label map of the keypoints")
     add_flag(parser, "overwrite", False, "replace a saved_model in the output directory that is of another checkpoint")
-    arguments = parser.parse_args()
-    if arguments.max_detections is not None and arguments.max_detections < 1:
-        parser.error(f"--max_detections is {arguments.max_detections}; give 1 or more")
-    return arguments
+    return parser.parse_args()
 
 
 def main():
     arguments = parse_arguments()
     output = Path(arguments.output_directory) / "saved_model"
     files.refuse_foreign(output, MAKER, "name another folder with --output_directory")
-    choose_checkpoint(arguments.trained_checkpoint_dir)  # says at once where there is none
-    from tfod.config import checks, pipeline
-    from tfod.export import tflite
-    from tfod.model import trained_on
+    choose_checkpoint(arguments.trained_checkpoint_dir)  # before TensorFlow is imported: there may be none
+    from tfod.config import checks
 
-    config = pipeline.read_config(arguments.pipeline_config_path, arguments.config_override)
-    trained_on.hold_label_map(arguments.trained_checkpoint_dir, *pipeline.list_label_maps(config)[:1])
-    tflite.require_convertible(config, arguments.pipeline_config_path)
-    found = checks.check_config(config, arguments.pipeline_config_path, checks.EXPORT)
-    checks.refuse_faults(found)
-    use_checkpoint(
-        arguments.trained_checkpoint_dir,
-        None,
-        lambda checkpoint: export_checkpoint(config, checkpoint, output, arguments),
-    )
+    path, folder = arguments.pipeline_config_path, arguments.trained_checkpoint_dir
+    config = checks.read_checked_config(path, folder, checks.EXPORT, checks.TFLITE, override=arguments.config_override)
+    use_checkpoint(folder, None, lambda checkpoint: export_checkpoint(config, checkpoint, output, arguments))
 
 
 def export_checkpoint(config, checkpoint, output, arguments):
-    """Exports one checkpoint, unless that was done already. Raises InputError, or whatever it can't be read with."""
+    """Exports one checkpoint unless it is up to date. Raises InputError, or TensorFlow's error if it is damaged."""
     from tfod.config import edit
     from tfod.export import tflite
 
@@ -81,7 +69,8 @@ def export_checkpoint(config, checkpoint, output, arguments):
     with files.write_whole(output, MAKER) as fresh:
         export(config, checkpoint, fresh, options, arguments)
     files.mark_current(output, fingerprint, MAKER)
-    suppression = f", {tflite.describe_suppression(regular)}" if config.model.WhichOneof("model") == "ssd" else ""
+    how = f", overlapping boxes suppressed {'within each class' if regular else 'across classes'}"
+    suppression = how if config.model.WhichOneof("model") == "ssd" else ""
     print(f"Exported {checkpoint} for TFLite to {output}: {most} detections{suppression}")
 
 

@@ -11,15 +11,13 @@ half a pixel of the photo away, or a score that differs by more than 0.001, is a
 """
 
 import argparse
-import fnmatch
 import shutil
 from pathlib import Path
 
 from tfod.model.checkpoints import choose_checkpoint, list_checkpoint_files, use_checkpoint
 from tfod.utils import files
-from tfod.utils.console import InputError, add_flag, make_parser, run, say
+from tfod.utils.console import InputError, add_flag, make_parser, parse_count, parse_share, run, say
 
-MAKER = "exporter_main_v2"  # of the output, as its stamp says
 INPUT_TYPES = [
     "image_tensor",
     "encoded_image_string_tensor",
@@ -27,15 +25,6 @@ INPUT_TYPES = [
     "float_image_tensor",
     "image_and_boxes_tensor",
 ]
-LAYOUT = ("saved_model", "checkpoint", "pipeline.config", "label_map.pbtxt", "labels.txt", "README.md")
-MADE_OF_IT = ("export_tflite_graph_tf2", "convert_tflite", "convert_onnx", "benchmark", "evaluate", "report")
-MADE_OF_IT += ("inference_main_v2", "bundle")  # the scripts whose results go with the export that they were made of
-UNSTAMPED = (  # what an export holds that was made before there were stamps, or by upstream's script
-    *LAYOUT[2:], "checkpoint/checkpoint", "checkpoint/ckpt-*", "tflite/model_*.tflite", "model.onnx", "benchmark.*",
-    *(f"{folder}saved_model/{name}" for folder in ("", "tflite/") for name in ("*.pb", "variables/variables.*")),
-)  # fmt: skip
-MODEL_SUFFIXES = (".tflite", ".onnx")  # others' would be taken for the new model's
-PIXELS, SCORE = 0.5, 1e-3  # by how much the export may differ from the checkpoint
 
 
 def parse_arguments():
@@ -52,17 +41,17 @@ def parse_arguments():
     add_flag(parser, "overwrite", False, "replace a former export in the output directory, and what was made from it")
     group = parser.add_argument_group("beyond upstream's")
     which = "the newest, that of best/, or ckpt-N; without it best where there is one, else latest"
-    group.add_argument("--checkpoint", type=_parse_checkpoint, metavar="latest|best|N", help=which)
+    group.add_argument("--checkpoint", type=parse_checkpoint, metavar="latest|best|N", help=which)
     batch = "images a call; dynamic: any number; without it 1 for image_tensor, any number for the other types"
-    group.add_argument("--batch_size", type=_parse_batch, metavar="N|dynamic", help=batch)
-    group.add_argument("--score_threshold", type=_parse_share, help="leave out detections of a lower score, 0 to 1")
+    group.add_argument("--batch_size", type=parse_batch, metavar="N|dynamic", help=batch)
+    group.add_argument("--score_threshold", type=parse_share, help="leave out detections of a lower score, 0 to 1")
     group.add_argument(
-        "--iou_threshold", type=_parse_share, help="of boxes that overlap by more, the best stays, 0 to 1"
+        "--iou_threshold", type=parse_share, help="of boxes that overlap by more, the best stays, 0 to 1"
     )
-    group.add_argument("--max_detections", type=_parse_count, help="detections an image, at most")
+    group.add_argument("--max_detections", type=parse_count, help="detections an image, at most")
     add_flag(group, "class_agnostic_nms", None, "an object is boxed once, even if it looks like two classes")
     group.add_argument("--sample_images", help="folder of photos to compare on; without it the evaluation records")
-    group.add_argument("--samples", type=_parse_count, default=5, help="number of photos to compare on")
+    group.add_argument("--samples", type=parse_count, default=5, help="number of photos to compare on")
     arguments = parser.parse_args()
     if arguments.use_side_inputs and arguments.input_type != "image_tensor":
         parser.error("--use_side_inputs works with --input_type image_tensor only")
@@ -71,41 +60,28 @@ def parse_arguments():
     return arguments
 
 
-def _parse_checkpoint(word):
+def parse_checkpoint(word):
     if word not in ("latest", "best") and not word.isdecimal():
         raise argparse.ArgumentTypeError(f"{word} is neither latest nor best nor a number")
     return word
 
 
-def _parse_batch(word):
-    return word if word == "dynamic" else _parse_count(word)
+def parse_batch(word):
+    return word if word == "dynamic" else parse_count(word)
 
 
-def _parse_count(word):
-    if not word.isdecimal() or int(word) < 1:
-        raise argparse.ArgumentTypeError(f"{word} is not a number of 1 or more")
-    return int(word)
-
-
-def _parse_share(word):
-    try:
-        value = float(word)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{word} is not a number from 0 to 1")
-    return value
-
-
-def read_config(arguments):
-    """The config with the post-processing asked for. Raises InputError with its faults."""
+def main():
+    arguments = parse_arguments()
     from tfod.config import checks, edit, pipeline
+    from tfod.export import saved_model
     from tfod.model import trained_on
 
-    path = arguments.pipeline_config_path
-    config = pipeline.read_config(path, arguments.config_override)
-    trained_on.hold_label_map(arguments.trained_checkpoint_dir, *pipeline.list_label_maps(config)[:1])
-    checks.refuse_faults(checks.check_config(config, path, checks.EXPORT))
+    saved_model.refuse_other(Path(arguments.output_directory))
+    folder = arguments.trained_checkpoint_dir
+    choose_checkpoint(folder, arguments.checkpoint)  # before TensorFlow is imported: there may be none
+    config = checks.read_checked_config(
+        arguments.pipeline_config_path, folder, checks.EXPORT, override=arguments.config_override
+    )
     edit.set_postprocessing(
         config,
         arguments.score_threshold,
@@ -113,69 +89,16 @@ def read_config(arguments):
         arguments.max_detections,
         arguments.class_agnostic_nms,
     )
-    return config
-
-
-def refuse_other(output):
-    """Raises InputError if the output folder is something else than a former export, or empty."""
-    is_empty = not output.exists() or (output.is_dir() and not any(output.iterdir()))
-    if not is_empty and not (output / "saved_model").is_dir():
-        raise InputError(f"{output}: is there and holds no export, so it is not overwritten; name another folder")
-
-
-def list_kept(output, overwrite):
-    """The files of the output folder that others put there, and that stay beside the new export.
-
-    Raises InputError if the folder holds what is not to be replaced: no export, one without `overwrite`, or a file of
-    an export that a person has changed.
-    """
-    refuse_other(output)
-    if not (output / "saved_model").is_dir():
-        return []
-    if not overwrite:
-        raise InputError(f"{output}: is there and holds another export; name another folder, or give --overwrite")
-    stamp = output / "saved_model"
-    foreign = files.list_foreign(stamp, MAKER, [output], MADE_OF_IT)
-    if not files.list_made(stamp, MAKER):
-        foreign = [path for path in foreign if not is_unstamped(path, path.relative_to(output).as_posix())]
-    lost = [path for path in foreign if path.relative_to(output).parts[0] in LAYOUT or path.suffix in MODEL_SUFFIXES]
-    if lost:
-        files.refuse_foreign(stamp, MAKER, "name another folder with --output_directory", lost)
-    return foreign
-
-
-def is_unstamped(path, name):
-    """Whether a file of an export without stamp, `name` in its folder, is of the export."""
-    ours = any(fnmatch.fnmatchcase(name, pattern) for pattern in UNSTAMPED)
-    return ours and (name != "README.md" or b"\n## How to call it\n" in path.read_bytes())
-
-
-def keep_files(kept, output, fresh):
-    """Copies the files `kept` of the folder `output` into `fresh`, which takes its place."""
-    for path in kept:
-        copy = fresh / path.relative_to(output)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, copy, follow_symlinks=False)
-
-
-def main():
-    arguments = parse_arguments()
-    refuse_other(Path(arguments.output_directory))
-    choose_checkpoint(arguments.trained_checkpoint_dir, arguments.checkpoint)  # says at once where there is none
-    config = read_config(arguments)
-    from tfod.config import pipeline
-    from tfod.model import trained_on
-
-    label_map = pipeline.find_label_map(config) or trained_on.find_kept_map(arguments.trained_checkpoint_dir)
+    label_map = pipeline.find_label_map(config) or trained_on.find_kept_map(folder)
     use_checkpoint(
-        arguments.trained_checkpoint_dir,
-        arguments.checkpoint,
-        lambda checkpoint: export_checkpoint(config, checkpoint, label_map, arguments),
+        folder, arguments.checkpoint, lambda checkpoint: export_checkpoint(config, checkpoint, label_map, arguments)
     )
 
 
 def export_checkpoint(config, checkpoint, label_map, arguments):
-    """Exports one checkpoint, unless that was done already. Raises InputError, or whatever it can't be read with."""
+    """Exports one checkpoint unless it is up to date. Raises InputError, or TensorFlow's error if it is damaged."""
+    from tfod.export.saved_model import MAKER, keep_files, list_kept
+
     output = Path(arguments.output_directory)
     sources = [*list_checkpoint_files(checkpoint), Path(checkpoint).parent / "metrics.json"]
     fingerprint = files.fingerprint(
@@ -189,13 +112,13 @@ def export_checkpoint(config, checkpoint, label_map, arguments):
     if files.is_current(output / "saved_model", fingerprint, MAKER):
         say(f"{output} is up to date")
         return
-    with files.write_whole(output) as fresh:  # which first puts right what a killed run has left
+    with files.write_whole(output) as fresh:  # which first clears up after a run that was killed
         list_kept(output, arguments.overwrite)
         say(f"exporting {checkpoint} to {output}")
         agreement = export(config, checkpoint, label_map, fresh, arguments)
         made = sorted(fresh.iterdir())
         files.mark_current(fresh / "saved_model", fingerprint, MAKER, made, output / "saved_model")
-        kept = list_kept(output, arguments.overwrite)  # as it is after these minutes
+        kept = list_kept(output, arguments.overwrite)  # again: the export took minutes
         keep_files(kept, output, fresh)
     print(f"Exported {checkpoint} to {output}/saved_model; {agreement}")
     if kept:
@@ -203,7 +126,7 @@ def export_checkpoint(config, checkpoint, label_map, arguments):
 
 
 def export(config, checkpoint, label_map, folder, arguments):
-    """Writes the export into `folder`, and returns what comparing it showed. Raises InputError where it differs."""
+    """Writes the export into `folder`, and returns how it compares. Raises InputError where it differs."""
     import tfod.compat  # noqa: F401 - corrects object_detection at import
 
     import tensorflow as tf
@@ -219,7 +142,10 @@ def export(config, checkpoint, label_map, folder, arguments):
     tf.get_logger().setLevel("ERROR")  # SavedModel warns of every function it does not need to save
     model = model_builder.build(config.model, is_training=False)
     check_weights = weights.restore_weights(config, model, checkpoint)
-    module = saved_model.make_module(model, arguments)
+    side_inputs = (arguments.side_input_shapes, arguments.side_input_types, arguments.side_input_names)
+    module = saved_model.make_module(
+        model, arguments.input_type, arguments.batch_size, side_inputs if arguments.use_side_inputs else None
+    )
     function = trace_method_plainly(module, "__call__")  # makes the variables
     check_weights()
     tf.train.CheckpointManager(tf.train.Checkpoint(model=model), folder / "checkpoint", 1).save(checkpoint_number=0)
@@ -233,10 +159,10 @@ def export(config, checkpoint, label_map, folder, arguments):
     (folder / "labels.txt").write_text("".join(f"{label}\n" for label in list_labels(names)), encoding="utf-8")
     photos, source = parity.find_sample_photos(config, arguments.samples, arguments.sample_images)
     agreement = parity.compare_with_model(folder / "saved_model", model, module, photos, arguments.input_type)
-    if not agreement.holds(PIXELS, SCORE):
+    if not agreement.holds():
         raise InputError(
             f"{arguments.output_directory}: the export differs from {checkpoint} on {source}: {agreement}; allowed are "
-            f"{PIXELS} pixels and {SCORE}, so nothing was kept; look at pipeline.config, or give --sample_images"
+            f"{parity.ALLOWED}, so nothing was kept; look at pipeline.config, or give --sample_images"
         )
     text = f"compared with the checkpoint on {len(photos)} {source}: {agreement}"
     batch = saved_model.describe_batch(module)

@@ -53,7 +53,7 @@ def find_missing_libraries(venv):
 
 
 def name_package(library):
-    """The Debian package of a shared library, by Debian's rule: libxcb-icccm.so.4 is in libxcb-icccm4."""
+    """The Debian package of a shared library, by Debian's naming rule: libxcb-icccm.so.4 is in libxcb-icccm4."""
     name, version = library.lower().split(".so.")
     if name in ("libglib-2.0", "libgthread-2.0"):  # one package for the family
         return "libglib2.0-0"
@@ -98,14 +98,14 @@ def find_classes(labels_path, image_dir):
     for path in list_annotations(image_dir):
         try:
             names.update(box.name for box in read_annotation(path).boxes)
-        except InputError as error:  # the tool is there to mend it
+        except InputError as error:  # the tool is there to correct it
             for fault in error.faults:
                 say(f"warning: {fault}")
     return sorted(names)
 
 
 def find_photos(image_dir):
-    """The photos right in the folder. Raises InputError if there is none, or if two would have the same XML file."""
+    """The photos of the folder itself. Raises InputError if there are none, or if two would have the same XML file."""
     photos = list_images(image_dir)
     if not photos:
         raise InputError(f"{image_dir}: there are no photos in it; copy yours there")

@@ -8,7 +8,7 @@ to yours. TFLite "if resized": with a fixed_shape_resizer in the config.
 """
 
 from tfod.config.zoo import MODELS, describe_tflite
-from tfod.utils.console import InputError, make_parser, run, say
+from tfod.utils.console import InputError, format_table, make_parser, run, say
 
 FAMILIES = list(dict.fromkeys(model.family for model in MODELS.values()))
 SORTS = {  # what is not known comes last
@@ -42,7 +42,9 @@ def parse_arguments():
         action="append",
         help="only this family; may be given again",
     )
-    parser.add_argument("--max-ms", type=float, metavar="MS", help="only models that take at most so many milliseconds")
+    parser.add_argument(
+        "--max-ms", type=float, metavar="MS", help="only models that take this many milliseconds or fewer"
+    )
     parser.add_argument("--min-map", type=float, metavar="MAP", help="only models with at least this mAP, in percent")
     parser.add_argument("--tflite", action="store_true", help="only models that can be TFLite files as they are")
     parser.add_argument("--sort", choices=SORTS, default="ms", help="what to sort by; mAP from the highest on")
@@ -90,10 +92,7 @@ def main():
     models = choose_models(**vars(arguments))
     if not models:
         raise InputError("the zoo: has no such model; allow more milliseconds or a lower mAP, or another family")
-    rows = [HEADER, *map(describe, models)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
-    for row in rows:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    print(format_table(map(describe, models), HEADER, left=len(HEADER)))
     say(f"{len(models)} of the zoo's {len(MODELS)} models. Three to try first:")
     for name, reason in FIRST.items():
         say(f"  {name} ({MODELS[name].ms:g} ms, mAP {MODELS[name].map}): {reason}")

@@ -8,11 +8,12 @@
 """
 
 import contextlib
-import time
+import dataclasses
 from pathlib import Path
 
-from tfod.model.checkpoints import find_latest_checkpoint, require_checkpoint, try_checkpoints
-from tfod.utils.console import InputError, add_flag, make_parser, run, say
+from tfod.model.checkpoints import find_latest_checkpoint, require_checkpoint, try_checkpoints, watch_checkpoints
+from tfod.training.plan import Plan
+from tfod.utils.console import add_flag, make_parser, run, say
 
 
 def parse_arguments():
@@ -77,7 +78,7 @@ def parse_arguments():
 def read_checked_config(arguments, *purposes):
     """The config, held to the rules of these purposes (of tfod.config.checks). Raises InputError with its faults.
 
-    Its label maps are held to that of the model's training before: other faults may only follow from another one.
+    Its label maps are compared with that of the model's training first: other faults may only follow from that.
     """
     from tfod.config import checks, pipeline
     from tfod.model import trained_on
@@ -92,75 +93,46 @@ def read_checked_config(arguments, *purposes):
     resumes = find_latest_checkpoint(arguments.model_dir) is not None
     found = checks.check_config(config, arguments.pipeline_config_path, *purposes, resumes=resumes)
     alone = found.faults or checks.TRAINING not in purposes
-    checks.refuse_faults(found, *([] if alone else distributed.find_faults(arguments.num_workers)))
+    checks.refuse_faults(found, *([] if alone else distributed.check_tf_config(arguments.num_workers)))
     return config
 
 
-def require_best_metric(arguments, config):
-    """Raises InputError where --best_metric is not among what eval_config measures. Losses are the model's to know."""
-    from tfod.data import label_map
-    from tfod.evaluation import metrics
-
-    names = label_map.read_names(config.eval_input_reader[0].label_map_path)
-    known, metric = metrics.list_metrics(config.eval_config, names), arguments.best_metric
-    if metric not in known and not metric.startswith("Loss/"):
-        raise InputError(f"--best_metric {metric} is not measured; give one of {', '.join(known)}, or a loss: Loss/...")
+def make_plan(arguments):
+    """The Plan of the training that the flags ask for."""
+    flags = {"config_path": arguments.pipeline_config_path} | vars(arguments) | {"model_dir": Path(arguments.model_dir)}
+    return Plan(**{field.name: flags[field.name] for field in dataclasses.fields(Plan)})
 
 
 def train(arguments):
+    """Trains, alone in the model's folder. Returns the exit code."""
     from tfod.config import checks
 
-    purposes = [checks.TRAINING, checks.EVALUATION]
-    config = read_checked_config(arguments, *purposes[: 2 if arguments.eval_every_n else 1])
-    if arguments.eval_every_n:
-        require_best_metric(arguments, config)
-    model_dir = Path(arguments.model_dir)
-    from tfod.training.loop import Plan
-
-    plan = Plan(
-        config_path=arguments.pipeline_config_path,
-        model_dir=model_dir,
-        **{
-            name: getattr(arguments, name)
-            for name in (
-                "seed",
-                "checkpoint_every_n",
-                "checkpoint_every_minutes",
-                "eval_every_n",
-                "best_metric",
-                "patience",
-                "record_summaries",
-                "jit_compile",
-            )
-        },
-    )
+    plan = make_plan(arguments)
+    purposes = [checks.TRAINING, checks.EVALUATION] if plan.eval_every_n else [checks.TRAINING]
+    config = read_checked_config(arguments, *purposes)
     from tfod.model import training_lock
-    from tfod.training import distributed
+    from tfod.training import best_checkpoint, distributed
 
-    chief = distributed.is_chief(arguments.num_workers)
-    with training_lock.lock_folder(model_dir) if chief else contextlib.nullcontext():
-        return go_on(arguments, config, plan, chief)
+    if plan.eval_every_n:
+        best_checkpoint.require_metric(config, plan.best_metric)
+    chief = distributed.is_chief(plan.num_workers)
+    with training_lock.lock_folder(plan.model_dir) if chief else contextlib.nullcontext():
+        return go_on(config, plan, chief)
 
 
-def go_on(arguments, config, plan, chief):
-    """Trains from where the model's folder stands, which nobody else trains in. Returns the exit code."""
-    from tfod.model import trained_on
+def go_on(config, plan, chief):
+    """Trains from where the model's folder stands. Returns the exit code."""
+    from tfod.model import saving, trained_on
     from tfod.training.input import list_train_records
-    from tfod.training.loop import is_patience_over
 
     model_dir, last = plan.model_dir, config.train_config.num_steps
     if chief:
         starts = not trained_on.is_trained(model_dir)
         trained_on.keep_label_map(model_dir, config.train_input_reader.label_map_path, starts)
-    step = find_step(model_dir, last, chief)
-    ended = None
-    if step >= last:
-        ended = f"{model_dir} is at step {step} of {last}: nothing left to train"
-    elif is_patience_over(model_dir, plan):
-        ended = f"{model_dir} ended at step {step}: no better in {plan.patience} evaluations; more --patience goes on"
+    step = saving.find_step(model_dir, last, chief)
     photos = trained_on.list_photos(list_train_records(config)) if chief else None
     changes = trained_on.find_changes(model_dir, photos)
-    if ended:
+    if ended := describe_end(plan, step, last):
         say(ended)
         if changes:
             more = f"`make train STEPS={2 * step}` (--num_train_steps={2 * step})"
@@ -172,11 +144,11 @@ def go_on(arguments, config, plan, chief):
     say(f"training {model_dir} to step {last}")
     if changes:
         say(f"the training records changed since step {step}: {changes}; the training goes on with what is there now")
-    trainer.set_up(arguments, config)
-    strategy = trainer.make_strategy(config, arguments.num_workers, arguments.use_tpu, arguments.tpu_name)
+    trainer.set_up(config, plan)
+    strategy = trainer.make_strategy(config, plan.num_workers, plan.use_tpu, plan.tpu_name)
     if chief:
         trained_on.note_training(model_dir, photos)
-    outcome = trainer.train_with_retries(config, plan, strategy, arguments.nan_retries)
+    outcome = trainer.train(config, plan, strategy)
     if outcome.ended_by == "patience":
         print(f"Ended at step {outcome.step}, no better in {plan.patience} evaluations; the best is {model_dir}/best")
     elif outcome.ended_by:
@@ -187,66 +159,45 @@ def go_on(arguments, config, plan, chief):
     return 0
 
 
-def find_step(model_dir, last, chief):
-    """The step of the newest checkpoint that can be read, 0 where there is none."""
-    checkpoint = find_latest_checkpoint(model_dir)
-    if not checkpoint:
-        return 0
-    from tfod.model import saving
+def describe_end(plan, step, last):
+    """Why a training that is at `step` of `last` is over, as text, or None."""
+    from tfod.training.best_checkpoint import is_patience_over
 
-    with contextlib.suppress(InputError):  # it is damaged, and looked at below
-        step = saving.read_step(checkpoint)
-        if step < last:
-            return step  # training looks at all of it
-    checkpoint = saving.find_sound_checkpoint(model_dir)
-    if checkpoint and chief:
-        saving.name_newest(model_dir, checkpoint)
-    return saving.read_step(checkpoint) if checkpoint else 0
+    folder, patience = plan.model_dir, plan.patience
+    if step >= last:
+        return f"{folder} is at step {step} of {last}: nothing left to train"
+    if is_patience_over(folder, plan):
+        return f"{folder} ended at step {step}: no better in {patience} evaluations; more --patience goes on"
+    return None
 
 
 def evaluate(arguments):
+    """Evaluates the newest checkpoint of --checkpoint_dir, or with --watch each that comes."""
     if not arguments.watch:
         require_checkpoint(arguments.checkpoint_dir)
     from tfod.config import checks
 
     on_train = arguments.eval_on_train_data
-    purpose = checks.TRAIN_DATA_EVALUATION if on_train else checks.EVALUATION
-    config = read_checked_config(arguments, purpose)
+    config = read_checked_config(arguments, checks.TRAIN_DATA_EVALUATION if on_train else checks.EVALUATION)
     from tfod.evaluation import evaluator, metrics_files
     from tfod.model import trained_on
 
+    reader = evaluator.get_reader(config, on_train)
     sample = arguments.sample_1_of_n_eval_on_train_examples if on_train else arguments.sample_1_of_n_eval_examples
     if sample:
-        evaluator.get_reader(config, on_train).sample_1_of_n_examples = sample
-    model_dir = Path(arguments.model_dir)
-    folder = model_dir / "on_train" if on_train else model_dir
-    summary_dir = model_dir / ("eval_on_train" if on_train else "eval")
+        reader.sample_1_of_n_examples = sample
+    folder = Path(arguments.model_dir)
+    folder, summary_dir = (folder / "on_train", folder / "eval_on_train") if on_train else (folder, folder / "eval")
     if trained_on.is_trained(arguments.checkpoint_dir):  # else a training, which keeps it, is yet to write a checkpoint
-        label_map = evaluator.get_reader(config, on_train).label_map_path
-        trained_on.keep_label_map(arguments.checkpoint_dir, label_map)
-    checkpoints = find_checkpoints(arguments)
+        trained_on.keep_label_map(arguments.checkpoint_dir, reader.label_map_path)
+    if arguments.watch:
+        checkpoints = watch_checkpoints(arguments.checkpoint_dir, arguments.eval_timeout)
+    else:
+        checkpoints = try_checkpoints(arguments.checkpoint_dir, "latest")
     for report in evaluator.evaluate_checkpoints(config, checkpoints, folder, summary_dir, on_train):
         print(metrics_files.format_metrics(report), flush=True)
         if not arguments.watch or report["step"] >= config.train_config.num_steps:
             break
-
-
-def find_checkpoints(arguments):
-    """Yields the newest checkpoint, and, to who can't read it, older ones; with --watch the newest and each newer one,
-    until none came for --eval_timeout seconds."""
-    if not arguments.watch:
-        yield from try_checkpoints(arguments.checkpoint_dir, "latest")
-    found, until = None, time.monotonic() + arguments.eval_timeout
-    while time.monotonic() < until:
-        newest = find_latest_checkpoint(arguments.checkpoint_dir)
-        if newest in (None, found):
-            time.sleep(1)
-            continue
-        found = newest
-        yield found
-        until = time.monotonic() + arguments.eval_timeout
-    if found is None:
-        raise InputError(f"{arguments.checkpoint_dir}: no checkpoint came in {arguments.eval_timeout} s; train first")
 
 
 def main():

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes a page about an evaluated model: is it good, what costs most, which images to look at, and all the numbers.
 
-One HTML file with everything in it: it opens from the disk, in light and dark, and asks the network for nothing.
-evaluate.py (`make eval`) comes first; the photos must still be where they were.
+It is one HTML file that opens from the disk, in light and dark, and loads nothing from the network. Run evaluate.py
+(`make eval`) first; the photos must still be where they were.
 
     cd workspace/training_demo
     python ../../scripts/report.py --model_dir models/my_model
@@ -40,6 +40,7 @@ def parse_arguments():
 def main():
     arguments = parse_arguments()
     from tfod.report import analysis, data, page
+    from tfod.utils.environment import list_versions
     from tfod.utils.files import fingerprint, is_current, mark_current, refuse_foreign, write_text
 
     output = arguments.output or arguments.model_dir / PAGE
@@ -48,7 +49,7 @@ def main():
     writers = [*sorted(page.TEMPLATES.iterdir()), *sorted(Path(page.__file__).parent.glob("*.py"))]
     inputs = analysis.list_inputs(arguments.model_dir, facts.evaluated, [*records, arguments.check, *writers])
     numbers = {name: getattr(arguments, name) for name in ("worst", "best", "crops")}
-    state = fingerprint(inputs, versions=data.list_packages(), **numbers)
+    state = fingerprint(inputs, versions=list_versions(), **numbers)
     if is_current(output, state, MAKER):
         say(f"{output} is up to date: nothing has changed since it was written")
         return

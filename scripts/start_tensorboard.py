@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Starts TensorBoard on the event files of all models, and prints its address as soon as its page is there.
+"""Starts TensorBoard on the event files of all models, and prints its address as soon as its page is ready.
 
     cd workspace/training_demo
     python ../../scripts/start_tensorboard.py --logdir models --port 6006
 
-It shows what trainings and evaluations write while they run. Ctrl-C ends it; what it shows stays in the files.
+It shows what trainings and evaluations write while they run. Ctrl-C ends it; the files stay.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tfod.utils.console import InputError, make_parser, run, say
 
-EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # all of a machine's addresses: one that reaches it from itself
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # all of a machine's addresses: one to open on the machine itself
 PATIENCE = 60  # seconds for the page, and again for the curves
 
 
@@ -48,7 +48,7 @@ def format_address(host, port):
 
 
 def can_listen(host, port):
-    """False if the port is taken. Raises InputError where the address or the port can't be had at all."""
+    """False if the port is taken. Raises InputError where the address or port can't be used at all."""
     try:
         family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         socket.create_server(place[:2], family=family).close()
@@ -56,8 +56,8 @@ def can_listen(host, port):
         if error.errno == errno.EADDRINUSE:
             return False
         if error.errno == errno.EACCES:
-            raise InputError(f"port {port}: is for the system alone; take one from 1024 on, as PORT=6006") from None
-        raise InputError(f"{host}: is no address of this machine ({error.strerror}); 127.0.0.1 always is") from None
+            raise InputError(f"port {port}: is reserved for the system; take one from 1024 on, as PORT=6006") from None
+        raise InputError(f"{host}: is not an address of this machine ({error.strerror}); 127.0.0.1 always is") from None
     return True
 
 
@@ -66,12 +66,12 @@ def ask(address, page):
     try:
         with urllib.request.urlopen(address + page, timeout=3) as answer:
             return answer.read()
-    except (OSError, ValueError):  # ValueError: it is no web server
+    except (OSError, ValueError):  # ValueError: it is not a web server
         return None
 
 
 def is_showing(address, logdir):
-    """True if TensorBoard is there already and shows this folder."""
+    """True if a TensorBoard there already shows this folder."""
     try:
         return json.loads(ask(address, "data/environment"))["data_location"] == str(logdir)
     except (TypeError, ValueError, KeyError):
@@ -79,7 +79,7 @@ def is_showing(address, logdir):
 
 
 def check_port(host, port, logdir):
-    """True if TensorBoard shows `logdir` there already. Raises InputError with a free port where another has it."""
+    """True if TensorBoard already shows `logdir` there. Raises InputError with a free port where the port is used."""
     if can_listen(host, port):
         return False
     if is_showing(format_address(host, port), logdir):
@@ -92,13 +92,13 @@ def check_port(host, port, logdir):
 
 def start(logdir, host, port):
     """Starts TensorBoard in a thread of this process."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # nothing is computed here: no GPU, no words about it
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # nothing is computed here: no messages about GPUs
     from tensorboard import default, program
 
     board = program.TensorBoard(plugins=default.get_plugins())
     board.configure(argv=[None, "--logdir", str(logdir), "--host", host, "--port", str(port)])
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # a note on the way in which it reads files
+        with contextlib.redirect_stderr(io.StringIO()):  # a note on how it reads files
             board.launch()
     except program.TensorBoardServerException as error:
         raise InputError(f"port {port}: TensorBoard can't listen there ({error.msg}); try another PORT") from None
@@ -118,14 +118,14 @@ def main():
     arguments = parse_arguments()
     logdir = arguments.logdir.absolute()
     if not logdir.is_dir():
-        raise InputError(f"{arguments.logdir}: is no folder; `make train` makes it, or name another with --logdir")
+        raise InputError(f"{arguments.logdir}: is not a folder; `make train` makes it, or name another with --logdir")
     address = format_address(arguments.host, arguments.port)
     if check_port(arguments.host, arguments.port, logdir):
-        print(f"TensorBoard shows {arguments.logdir} already: {address}")
+        print(f"TensorBoard already shows {arguments.logdir}: {address}")
         return
     found = find_event_files(logdir)
     if not found:
-        say(f"{arguments.logdir}: holds no event files yet, so that the page is empty; curves come with `make train`")
+        say(f"{arguments.logdir}: holds no event files yet, so the page is empty; `make train` adds curves")
     start(logdir, arguments.host, arguments.port)
     if not wait_for(address, "", lambda page: b"<title>TensorBoard" in page):
         raise InputError(f"{address}: TensorBoard does not answer after {PATIENCE} s; try another PORT")

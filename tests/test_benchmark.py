@@ -80,7 +80,7 @@ def test_missing_export_and_records_are_named(measured, tmp_path):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("--batch=0", "--batch is 0; give 1 or more"),
+        ("--batch=0", "--batch: 0 is not a number of 1 or more"),
         ("--measure=b", "--measure and --output go together"),
         ("--output=b", "--measure and --output go together"),
     ],

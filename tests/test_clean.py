@@ -129,7 +129,7 @@ def test_a_folder_of_results_goes_with_its_stamp(tmp_path, capsys):
 
 
 def test_links_to_photos_that_inference_made_go_and_the_photos_stay(tmp_path, capsys):
-    """A stamp for each --save stands in the folder itself; see tfod.inference.results."""
+    """A stamp for each --save stands in the folder itself; see tfod.inference.output_folder."""
     photo = write(tmp_path / "images/a.jpg")
     voc = tmp_path / "result/voc"
     voc.mkdir(parents=True)

@@ -5,10 +5,9 @@ import re
 
 import pytest
 from browser import open_page
-from conftest import count_seconds
 from made_models import detect, make_photos, write_model
 
-from tfod.evaluation.results import Evaluated
+from tfod.evaluation.results import Evaluated, make_ground_truth
 from tfod.training.log import append_log, start_log
 
 NAMES = ["my_model", "浣熊 <b>&", "third"]
@@ -96,11 +95,10 @@ def test_again_does_nothing_and_elsewhere_gives_the_same_bytes(compare, workspac
     ],
 )
 def test_what_can_not_be_compared_is_named(compare, words, code, message):
-    began = count_seconds()
     ended, output, said = compare(*words)
     assert (ended, output) == (code, "")
     assert message in said
-    assert count_seconds() - began < 3  # before anything is drawn
+    assert "drawing" not in said  # nothing is measured for a call that fails
 
 
 def test_other_images_are_refused_with_what_to_do(compare, workspace):
@@ -133,9 +131,7 @@ def test_models_with_one_name_are_called_by_their_paths(compare, workspace):
 
 def test_models_without_any_object_or_detection(compare, workspace):
     photos = make_photos(workspace / "images/empty", 7)
-    none = Evaluated(
-        photos.names, photos.images, type(photos.truths)(*(part[:0] for part in photos.truths)), photos.detections
-    )
+    none = Evaluated(photos.names, photos.images, make_ground_truth(), photos.detections)
     for name in ("a", "b"):
         write_model(workspace / "empty" / name, none)
     code, output, _ = compare("empty/a", "empty/b", "--output", "nothing")

@@ -106,7 +106,7 @@ def test_a_folder_without_images_is_named(call, tmp_path):
     (tmp_path / "images").mkdir()
     done = call("contact_sheet.py", "-i", tmp_path / "images", "-o", tmp_path / "sheet.png")
     assert done.returncode == 1
-    assert done.stderr == f"error: {tmp_path / 'images'}: holds no images; give the folder that does\n"
+    assert done.stderr == f"error: {tmp_path / 'images'}: holds no images; name the folder that does\n"
     shutil.rmtree(tmp_path / "images")
     done = call("contact_sheet.py", "-i", tmp_path / "images", "-o", tmp_path / "sheet.png")
     assert done.returncode == 1

@@ -8,6 +8,7 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 import pytest
 from conftest import load_script, run_script
 
+from tfod.export import saved_model
 from tfod.utils import files
 from tfod.utils.console import InputError
 
@@ -164,8 +165,7 @@ def test_what_other_scripts_make_of_an_export_is_known_as_ours_and_goes_with_it(
     run_script("evaluate.py", "-m", name, cwd=workspace)
     for made in ("tflite/model_int8.tflite", "model.onnx", "benchmark.md", "metrics.json", "detections.json"):
         assert (out / made).is_file()
-    script = load_script("exporter_main_v2.py")
-    foreign = files.list_foreign(out / "saved_model", script.MAKER, [out], script.MADE_OF_IT)
+    foreign = files.list_foreign(out / "saved_model", saved_model.MAKER, [out], saved_model.MADE_OF_IT)
     assert [path for path in foreign if "events.out" not in path.name] == []
     words = [*MODEL, f"--output_directory={name}", "--overwrite", "--batch_size=2"]
     run_script("exporter_main_v2.py", *words, cwd=workspace)

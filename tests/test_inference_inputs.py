@@ -16,8 +16,8 @@ from PIL import Image
 from tfod.data import images
 from tfod.data.voc import read_annotation
 from tfod.inference import predict
+from tfod.inference.output_folder import is_proposal
 from tfod.inference.sources import Video, open_video
-from tfod.inference.writers import is_proposal
 from tfod.utils.console import InputError
 
 
@@ -162,7 +162,7 @@ def test_videos_that_are_none_are_named(infer, tmp_path):
     assert code == 1
     assert (tmp_path / "result/sound.mp4").exists()
     messages = {
-        "text.mp4": "is no video that can be read",
+        "text.mp4": "is not a video that can be read",
         "empty.avi": "is a video without frames; record it again",
         "cut.avi": "",
         "pipe.mp4": "is a pipe",
@@ -173,7 +173,7 @@ def test_videos_that_are_none_are_named(infer, tmp_path):
 def test_a_camera_that_is_not_there_is_named(infer):
     code, _, said = infer("-i", "97")
     assert code == 1
-    assert "error: camera 97: there is none, or another program uses it" in said
+    assert "error: camera 97: is not there, or another program uses it" in said
 
 
 def test_a_camera_that_gives_no_more_images_is_named(tmp_path, monkeypatch):

@@ -88,7 +88,7 @@ def test_only_an_environment_of_ours_is_emptied(install):
 @pytest.mark.parametrize(
     ("venv", "said"),
     [
-        ("", "error: VENV is empty; name the environment's folder, as VENV=.venv"),
+        ("", "error: VENV is empty; name the environment's folder, such as VENV=.venv"),
         (".", "error: .: holds files and is not an environment that make has made"),
         ("..", "error: ..: holds files and is not"),
         ("/", "error: /: holds files and is not"),
@@ -126,7 +126,7 @@ def test_cuda_is_added_once_and_stays(install):
     assert install()[0] == ["base"]
     called, said = install("1")
     assert called == ["cuda"]
-    assert "2.8 GB to download, 4.3 GB on the disk" in said
+    assert "2.8 GB to download, 4.3 GB on disk" in said
     link = install.clone / ".venv/site" / LINK
     assert link.readlink() == Path("../../cusolver/lib/libcusolver.so.11")
     for cuda in ("1", "", "0"):

@@ -252,7 +252,7 @@ def test_make_alone_is_one_screen_in_the_order_of_the_work():
 
 def test_missing_workspace_and_empty_images_are_named(tmp_path):
     _, said = run_make("split", f"WORKSPACE={tmp_path / 'none'}", code=2)
-    assert f"error: {tmp_path / 'none'}: is not there; make workspace NAME=" in said
+    assert f"error: {tmp_path / 'none'}: does not exist; make workspace NAME=" in said
     (tmp_path / "images").mkdir()
     _, said = run_make("split", f"WORKSPACE={tmp_path}", code=2)
     assert re.search("error: .*images: .*; ", said)

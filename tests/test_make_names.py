@@ -151,20 +151,20 @@ def test_a_tarball_with_blanks_is_unpacked_where_the_config_looks_for_it(tmp_pat
 @pytest.mark.attack
 @pytest.mark.parametrize("variable", ["WORKSPACE", "MODEL", "STEPS", "PYTHON"])
 @pytest.mark.parametrize("prefix", ["", "TFOD_"])
-def test_a_line_end_is_refused_before_anything_runs(tmp_path, variable, prefix):
+def test_a_line_break_is_refused_before_anything_runs(tmp_path, variable, prefix):
     text = "a\ntouch canary"
     words, env = ([], {f"TFOD_{variable}": text}) if prefix else ([f"{variable}={text}"], {})
     calls, said = try_make(tmp_path, "split", *words, clone=make_clone(tmp_path / "clone"), env=env, code=2)
     assert calls == []
-    assert f"*** error: {variable}: holds a line end; take a name without.  Stop." in said
+    assert f"*** error: {variable}: contains a line break; choose a name without one.  Stop." in said
     assert not list(tmp_path.rglob("canary*"))
 
 
 @pytest.mark.attack
-def test_a_clone_whose_name_holds_a_line_end_is_refused(tmp_path):
+def test_a_clone_whose_name_holds_a_line_break_is_refused(tmp_path):
     calls, said = try_make(tmp_path, "help", clone=make_clone(tmp_path / "a\ntouch canary"), code=2)
     assert calls == []
-    assert "error: the folder of this Makefile: holds a line end; take a name without" in said
+    assert "error: the folder of this Makefile: contains a line break; choose a name without one" in said
     assert not list(tmp_path.rglob("canary*"))
 
 
@@ -246,7 +246,7 @@ def test_the_demo_has_defaults_of_its_own(tmp_path, words, env, steps, batch):
         ("MODEL=", "error: MODEL is empty; name a model"),
         ("WORKSPACE=", "error: WORKSPACE is empty; name the workspace's folder"),
         *(
-            (f"MODEL={name}", f"error: MODEL={name}: is not a model's name")
+            (f"MODEL={name}", f"error: MODEL={name}: can't be a model's name")
             for name in ("..", ".", "a/../..", "/a", "a//b")
         ),
     ],
@@ -260,7 +260,7 @@ def test_an_empty_variable_and_a_model_elsewhere_are_refused(tmp_path, workspace
 def test_what_is_made_of_an_export_wants_one(tmp_path):
     calls, said = try_make(tmp_path, "onnx", f"WORKSPACE={tmp_path}", code=2)
     assert calls == []
-    assert f"error: {tmp_path}/exported_models/my_model: is not an export; make export makes it" in said
+    assert f"error: {tmp_path}/exported_models/my_model: is not an export; run make export first" in said
 
 
 @pytest.mark.attack

@@ -1,9 +1,6 @@
-import argparse
-import itertools
-
 import pytest
-from checkpoint_files import spoil_state, write_checkpoint
-from conftest import count_seconds, load_script
+from checkpoint_files import write_checkpoint
+from conftest import count_seconds
 
 from tfod.data.label_map import write_label_map
 from tfod.data.tfrecord import make_example, write_records
@@ -160,24 +157,3 @@ def test_metrics_sets_that_can_not_be_measured_are_refused_at_once(main, config,
     assert code == 1
     assert "p: metrics_set coco_mask_metrics is not measured here" in said
     assert count_seconds() - began < 1  # TensorFlow alone takes three
-
-
-@pytest.mark.attack
-@pytest.mark.parametrize("state", ["not there", "cut", "pipe", "folder"])
-def test_watching_takes_each_newer_checkpoint_once_whatever_became_of_the_state(tmp_path, monkeypatch, state):
-    """TensorFlow's own watching reads the file `checkpoint` as it is, and waits for the end of a pipe."""
-    spoil_state(tmp_path, state)
-    numbers, slept = iter((5, 5, 7)), []
-
-    def save(_=None):
-        slept.append(1)
-        if number := next(numbers, None):
-            write_checkpoint(tmp_path / f"ckpt-{number}", {"model/a": [3]})
-
-    script = load_script(SCRIPT)
-    monkeypatch.setattr(script.time, "sleep", save)
-    clock = itertools.count(0, 10)
-    monkeypatch.setattr(script.time, "monotonic", lambda: next(clock))
-    arguments = argparse.Namespace(watch=True, checkpoint_dir=tmp_path, eval_timeout=60)
-    assert list(script.find_checkpoints(arguments)) == [str(tmp_path / "ckpt-5"), str(tmp_path / "ckpt-7")]
-    assert len(slept) > 3  # it went on waiting for a third one

@@ -1,4 +1,4 @@
-"""What README.md says of all scripts and of make's variables."""
+"""What README.md says about all scripts and make's variables, and where the links of all pages lead."""
 
 import re
 import shlex
@@ -9,6 +9,7 @@ import pytest
 from conftest import ROOT
 from makefile import make_clone, record_make
 
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "workspace/training_demo/README.md"]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TABLE = README.partition("## The scripts")[2].partition("\n## ")[0]
 SCRIPTS = re.findall(r"`((?:scripts/)?[\w/]+\.py)`(?=[^|]*\|[^|]*\|$)", TABLE, re.MULTILINE)
@@ -35,7 +36,7 @@ def test_every_script_is_in_the_table_answers_help_at_once_and_refuses_what_it_d
     there = {path for folder in (ROOT / "scripts", ROOT / "scripts/preprocessing") for path in folder.glob("*.py")}
     there = {path for path in there if 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")}
     named = {ROOT / "scripts" / name.removeprefix("scripts/") for name in SCRIPTS}
-    # what the labelling tool's own environment runs, and what only this project's authors do
+    # what the labelling tool's own environment runs
     assert there - named <= {ROOT / "scripts/start_labelimg.py"}
     done = subprocess.run([sys.executable, "-c", ASK, *map(str, sorted(named))], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -54,6 +55,7 @@ def test_every_script_is_in_the_table_answers_help_at_once_and_refuses_what_it_d
         ('train SET="train_config.gradient_clipping_by_norm=10"', ["--set train_config.gradient_clipping_by_norm=10"]),
         ('compare MODELS="my_model other"', ["compare.py --seed 42 -- my_model other"]),
         ("infer SCORE=0.3", ["--score 0.3"]),
+        ("import FROM=export.zip", ["import_dataset.py -o images -- ROOT/export.zip"]),
         ("prelabel", ["-i images -o prelabel --save voc --unlabelled"]),
         ("label LABEL_IMAGES=prelabel/voc", ["--image_dir=prelabel/voc"]),
         ("eval CHECKPOINT=best", ["--checkpoint best"]),
@@ -73,3 +75,84 @@ def test_the_raccoons_come_from_a_folder(tmp_path):
     (clone / "workspace/raccoon").mkdir(parents=True)
     call = record_make(tmp_path, "raccoon", "DATA=there", clone=clone)[0]
     assert call[1:] == ["scripts/preprocessing/fetch_raccoon.py", "-o", "workspace/raccoon/images", "--data=there"]
+
+
+def read_prose(path):
+    """The Markdown file's text without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def list_anchors(path):
+    """The anchors that GitHub gives the headings of a Markdown file."""
+    titles = re.findall(r"^#+ (.+)", read_prose(path), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def list_links(path):
+    """(file, anchor or "") of each relative link and picture of a Markdown file."""
+    links = re.findall(r"\]\(([^)\s]+)\)", read_prose(path))
+    for file, _, anchor in (link.partition("#") for link in links if "://" not in link):
+        yield path.parent / file if file else path, anchor
+
+
+def find_dead_links(path):
+    for file, anchor in list_links(path):
+        if not file.exists():
+            yield f"{path.name}: {file.name} does not exist"
+        elif anchor and anchor not in list_anchors(file):
+            yield f"{path.name}: {file.name} has no heading #{anchor}"
+
+
+def test_every_relative_link_leads_somewhere():
+    assert [fault for path in PAGES for fault in find_dead_links(path)] == []
+
+
+def test_dead_links_are_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# `A` title, 1\n[a](#a-title-1) [b](#b) ![c](c.jpg)\n```\n# B\n[d](d.md)\n```\n[e](https://e.org/e)"
+    )
+    assert list(find_dead_links(page)) == ["page.md: page.md has no heading #b", "page.md: c.jpg does not exist"]
+
+
+def test_every_page_is_linked_from_the_readme():
+    """README.md links the English pages, README.zh-CN.md the Chinese one where there is one."""
+    chinese = {path.with_name(path.name.replace(".zh-CN", "")): path for path in PAGES if ".zh-CN" in path.name}
+    english = set(PAGES) - set(chinese.values())
+    for readme, pages in (("README.md", english), ("README.zh-CN.md", {chinese.get(path, path) for path in english})):
+        assert pages - {file for file, _ in list_links(ROOT / readme)} == {ROOT / readme}
+
+
+def test_both_languages_of_a_page_link_each_other():
+    chinese = [path for path in PAGES if ".zh-CN" in path.name]
+    assert len(chinese) > 1
+    for page in chinese:
+        other = page.with_name(page.name.replace(".zh-CN", ""))
+        assert (other, "") in list_links(page)
+        assert (page, "") in list_links(other)
+
+
+def read_parts(path):
+    """What both languages of a page have alike: levels of headings, commands without their comments, code in tables."""
+    text = path.read_text(encoding="utf-8")
+    code = [
+        re.sub(r" +# .*", "", line) for block in re.findall(r"(?ms)^```.*?^```", text) for line in block.split("\n")
+    ]
+    rows = [sorted(re.findall(r"`[^`]+`", line)) for line in text.split("\n") if line.startswith("|")]
+    return re.findall(r"^#+(?= )", read_prose(path), re.MULTILINE), code, rows
+
+
+@pytest.mark.parametrize("page", [path.name for path in PAGES if ".zh-CN" in path.name])
+def test_both_languages_say_the_same(page):
+    (chinese,) = (path for path in PAGES if path.name == page)
+    english = chinese.with_name(page.replace(".zh-CN", ""))
+    for ours, others in zip(read_parts(chinese), read_parts(english), strict=True):
+        assert ours == others
+
+
+def test_tests_that_pages_name_exist():
+    tests = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert set(re.findall(r"`(test_\w+)`", text)) - tests <= {"test_x"}
+        assert [name for name in re.findall(r"\btests/[\w/]+\.\w+", text) if not (ROOT / name).is_file()] == []

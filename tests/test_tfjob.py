@@ -74,4 +74,4 @@ def test_the_command_is_one_of_ours_and_counts_all_workers(monkeypatch):
     names = [f"tfod-worker-{index}.default.svc:2222" for index in range(worker["replicas"])]
     config = {"cluster": {"worker": names}, "task": {"type": "worker", "index": 1}, "environment": "cloud"}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
-    assert distributed.find_faults(arguments.num_workers) == []
+    assert distributed.check_tf_config(arguments.num_workers) == []

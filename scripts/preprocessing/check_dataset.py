@@ -3,19 +3,23 @@
     python check_dataset.py -i images -l annotations/label_map.pbtxt --config models/my_model/pipeline.config
 
 Every photo is decoded to its last byte, every XML file read; of images/train, val and test, where they are there, and
-of photos in the folder itself that are on no side. Nothing is changed: --fix writes corrected copies elsewhere.
-Ends with 1 if there is an error; warnings are to be looked at.
+of photos in the folder itself that are in no subset. Nothing is changed: --fix writes corrected copies elsewhere.
+Ends with 1 if there is an error; warnings are to be looked at. With --faulty skip, or fix, it ends with 0 as long as
+photos are left that are sound, or can be repaired: the records are then made of these, and the report names the others.
 """
 
 import argparse
 from pathlib import Path
 
+from tfod.data import faulty
 from tfod.data.checks import make_report, print_report, print_summary, read_report, write_report
-from tfod.data.image_folders import SIDES, list_sides
+from tfod.data.image_folders import list_subsets
 from tfod.data.label_map import number_classes, read_label_map
-from tfod.utils.console import Fault, InputError, make_parser, run, say, show_progress
+from tfod.data.labelled_images import Reading, find_set_turn, note_unlabelled
+from tfod.data.split import SUBSETS
+from tfod.utils.console import InputError, make_parser, run, say
 from tfod.utils.files import fingerprint, is_current, mark_current, refuse_foreign
-from tfod.utils.parallel import count_cores, map_in_processes
+from tfod.utils.parallel import count_cores, map_chunks
 
 MAKER = "check_dataset"  # of the output, as its stamp says
 CHUNK = 16  # photos that a process looks at between two messages
@@ -33,6 +37,7 @@ def parse_arguments():
     parser.add_argument(
         "--allow_unlabelled", "--allow-unlabelled", action="store_true", help="take images without XML as negatives"
     )
+    faulty.add_faulty_flag(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the whole report there")
     parser.add_argument("--all", action="store_true", help="print all files of each kind of fault, not the first 5")
     parser.add_argument("--fix", type=Path, metavar="FOLDER", help="write corrected copies into this new folder")
@@ -83,39 +88,28 @@ def make_scale(args):
     return None, ""
 
 
-def list_jobs(sides, allow_unlabelled):
-    """(list of (side, image path, XML path or None) to look at, a fault for each image that lacks its XML file)."""
+def list_jobs(subsets, allow_unlabelled):
+    """(list of (subset, image path, XML path or None) to look at, a fault for each image that lacks its XML file)."""
     jobs, faults = [], []
-    for side in sides:
-        jobs.extend((side.name, *pair) for pair in side.pairs)
-        jobs.extend((side.name, image, None) for image in side.bare)
+    for subset in subsets:
+        jobs.extend((subset.name, *pair) for pair in subset.pairs)
+        jobs.extend((subset.name, image, None) for image in subset.bare)
         if not allow_unlabelled:
-            what = "has no XML file; label it, or take all such images as negatives with --allow_unlabelled"
-            faults.extend(Fault("image-without-xml", image, what) for image in side.bare)
+            faults.extend(map(note_unlabelled, subset.bare))
     return jobs, faults
 
 
-def look_at_all(jobs, workers):
+def look_at_all(jobs, repair, workers):
     """The `Look` of every job, in their order."""
     from tfod.data.checks import look_at
 
-    chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
-
-    def look_at_chunk(number):
-        return [look_at(job) for job in chunks[number]]
-
-    workers = min(workers, len(chunks))
-    looks = []
-    with show_progress("checking", len(jobs)) as update:
-        numbers = range(len(chunks))
-        for chunk in map(look_at_chunk, numbers) if workers < 2 else map_in_processes(look_at_chunk, numbers, workers):
-            looks.extend(chunk)
-            update(len(looks))
-    return looks
+    reading = Reading(repair=repair, as_stored=find_set_turn([pair for _, *pair in jobs]))
+    chunks = map_chunks(lambda chunk: [look_at(job, reading) for job in chunk], jobs, workers, "checking", CHUNK)
+    return [look for chunk in chunks for look in chunk]
 
 
 def check_all(looks, names_to_ids, args, get_scale):
-    """(list of faults and warnings, dict class -> Counter of side -> boxes) of all that was looked at."""
+    """(list of faults and warnings, dict class -> Counter of subset -> boxes) of all that was looked at."""
     from tfod.data.checks import (
         check_sizes,
         count_boxes,
@@ -141,7 +135,9 @@ def check_all(looks, names_to_ids, args, get_scale):
 def is_made_of(names_to_ids, report_path):
     """Whether a label map has just the classes of the report that is there: it was made since, and changes nothing."""
     try:
-        return names_to_ids == number_classes(read_report(report_path)["classes"])
+        report = read_report(report_path)
+        lacked = any(fault["kind"] == "class-unknown" for fault in report["faults"])  # by the label map of before
+        return not lacked and names_to_ids == number_classes(report["classes"])
     except (InputError, ValueError, KeyError, TypeError):  # there is no report, or somebody edited it
         return False
 
@@ -149,8 +145,8 @@ def is_made_of(names_to_ids, report_path):
 def draw_plots(folder, looks, names_to_ids, config_path):
     from tfod.report.dataset_charts import draw_charts
 
-    sides = {side: [look.photo for look in looks if look.side == side and look.photo] for side in ("", *SIDES)}
-    sides = {side or "images": photos for side, photos in sides.items() if photos}
+    subsets = {name: [look.photo for look in looks if look.subset == name and look.photo] for name in ("", *SUBSETS)}
+    subsets = {name or "images": photos for name, photos in subsets.items() if photos}
     names = names_to_ids or {
         name: number for number, name in enumerate(sorted({n for look in looks for n in look.names}), 1)
     }
@@ -159,15 +155,33 @@ def draw_plots(folder, looks, names_to_ids, config_path):
         from tfod.config.pipeline import read_config
 
         config = read_config(config_path)
-    draw_charts(folder, sides, names, config)
+    draw_charts(folder, subsets, names, config)
+
+
+def end(args, report):
+    """Says how many photos are left out and repaired. Raises InputError if there are errors that stop the work."""
+    number, repaired, total = report["faulty_photos"], report["repaired_photos"], report["photos"]
+    stays = any(fault["kind"] == "label-map" for fault in report["faults"])
+    if args.faulty != "stop" and not stays and number < total:
+        done = {"left out of the records": number, "repaired in them": repaired}
+        if any(done.values()):
+            counts = " and ".join(f"{count} {what}" for what, count in done.items() if count)
+            say(f"warning: of {total} photos {counts}, as FAULTY={args.faulty} asks for")
+        return
+    if not report["errors"]:
+        return
+    what = "the one error" if report["errors"] == 1 else f"the {report['errors']} errors"
+    what += " above must be corrected; --fix FOLDER corrects what it can, in copies"
+    advice = faulty.advise(number, total, report["repairable_photos"], "tfrecord") if number and not stays else ""
+    raise InputError(f"{args.image_dir}: {what}", advice=advice if args.faulty == "stop" else "")
 
 
 def main():
     args = parse_arguments()
     names_to_ids, faults = read_labels(args.labels_path)
     get_scale, input_size = make_scale(args)
-    sides, more = list_sides(args.image_dir)
-    jobs, still_more = list_jobs(sides, args.allow_unlabelled)
+    subsets, more = list_subsets(args.image_dir)
+    jobs, still_more = list_jobs(subsets, args.allow_unlabelled)
     faults += more + still_more
     if args.json:
         refuse_foreign(args.json, MAKER, "name another file with --json")
@@ -178,6 +192,7 @@ def main():
         classes=None if is_made_of(names_to_ids, args.json) else names_to_ids,
         input_size=input_size,
         allow_unlabelled=args.allow_unlabelled,
+        repair=args.faulty == "fix",
         faults=list(map(str, faults)),
     )
     if args.json and not (args.fix or args.plots) and is_current(args.json, state, MAKER):
@@ -188,7 +203,7 @@ def main():
         else:
             print_summary(report)
     else:
-        looks = look_at_all(jobs, args.num_workers or count_cores())
+        looks = look_at_all(jobs, args.faulty == "fix", args.num_workers or count_cores())
         more, counts = check_all(looks, names_to_ids, args, get_scale)
         report = make_report(looks, faults + more, counts)
         if args.json:
@@ -201,11 +216,7 @@ def main():
             fix_photos(looks, faults + more, names_to_ids, args.image_dir, args.fix)
         if args.plots:
             draw_plots(args.plots, looks, names_to_ids, args.config)
-    if report["errors"]:
-        what = "the one error" if report["errors"] == 1 else f"the {report['errors']} errors"
-        raise InputError(
-            f"{args.image_dir}: {what} above must be corrected; --fix FOLDER corrects what it can, in copies"
-        )
+    end(args, report)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """Converts boxes between labelImg's VOC XML, COCO JSON, YOLO txt and the CSV of generate_tfrecord.py -c.
 
+LabelMe's, CVAT's, Label Studio's, Supervisely's and CreateML's own files and Open Images' CSV are read as well.
+`import_dataset.py` (make import) finds out the format of a folder or zip and calls the same readers.
+
     python convert_annotations.py --from coco -a instances.json --to voc -i images -o images
     python convert_annotations.py --from voc --to yolo -i images/train -o labels/train -l annotations/label_map.pbtxt
     python convert_annotations.py --from yolo -a labels -l data.yaml --to voc -i images -o images
@@ -14,13 +17,12 @@ import collections
 import filecmp
 from pathlib import Path, PurePosixPath
 
-from tfod.data.format_readers import READERS
-from tfod.data.formats import CLASSES_FILE, WRITERS, list_images_below
+from tfod.data.format_readers import FOLDER_FORMATS, READERS
+from tfod.data.formats import CLASSES_FILE, WRITERS, list_images_below, read_classes
 from tfod.utils.console import InputError, find_hidden, make_parser, run, say
-from tfod.utils.files import make_room, read_text
+from tfod.utils.files import make_room
 
 FOLDERS = ("voc", "yolo")  # the formats of which each image has a file of its own
-NOTES = 5  # lines of one kind that are said
 LACKING = {  # what each format has no place for
     "voc": ("classes",),
     "coco": (),
@@ -35,7 +37,10 @@ def parse_arguments():
     parser.add_argument("--to", dest="target", required=True, choices=WRITERS, help="format to write")
     parser.add_argument("-i", "--image_dir", type=Path, required=True, help="folder of the images")
     parser.add_argument(
-        "-a", "--annotations", type=Path, help="COCO or CSV file, or folder of XML or txt files (default: image_dir)"
+        "-a",
+        "--annotations",
+        type=Path,
+        help="file to read, or, for voc, yolo, labelme and supervisely, the folder of the files (default: image_dir)",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="file to write; for voc and yolo a folder")
     parser.add_argument(
@@ -56,48 +61,10 @@ def parse_arguments():
     if args.source == args.target:
         parser.error(f"--from and --to are both {args.source}")
     if args.annotations is None:
-        if args.source not in FOLDERS:
+        if args.source not in FOLDER_FORMATS:
             parser.error(f"--from {args.source} needs -a, the file to read")
         args.annotations = args.image_dir
     return args
-
-
-def read_classes(path):
-    """The dict class name -> id of a label map (.pbtxt), a data.yaml or a file of names, in the order of the ids."""
-    if path.suffix.lower() == ".pbtxt":
-        from tfod.data.label_map import read_label_map
-
-        return dict(sorted(read_label_map(path).items(), key=lambda item: item[1]))
-    text = read_text(path)
-    if path.suffix.lower() in (".yaml", ".yml"):
-        names = parse_yaml(path, text)
-    else:
-        names = text.rstrip().split("\n") if text.strip() else []
-    names = [str(name).strip() for name in names]
-    faults = [f"{path}: class {number} has no name; give it one" for number, name in enumerate(names) if not name]
-    twice = [name for name, count in collections.Counter(names).items() if name and count > 1]
-    faults += [f"{path}: the name {name!r} is there twice; remove one" for name in twice]
-    if not names:
-        faults.append(f"{path}: holds no class; write their names there, one a line")
-    if faults:
-        raise InputError(*faults)
-    return {name: number for number, name in enumerate(names, 1)}
-
-
-def parse_yaml(path, text):
-    """The names of a YOLO data.yaml: its `names`, a list, or a mapping from 0 up."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is no YAML ({' '.join(str(error).split())}); correct it") from None
-    names = content.get("names") if isinstance(content, dict) else None
-    if isinstance(names, dict) and sorted(names, key=str) == sorted(range(len(names)), key=str):
-        names = [names[number] for number in range(len(names))]
-    if not isinstance(names, list) or not all(isinstance(name, str | int | float) for name in names):
-        raise InputError(f"{path}: has no `names`, a list or a mapping from 0 up; add it")
-    return names
 
 
 def find_labels(args):
@@ -203,10 +170,10 @@ def main():
         reading.faults.append(f"{args.annotations}: says nothing of any image in {args.image_dir}; give the right ones")
     if reading.faults:
         raise InputError(*reading.faults)
-    for note in reading.notes[:NOTES]:
+    for line in reading.list_losses(args.annotations):
+        say(line)
+    for note in reading.list_notes():
         say(note)
-    if len(reading.notes) > NOTES:
-        say(f"... and {len(reading.notes) - NOTES} lines more like these")
     if reading.unlabelled and not args.allow_unlabelled:
         said = f"{len(reading.unlabelled)} of {len(images)} images have no annotation and are left out"
         say(f"{args.image_dir}: {said}; --allow_unlabelled takes them as images without boxes")

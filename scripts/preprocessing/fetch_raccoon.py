@@ -11,8 +11,8 @@ import re
 import shutil
 from pathlib import Path
 
-from tfod.utils.console import InputError, make_parser, run, say
-from tfod.utils.download import describe_disk_error, fetch, open_tarball, take_turn
+from tfod.utils.console import InputError, describe_os_error, make_parser, run, say
+from tfod.utils.download import fetch, open_tarball, take_turn
 from tfod.utils.files import write_whole
 
 COMMIT = "93938849301895fb73909842ba04af9b602f677a"
@@ -94,7 +94,7 @@ def get_files(wanted, output, arguments):
         finally:
             tarball.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(describe_disk_error(output, error)) from error
+        raise InputError(describe_os_error(error, output)) from error
 
 
 def list_wanted(output):

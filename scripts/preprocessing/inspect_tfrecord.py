@@ -95,7 +95,7 @@ def check_boxes_of(features, names_to_ids):
             wrong.append(f"{place} has no area (ymin, xmin, ymax, xmax)")
         if label not in ids_to_names:
             wrong.append(f"{place} has the class id {label}, which the label map lacks")
-        elif ids_to_names[label] != name:
+        elif name not in names_to_ids or names_to_ids[name] != label:
             wrong.append(f"{place} is {name!r} with the id {label}, which is {ids_to_names[label]!r} in the label map")
     return wrong
 

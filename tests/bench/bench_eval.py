@@ -23,6 +23,7 @@ import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 from tfod.config import pipeline
 from tfod.model.checkpoints import list_checkpoint_files, require_checkpoint
+from tfod.utils.console import format_table
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST, AGAIN, WHOLE = "a built model, the first time", "a built model, again", "the whole command"
@@ -196,9 +197,7 @@ def main():
         rows = list_rows(FIRST, *first) + list_rows(AGAIN, *again)
         rows += list_rows(WHOLE, *measure_commands(model_dir, arguments.rounds))
     head = ("what", "upstream", "here", "times as fast", "at least")
-    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(5)]
-    for row in [head, *rows]:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    print(format_table(rows, head))
 
 
 if __name__ == "__main__":

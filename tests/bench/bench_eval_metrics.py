@@ -15,7 +15,14 @@ import time
 import numpy as np
 
 from tfod.evaluation import curves, metrics, tide
-from tfod.evaluation.results import Evaluated, Image, make_detections, make_truths, read_evaluated, write_evaluated
+from tfod.evaluation.results import (
+    Evaluated,
+    Image,
+    make_detections,
+    make_ground_truth,
+    read_evaluated,
+    write_evaluated,
+)
 from tfod.utils.console import make_parser, run, say
 
 WANTED_SECONDS, WANTED_MEMORY = 60, 1000  # MB
@@ -25,17 +32,17 @@ WIDTH, HEIGHT = 640, 480
 def parse_arguments():
     parser = make_parser(__doc__)
     parser.add_argument("--images", type=int, default=5000, help="number of images")
-    parser.add_argument("--truths", type=int, default=20, help="boxes of each image")
+    parser.add_argument("--objects", type=int, default=20, help="boxes of each image")
     parser.add_argument("--found", type=int, default=100, help="detections in each image")
     parser.add_argument("--classes", type=int, default=80, help="number of classes")
     parser.add_argument("--seed", type=int, default=0, help="seed of the made-up data")
     return parser.parse_args()
 
 
-def make_up(images, truths, found, classes, seed):
+def make_up(images, objects, found, classes, seed):
     """An `Evaluated` with that many images, boxes and detections of each, and classes."""
     rng = np.random.default_rng(seed)
-    image = np.repeat(np.arange(images), truths)
+    image = np.repeat(np.arange(images), objects)
     label = rng.integers(1, classes + 1, len(image))
     side = np.exp(rng.uniform(np.log(12), np.log(220), (len(image), 2)))
     corner = rng.uniform(0, 1, (len(image), 2)) * ([HEIGHT, WIDTH] - side)
@@ -59,7 +66,7 @@ def make_up(images, truths, found, classes, seed):
     return Evaluated(
         {number: f"class {number}" for number in range(1, classes + 1)},
         [Image(f"{i}.jpg", WIDTH, HEIGHT, f"images/{i}.jpg") for i in range(images)],
-        make_truths(image, label, box, crowd),
+        make_ground_truth(image, label, box, crowd),
         make_detections(
             np.concatenate([image[source], where]),
             np.concatenate([named, rng.integers(1, classes + 1, len(where))]),
@@ -103,9 +110,9 @@ def find_peak():
 
 def main():
     args = parse_arguments()
-    evaluated = make_up(args.images, args.truths, args.found, args.classes, args.seed)
-    truths, found = len(evaluated.truths.label), len(evaluated.detections.label)
-    print(f"{args.images} images, {truths} boxes, {found} detections, {args.classes} classes, seed {args.seed}")
+    evaluated = make_up(args.images, args.objects, args.found, args.classes, args.seed)
+    objects, found = len(evaluated.ground_truth.label), len(evaluated.detections.label)
+    print(f"{args.images} images, {objects} boxes, {found} detections, {args.classes} classes, seed {args.seed}")
     start = find_peak()
     with tempfile.TemporaryDirectory(prefix="bench_eval.") as folder:
         rows = measure_all(evaluated, folder)

@@ -3,8 +3,8 @@
     python tests/families/zoo_models.py ../shared/zoo --data ../shared/raccoon/images
 
 Each one goes through `make split tfrecord train PRETRAINED=T.tar.gz STEPS=2`, in a workspace of its own. Prints the
-table of docs/models.md: variables of the model that were restored, variables of the checkpoint that were taken, and
-the parts that start with new weights.
+table of docs/checkpoints.md: variables of the model that were restored, variables of the checkpoint that were taken,
+and the parts that start with new weights.
 """
 
 import argparse

@@ -6,22 +6,22 @@ import io
 import numpy as np
 from hypothesis import strategies
 
-from tfod.evaluation.results import Evaluated, Image, make_detections, make_truths
+from tfod.evaluation.results import Evaluated, Image, make_detections, make_ground_truth
 
 NAMES = {1: "cat", 2: "dog", 5: "emu"}
 
 
-def make(truths=(), found=(), images=1, names=None):
-    """`Evaluated` of `truths`, rows (image, class, box, [crowd, [difficult]]), and `found`, rows (image, class, box,
-    score); a box is `[ymin, xmin, ymax, xmax]`, or an x alone: then it is 10 by 10 pixels, at y = 0."""
-    truths = sorted(((*row, False, False)[:5] for row in truths), key=lambda row: row[0])
-    columns = [[row[i] for row in truths] for i in range(5)]
+def make(ground_truth=(), detections=(), images=1, names=None):
+    """`Evaluated` of ground truth, rows (image, class, box, [crowd, [difficult]]), and detections, rows (image, class,
+    box, score); a box is `[ymin, xmin, ymax, xmax]`, or an x alone: then it is 10 by 10 pixels, at y = 0."""
+    ground_truth = sorted(((*row, False, False)[:5] for row in ground_truth), key=lambda row: row[0])
+    columns = [[row[i] for row in ground_truth] for i in range(5)]
     columns[2] = [to_box(box) for box in columns[2]]
-    found = list(found)
-    found_columns = [[row[i] for row in found] for i in range(4)]
+    detections = list(detections)
+    found_columns = [[row[i] for row in detections] for i in range(4)]
     found_columns[2] = [to_box(box) for box in found_columns[2]]
     photos = [Image(f"{i}.jpg", 640, 480, f"images/{i}.jpg") for i in range(images)]
-    return Evaluated(names or NAMES, photos, make_truths(*columns), make_detections(*found_columns))
+    return Evaluated(names or NAMES, photos, make_ground_truth(*columns), make_detections(*found_columns))
 
 
 def to_box(box):
@@ -33,7 +33,7 @@ CASES = {
     "no images": make(images=0),
     "nothing in the images": make(images=3),
     "no detections": make([(0, 1, 0), (1, 2, 0)], images=2),
-    "no ground truth": make(found=[(0, 1, 0, 0.9), (1, 2, 50, 0.8)], images=2),
+    "no ground truth": make(detections=[(0, 1, 0, 0.9), (1, 2, 50, 0.8)], images=2),
     "one class absent": make([(0, 1, 0)], [(0, 1, 2, 0.9), (0, 2, 0, 0.8)]),
     "crowd": make(
         [(0, 1, _BIG, True), (0, 1, 0), (1, 1, _SMALL, True)],
@@ -71,9 +71,9 @@ def evaluations(draw):
     image, label = strategies.integers(0, images - 1), strategies.sampled_from([1, 1, 1, 2, 5, 9])
     rare = strategies.integers(0, 4).map(lambda number: number == 0)
     score = strategies.integers(0, 10).map(lambda number: number / 10)
-    truths = draw(strategies.lists(strategies.tuples(image, label, box, rare, rare), max_size=12))
-    found = draw(strategies.lists(strategies.tuples(image, label, box, score), max_size=20))
-    return make(truths, found, images)
+    ground_truth = draw(strategies.lists(strategies.tuples(image, label, box, rare, rare), max_size=12))
+    detections = draw(strategies.lists(strategies.tuples(image, label, box, score), max_size=20))
+    return make(ground_truth, detections, images)
 
 
 def run_pycocotools(evaluated, classes=None):
@@ -81,15 +81,15 @@ def run_pycocotools(evaluated, classes=None):
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    truths, found = evaluated.truths, evaluated.detections
+    ground_truth, detections = evaluated.ground_truth, evaluated.detections
     with contextlib.redirect_stdout(io.StringIO()):
         data, results = COCO(), COCO()
         frame = {
             "images": [{"id": i + 1} for i in range(len(evaluated.images))],
             "categories": [{"id": number, "name": name} for number, name in evaluated.names.items()],
         }
-        data.dataset = frame | {"annotations": _list_boxes(truths, iscrowd=truths.crowd.astype(int))}
-        results.dataset = frame | {"annotations": _list_boxes(found, score=found.score)}
+        data.dataset = frame | {"annotations": _list_boxes(ground_truth, iscrowd=ground_truth.crowd.astype(int))}
+        results.dataset = frame | {"annotations": _list_boxes(detections, score=detections.score)}
         data.createIndex()
         results.createIndex()
         evaluation = COCOeval(data, results, "bbox")
@@ -112,14 +112,14 @@ def _list_boxes(boxes, **more):
 
 
 def match_by_pycocotools(evaluated):
-    """What pycocotools matches at an IoU of 0.5, of any size: (int64 [D] truth or -1, bool [D] counted)."""
+    """What pycocotools matches at an IoU of 0.5, of any size: (int64 [D] object or -1, bool [D] counted)."""
     evaluation = run_pycocotools(evaluated)
-    truth = np.full(len(evaluated.detections.score), -1)
-    counted = np.zeros(len(truth), bool)
+    target = np.full(len(evaluated.detections.score), -1)
+    counted = np.zeros(len(target), bool)
     for entry in evaluation.evalImgs:
         if entry and entry["aRng"] == evaluation.params.areaRng[0]:
             rows = np.array(entry["dtIds"], int) - 1
-            truth[rows] = entry["dtMatches"][0].astype(int) - 1
+            target[rows] = entry["dtMatches"][0].astype(int) - 1
             counted[rows] = ~entry["dtIgnore"][0]
-    truth[~counted] = -1
-    return truth, counted
+    target[~counted] = -1
+    return target, counted

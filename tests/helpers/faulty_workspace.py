@@ -81,7 +81,7 @@ def make_faulty_workspace(room):
     put_wrong("class", ("<name>cat<", "<name>catt<"))
     put_wrong("size", ("<width>96<", "<width>640<"))
     put_wrong("size-text", ("<width>96<", "<width>wide<"))
-    put_wrong("leads-out", ("<filename>leads-out.jpg<", "<filename>../leads-out.jpg<"))
+    put_wrong("full-path", ("<filename>full-path.jpg<", "<filename>C:\\photos\\full-path.jpg<"))
     put_wrong("filename", ("<filename>filename.jpg<", "<filename>other.jpg<"))
     put_wrong("path", ("<path>path.jpg<", "<path>C:\\photos\\other.jpg<"))
     put_wrong("double", boxes=[Box("cat", 10, 10, 60, 50), Box("dog", 10, 10, 60, 50), Box("cat", 10, 10, 60, 50)])

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from tfod.config import pipeline
 from tfod.training import trainer
-from tfod.training.loop import Plan
+from tfod.training.plan import Plan
 
 
 def make_config(source, path):

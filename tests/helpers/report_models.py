@@ -6,7 +6,7 @@ from conftest import draw_photo
 
 from tfod.evaluation import curves, metrics
 from tfod.evaluation.metrics_files import list_classes, write_metrics
-from tfod.evaluation.results import Evaluated, Image, make_detections, make_truths, write_evaluated
+from tfod.evaluation.results import Evaluated, Image, make_detections, make_ground_truth, write_evaluated
 from tfod.report import analysis
 from tfod.report import page as report
 
@@ -16,8 +16,8 @@ WHOLE = [10, 10, 40, 50]  # [ymin, xmin, ymax, xmax] of the object in each image
 BADLY_PLACED, ELSEWHERE = [10, 10, 40, 22], [45, 60, 63, 95]
 
 
-def write_model(folder, truths, found, names, images=12, photos=True):
-    """A model's folder with an evaluation's files: truths are rows (image, class id, box), found ones have a score."""
+def write_model(folder, ground_truth, detections, names, images=12, photos=True):
+    """A model's folder with an evaluation of rows (image, class id, box), and for detections (.., score)."""
     (folder / "images").mkdir(parents=True)
     listed = []
     for number in range(images):
@@ -25,9 +25,9 @@ def write_model(folder, truths, found, names, images=12, photos=True):
         if photos:
             draw_photo(number).save(path)
         listed.append(Image(path.name, 96, 64, str(path)))
-    columns = [list(one) for one in zip(*truths, strict=True)] or [[], [], []]
-    found = [list(one) for one in zip(*found, strict=True)] or [[], [], [], []]
-    evaluated = Evaluated(names, listed, make_truths(*columns), make_detections(*found))
+    columns = [list(one) for one in zip(*ground_truth, strict=True)] or [[], [], []]
+    detections = [list(one) for one in zip(*detections, strict=True)] or [[], [], [], []]
+    evaluated = Evaluated(names, listed, make_ground_truth(*columns), make_detections(*detections))
     model = folder / "models" / "my_model"
     model.mkdir(parents=True)
     write_evaluated(model, evaluated)
@@ -41,11 +41,11 @@ def write_model(folder, truths, found, names, images=12, photos=True):
 def write_typical(folder, name="dog", **more):
     """Twelve images with an object each: ten found, one with a badly placed box, one only at a score of 0.2, as six
     wrong boxes are; and a wrong box that is surer than any."""
-    truths = [(number, 1, WHOLE) for number in range(12)]
-    found = [(number, 1, WHOLE, 0.95 - 0.01 * number) for number in range(10)]
-    found += [(10, 1, BADLY_PLACED, 0.9), (3, 1, ELSEWHERE, 0.97), (11, 1, WHOLE, 0.2)]
-    found += [(number, 1, ELSEWHERE, 0.3) for number in range(4, 10)]
-    return write_model(folder, truths, found, {1: name, 2: "cat"}, **more)
+    ground_truth = [(number, 1, WHOLE) for number in range(12)]
+    detections = [(number, 1, WHOLE, 0.95 - 0.01 * number) for number in range(10)]
+    detections += [(10, 1, BADLY_PLACED, 0.9), (3, 1, ELSEWHERE, 0.97), (11, 1, WHOLE, 0.2)]
+    detections += [(number, 1, ELSEWHERE, 0.3) for number in range(4, 10)]
+    return write_model(folder, ground_truth, detections, {1: name, 2: "cat"}, **more)
 
 
 def write_log(model):

@@ -6,6 +6,7 @@ import pytest
 from conftest import ROOT, label_photo
 from faulty_workspace import SCRIPT, put_photo
 
+from tfod.data.label_map import write_label_map
 from tfod.data.voc import Box
 
 
@@ -130,3 +131,13 @@ def test_label_map_made_of_the_same_names_is_no_change(call, labelled_images):
     assert call(SCRIPT, "--json", "check.json", cwd=room).returncode == 0
     call("preprocessing/generate_label_map.py", "-x", "images", "-o", "map.pbtxt", cwd=room)
     assert "check.json is up to date" in call(SCRIPT, "-l", "map.pbtxt", "--json", "check.json", cwd=room).stderr
+
+
+def test_a_class_that_is_added_to_the_label_map_later_is_checked_again(call, tmp_path):
+    label_photo(tmp_path / "images", "a.jpg", 0, [Box("cat", 8, 8, 38, 28)])
+    label_photo(tmp_path / "images", "b.jpg", 1, [Box("fox", 8, 8, 38, 28)])
+    words = (SCRIPT, "-l", "map.pbtxt", "--json", "check.json")
+    write_label_map(tmp_path / "map.pbtxt", {"cat": 1})
+    assert "the class 'fox' of 1 box is not in map.pbtxt" in call(*words, cwd=tmp_path).stdout
+    write_label_map(tmp_path / "map.pbtxt", {"cat": 1, "fox": 2})
+    assert call(*words, cwd=tmp_path).returncode == 0

@@ -49,7 +49,7 @@ def fixed(tmp_path_factory):
         ("train/class.xml", "class 'catt' spelled 'cat'"),
         ("train/size.xml", "<size/width> '640' set to 96"),
         ("train/size-text.xml", "<size/width> 'wide' set to 96"),
-        ("train/leads-out.xml", "<filename> '../leads-out.jpg' set to 'leads-out.jpg'"),
+        ("train/full-path.xml", r"<filename> 'C:\\photos\\full-path.jpg' set to 'full-path.jpg'"),
         ("train/filename.xml", "<filename> 'other.jpg' set to 'filename.jpg'"),
         ("train/path.xml", r"<path> 'C:\\photos\\other.jpg' set to 'path.jpg'"),
         ("train/turned.jpg", "turned upright, encoded again"),
@@ -127,3 +127,12 @@ def test_fixing_twice_gives_the_same_and_nothing_gives_no_folder(call, labelled_
     second = call(SCRIPT, "--fix", "fixed", cwd=room), read_files(room / "fixed")
     assert first[0].stdout == second[0].stdout and first[1] == second[1]
     assert set(first[1]) == {"a.jpg", "a.xml"}
+
+
+def test_text_that_is_not_xml_is_mended_in_the_copy_and_no_label_is_lost(call, tmp_path):
+    xml = label_photo(tmp_path / "images", "a.jpg", 0, [Box("NAME", 8, 8, 38, 28)]).with_suffix(".xml")
+    xml.write_bytes(xml.read_bytes().replace(b"NAME", "salt & Straße".encode("cp1252")))
+    done = call(SCRIPT, "-i", "images", "--fix", "fixed", cwd=tmp_path)
+    assert "write &amp; for it" in done.stdout and "images/a.xml: line 15: is not in UTF-8" in done.stdout
+    assert "0 errors left" in done.stdout
+    assert read_annotation(tmp_path / "fixed/a.xml").boxes == (Box("salt & Straße", 8, 8, 38, 28),)

@@ -10,6 +10,7 @@ from conversion_photos import CLASSES, NAMES, SCRIPT, draw_photos
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags
+from tool_exports import EXPORTS
 
 from convert_annotations import LACKING
 from tfod.data.format_readers import READERS, read_voc
@@ -32,7 +33,8 @@ def labelled(draw, name):
     boxes = []
     for _ in range(draw(st.integers(0, 0 if "nothing" in name else 4))):
         left, top = draw(st.floats(0, width - 1)), draw(st.floats(0, height - 1))
-        right, bottom = draw(st.floats(left + 0.5, width)), draw(st.floats(top + 0.5, height))
+        # beyond the first pixel: edges from 0 to 1 would be fractions of the image
+        right, bottom = (draw(st.floats(max(low + 0.5, 1.5), high)) for low, high in ((left, width), (top, height)))
         flags = [draw(st.integers(0, 1)) for _ in range(2)]
         label = draw(st.sampled_from(list(CLASSES)[:3]))
         boxes.append(Box(label, left, top, right, bottom, *flags, draw(st.sampled_from(["Unspecified", "Left"]))))
@@ -216,3 +218,29 @@ def test_the_raccoons_come_back_as_they_were(call, raccoon_images, tmp_path):
         assert [(b.name, b.xmin, b.ymin, b.xmax, b.ymax) for b in old] == [
             (b.name, b.xmin, b.ymin, b.xmax, b.ymax) for b in new
         ]
+
+
+@pytest.mark.parametrize(
+    ("export", "kind", "labels", "images"),
+    [
+        ("labelme", "labelme", ".", "."),
+        ("cvat_images", "cvat", "annotations.xml", "images"),
+        ("labelstudio", "labelstudio", "project-1.json", "photos"),
+        ("supervisely", "supervisely", "ds/ann", "ds/img"),
+        ("yolo_labelimg", "yolo", ".", "."),
+    ],
+)
+def test_tools_own_formats_become_coco_and_come_back(call, tmp_path, export, kind, labels, images):
+    expected = EXPORTS[export](tmp_path / "export")
+    images = ("-i", tmp_path / "export" / images)
+    words = ("--from", kind, "-a", tmp_path / "export" / labels, *images, "--to", "coco", "-o", tmp_path / "c.json")
+    done = call(SCRIPT, *words)
+    assert done.returncode == 0, done.stderr
+    for text in expected.said:
+        assert text in done.stderr
+    done = call(SCRIPT, "--from", "coco", "-a", tmp_path / "c.json", *images, "--to", "voc", "-o", tmp_path / "voc")
+    for photo, boxes in expected.boxes.items():
+        found = read_annotation(tmp_path / "voc" / f"{photo}.xml").boxes
+        assert [box.name for box in found] == [name for name, *_ in boxes]
+        for box, (_, *edges) in zip(found, boxes, strict=True):
+            assert (box.xmin, box.ymin, box.xmax, box.ymax) == pytest.approx(edges, abs=0.01)

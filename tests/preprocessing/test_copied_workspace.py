@@ -1,4 +1,4 @@
-"""A workspace that was copied is the same workspace: no photo counts twice or changes sides, records are the same."""
+"""A workspace that was copied is the same workspace: no photo counts twice or changes subsets, records are the same."""
 
 import os
 import shutil
@@ -103,7 +103,7 @@ def test_without_its_note_a_split_keeps_each_photo_on_its_side(call, tmp_path):
     label_photo(images, "new.jpg", 9)
     done = call(script, "-x", "-i", images)
     assert done.returncode == 0
-    assert f"{images / 'split.json'}: there is none; each photo stays on the side where it lies\n" in done.stderr
+    assert f"{images / 'split.json'}: there is none; each photo stays in the subset where it lies\n" in done.stderr
     assert sorted(path.stem for path in (images / "test").glob("*.jpg")) == ["1", "2", "3"]
     assert len(list((images / "train").glob("*.jpg"))) == 6
     (images / "split.json").unlink()

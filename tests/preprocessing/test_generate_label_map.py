@@ -78,3 +78,25 @@ def test_the_raccoon_photos(call, raccoon_images, tmp_path):
     done = call(SCRIPT, "-x", raccoon_images, "-o", tmp_path / "l.pbtxt")
     assert done.stdout.startswith("   1  raccoon  217 boxes\n")
     assert (tmp_path / "l.pbtxt").read_text() == "item {\n    id: 1\n    name: 'raccoon'\n}\n"
+
+
+def test_classes_that_have_two_names_may_be_labelled_by_either(call, labelled_images):
+    workspace = labelled_images.parent
+    labels = workspace / "map.pbtxt"
+    labels.write_text(
+        "item { id: 0 name: 'background' } item { id: 5 name: 'cat' display_name: 'Katze' }"
+        " item { id: 2 name: '/m/0bt9lr' display_name: 'dog' }"
+    )
+    xml = labelled_images / "a.xml"
+    xml.write_text(xml.read_text().replace("<name>cat<", "<name>Katze<"))
+    done = call("preprocessing/generate_label_map.py", "-x", labelled_images, "-o", labels)
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["5", "cat", "6", "boxes"],
+        ["2", "dog", "6", "boxes"],
+    ]
+    words = ("-x", labelled_images, "-l", labels, "-o", workspace / "a.record")
+    done = call("preprocessing/generate_tfrecord.py", *words)
+    assert done.returncode == 0, done.stderr
+    assert "12 boxes (cat 6, dog 6)" in done.stderr
+    done = call("preprocessing/inspect_tfrecord.py", "-l", labels, workspace / "a.record")
+    assert done.returncode == 0, done.stderr

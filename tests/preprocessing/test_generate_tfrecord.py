@@ -126,11 +126,15 @@ def test_every_fault_of_every_file_is_told_at_once_and_nothing_is_written(call, 
         "images/photo_0.jpg: can't be decoded (image file is truncated",
         "annotations/label_map.pbtxt: lacks the class 'cta' of 1 box, first in images/photo_1.xml; did you mean 'cat'?",
         "images/photo_1.xml: box 'cat' (1, 2, 99, 4) (xmin, ymin, xmax, ymax) reaches out of the image of 96 x 64",
-        "images/photo_2.xml: <size> is 640 x 480, but photo_2.jpg has 96 x 64 pixels; label this image again",
+        "images/photo_2.xml: <size> is 640 x 480, but photo_2.jpg has 96 x 64 pixels; if it was made",
         "images/photo_3.xml: line 14: box 'dog' (5, 5, 5, 9) (xmin, ymin, xmax, ymax) has no area",
     ):
         assert f"error: {fault}" in done.stderr
-    assert done.stderr.endswith("8 errors\n")
+    *_, number, advice = done.stderr.splitlines()
+    assert number == "8 errors"
+    assert advice.startswith(
+        "6 of 13 photos are concerned: `make tfrecord FAULTY=skip` leaves them out; `make tfrecord"
+    )
     assert [path.name for path in (workspace / "annotations").iterdir()] == ["label_map.pbtxt"]
 
 
@@ -175,8 +179,10 @@ def test_boxes_at_the_border_are_clipped_and_images_without_boxes_stay_in(call, 
     done = call(*command, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "error: images/bare.jpg: has no XML file; label it, or take all such images as negatives with"
-        " --allow_unlabelled\n"
+        "error: images/bare.jpg: has no XML file; label it, take all such images as negatives with ALLOW_UNLABELLED=1"
+        " (--allow_unlabelled), or leave them out with FAULTY=skip (--faulty skip)\n"
+        "1 of 3 photos is concerned: `make tfrecord FAULTY=skip` leaves it out; `FAULTY=fix` can repair none of them"
+        " without a guess. (By hand: --faulty skip or fix.)\n"
     )
     done = call(*command, "--allow-unlabelled", cwd=tmp_path)
     assert done.stderr.startswith("3 images (2 negatives), 1 boxes (cat 1)"), done.stderr
@@ -272,7 +278,8 @@ def test_headers_are_enough_after_make_check(workspace):
 def test_wrong_folders_and_files_are_named(call, workspace):
     (workspace / "empty").mkdir()
     for arguments, text in (
-        (("-x", "empty", *TUTORIAL[2:]), "empty: there are no XML files; give the folder that holds them with -x"),
+        (("-x", "empty", *TUTORIAL[2:]), "empty: there are no XML files; label its photos, or name the folder"),
+        (("-x", "train", *TUTORIAL[2:]), "train: there is no such folder; make split makes it (by hand: partition"),
         (("-x", "nowhere", *TUTORIAL[2:]), "nowhere: there is no such folder"),
         ((*TUTORIAL, "-i", "nowhere"), "nowhere: there is no such folder"),
         ((*TUTORIAL[:4], "-o", "annotations"), "annotations: is a folder; give the name of the file to write"),

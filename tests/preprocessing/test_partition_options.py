@@ -66,7 +66,7 @@ def test_classes_that_come_to_one_side_are_named(call, tmp_path):
 
 
 def test_an_xml_file_with_faults_does_not_stop_the_split(call, labelled_images):
-    (labelled_images / "a.xml").write_text("<annotation><object/></annotation>")
+    (labelled_images / "a.xml").write_text("<annotation><object><name>cat</name></object></annotation>")
     done = call(SCRIPT, "-x", "-i", labelled_images)
     assert done.returncode == 0
     assert "warning: 1 XML files have faults; their images are shared out as if without boxes" in done.stderr
@@ -109,12 +109,12 @@ def test_three_sides_of_few_images(call, tmp_path):
     images = draw_photos(tmp_path / "images", 2)
     done = call(SCRIPT, "-i", images, "-r", "0.4", "--val", "0.4")
     assert done.returncode == 1
-    assert "three images are needed at least for three sets; add images" in done.stderr
+    assert "three images are needed at least for three subsets; add images" in done.stderr
     draw_photos(images, 3)
     done = call(SCRIPT, "-i", images, "-r", "0.4", "--val", "0.4")
     assert [len(names) for names in read_split(images).values()] == [1, 1, 1]
     for side in ("test", "val"):
-        assert f"{side}: 1 images instead of 2, since groups stay whole, and each set needs one" in done.stderr
+        assert f"{side}: 1 images instead of 2, since groups stay whole, and each subset needs one" in done.stderr
 
 
 def test_frames_of_a_scene_stay_together(call, tmp_path):

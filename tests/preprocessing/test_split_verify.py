@@ -83,7 +83,7 @@ def test_verify_finds_what_is_on_two_sides_and_a_lost_folder(call, labelled_imag
     (images / "split.json").write_text(json.dumps(note))
     shutil.rmtree(images / "test")
     done = call(SCRIPT, "-i", images, "--verify")
-    assert f"{images / 'split.json'}: {name} is on two sides, train and test; draw a new split" in done.stderr
+    assert f"{images / 'split.json'}: {name} is in two subsets, train and test; draw a new split" in done.stderr
     assert "split.json: train/photo_1.jpg and test/copy.jpg are the same photo; draw a new split" in done.stderr
     assert f"{images / 'test'}: there is no such folder; run the split again" in done.stderr
     assert call(SCRIPT, "-i", images, "--fresh").returncode == 0

@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import os
 import pkgutil
+import re
 import subprocess
 import sys
 
@@ -49,7 +50,7 @@ def test_training_code_comes_without_drawing_packages():
     done = run_python(code)
     assert done.stdout.startswith("[] ")
     assert "StreamHandler" not in done.stdout  # lvis would set up the root logger
-    assert done.stderr == ""
+    assert [line for line in done.stderr.splitlines() if not NOISE.fullmatch(line)] == []
 
 
 def test_another_version_is_refused(tmp_path):
@@ -95,29 +96,21 @@ def test_tensorflow_may_come_first_with_keras_2():
 # ---------------------------------------------------------------- standard error
 
 
-FAKE_TENSORFLOW = """
-import os
-os.write(2, b"I0000 00:00:1 1 port.cc:153] oneDNN custom operations are on.\\n")
-os.write(2, b"W0000 00:00:1 1 a.cc:1] a warning\\nF0000 00:00:1 1 b.cc:1] a fatal error\\n")
-os.abort()
-"""
+# what TensorFlow says while it is imported, before anybody can set a level: INFO lines, and one that explains them
+NOISE = re.compile(r"(WARNING: All log messages before absl::InitializeLog\(\) is called|I0000 .*\w+\.cc:\d+\]) .*")
 
 
-@pytest.mark.parametrize(("level", "has_info"), [(None, False), ("1", False), ("0", True)])
-def test_only_info_is_dropped_even_if_tensorflow_dies(tmp_path, level, has_info):
-    (tmp_path / "tensorflow.py").write_text(FAKE_TENSORFLOW)
-    environment = {"TF_CPP_MIN_LOG_LEVEL": level} if level else {}
-    done = run_python("import tfod.compat, tensorflow", PYTHONPATH=str(tmp_path), **environment)
-    assert done.returncode < 0  # a signal
-    assert "a warning" in done.stderr
-    assert "a fatal error" in done.stderr
-    assert ("oneDNN" in done.stderr) == has_info
+def test_tensorflow_says_a_few_lines_and_no_error():
+    lines = run_python("import tfod.compat, tensorflow as tf; tf.constant(1) + 1").stderr.splitlines()
+    assert len(lines) <= 6
+    assert [line for line in lines if not NOISE.fullmatch(line)] == []
 
 
-def test_tensorflow_is_quiet_unless_told_otherwise():
-    code = "import tfod.compat, tensorflow as tf; print(tf.sysconfig.get_build_info()['is_cuda_build'])"
-    assert run_python(code).stderr == ""
-    assert "oneDNN" in run_python(code, TF_CPP_MIN_LOG_LEVEL="0").stderr
+def test_where_a_card_may_be_its_errors_are_seen(tmp_path):
+    """As with a driver that does not work; a folder stands for the driver's device."""
+    code = f"from tfod.utils import nvidia; nvidia.DEVICES = [{str(tmp_path)!r}]; import tfod.compat, tensorflow as tf;"
+    said = run_python(f"{code} tf.constant(1) + 1", CUDA_VISIBLE_DEVICES="0").stderr
+    assert "failed call to cuInit" in said
 
 
 # ---------------------------------------------------------------- the corrections

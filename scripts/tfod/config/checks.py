@@ -1,4 +1,4 @@
-"""The rules that a pipeline.config is held to, ours or not, before anything is built from it."""
+"""Checks a pipeline.config, ours or not, before anything is built from it."""
 
 import re
 from pathlib import Path
@@ -6,19 +6,23 @@ from typing import NamedTuple
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
+from google.protobuf.message import Message
+
 from tfod.config import edit, pipeline, schedule, zoo
 from tfod.config.feature_extractors import FAMILIES, find_extractor_faults
 from tfod.config.paths import find_checkpoint_path_faults, find_file_faults
 from tfod.config.pipeline import PLACEHOLDER, get_model
 from tfod.data.label_map import read_label_map
-from tfod.model import checkpoints
+from tfod.model import checkpoints, trained_on
 from tfod.utils.console import InputError, say
 
-# What a config is held to: to the rules of what is done with it.
+# Purposes: a config is checked for what is done with it.
 TRAINING = "training"
 EVALUATION = "evaluation"
 TRAIN_DATA_EVALUATION = "evaluation on the training records"
 EXPORT = "export"
+TFLITE = "TFLite"  # beside EXPORT
+INFERENCE = "inference"  # from checkpoints; the label map may be the model's own
 EXPORT_EVALUATION = "evaluation of an export"  # its model is built already
 
 # Those of upstream's metrics (object_detection.eval_util, which would import TensorFlow) that are of boxes.
@@ -49,8 +53,19 @@ class Findings(NamedTuple):
     warnings: list[str]
 
 
+def read_checked_config(path: str | Path, folder: str | Path, *purposes: str, override: str = "") -> Message:
+    """The config of the file `path`, with the text proto `override` merged in, of the trained model in `folder`.
+
+    Raises InputError if its label map is not the model's, or with all that `check_config` finds for these purposes.
+    """
+    config = pipeline.read_config(path, override)
+    trained_on.hold_label_map(folder, *pipeline.list_label_maps(config)[:1])
+    refuse_faults(check_config(config, path, *purposes))
+    return config
+
+
 def check_config(
-    config, path, *purposes: str, images: int | None = None, own_data: bool = False, resumes: bool = False
+    config, path: str | Path, *purposes: str, images: int | None = None, own_data: bool = False, resumes: bool = False
 ) -> Findings:
     """All that is wrong with `config` (TrainEvalPipelineConfig of the file `path`) for these purposes alone.
 
@@ -63,6 +78,8 @@ def check_config(
     family = config.model.WhichOneof("model")
     if set(purposes) != {EXPORT_EVALUATION}:
         faults += _find_model_faults(config, family)
+    if TFLITE in purposes and family in FAMILIES:
+        faults += _find_tflite_faults(get_model(config), family)
     faults += [] if own_data else _find_data_faults(config, purposes)
     if family in FAMILIES:
         for found, more in (_check_classes(config, purposes), _check_averages(config, purposes)):
@@ -84,8 +101,8 @@ def check_config(
     return Findings(*([f"{path}: {what}" for what in dict.fromkeys(found)] for found in (faults, warnings)))
 
 
-def refuse_faults(findings: Findings, *more: str):
-    """Says the warnings, and raises InputError with the faults and with `more`, where there are any."""
+def refuse_faults(findings: Findings, *more: str) -> None:
+    """Says the warnings, and raises InputError with the faults and `more`, if any."""
     for warning in findings.warnings:
         say(f"warning: {warning}")
     if findings.faults or more:
@@ -106,7 +123,7 @@ def _find_model_faults(config, family):
 
 
 def _find_task_faults(model):
-    """What of a CenterNet's tasks names a class that is not there."""
+    """The tasks of a CenterNet that name a class which does not exist."""
     faults = []
     if model.densepose_estimation_task.class_id >= max(model.num_classes, 1):
         faults.append(
@@ -128,6 +145,31 @@ def _find_task_faults(model):
         for task in model.keypoint_estimation_task:
             if task.keypoint_class_name not in names:
                 faults.append(f"keypoint_class_name {task.keypoint_class_name!r} is not in {path}; add it there")
+    return faults
+
+
+def _find_tflite_faults(model, family):
+    """Why the OD API can't make a TFLite file of the model, by its name."""
+    if family == "faster_rcnn":
+        masks = model.second_stage_box_predictor.mask_rcnn_box_predictor.predict_instance_masks
+        return [
+            f"{'Mask' if masks else 'Faster'} R-CNN can't be a TFLite file, only SSD and CenterNet can; train one of "
+            "these, or use `make onnx`"
+        ]
+    name, resizer = model.feature_extractor.type, model.image_resizer.WhichOneof("image_resizer_oneof")
+    faults = []
+    if resizer != "fixed_shape_resizer":
+        faults.append(
+            f"{name} with a {resizer} can't be a TFLite file, whose input has one size (EfficientDet is such a model); "
+            "train with a fixed_shape_resizer, or use `make onnx`"
+        )
+    if family == "ssd":
+        if model.box_coder.WhichOneof("box_coder_oneof") != "faster_rcnn_box_coder":
+            faults.append("TFLite decodes a faster_rcnn_box_coder's boxes only; train with one")
+        if model.post_processing.batch_non_max_suppression.soft_nms_sigma:
+            faults.append("TFLite has no soft NMS; set soft_nms_sigma to 0 with --config_override")
+        if model.HasField("mask_head_config"):
+            faults.append(f"{name} with a mask head can't be a TFLite file; train without it, or use `make onnx`")
     return faults
 
 
@@ -192,7 +234,7 @@ def _find_metrics_faults(eval_config):
 
 
 def _check_averages(config, purposes):
-    """(faults, warnings) of moving averages that are asked for and not kept."""
+    """(faults, warnings) where moving averages are asked for and not kept."""
     kept = config.train_config.optimizer.use_moving_average or set(purposes) == {EXPORT_EVALUATION}
     if kept or not config.eval_config.use_moving_averages:
         return [], []
@@ -212,7 +254,7 @@ def _count_images(config):
             return None, []
         try:
             paths = find_records_of(pattern)
-        except InputError:  # that it is not there is said already
+        except InputError:  # missing records are a fault of _find_data_faults
             return None, []
         try:
             images += sum(map(count_records, paths))
@@ -274,14 +316,14 @@ def _find_option_faults(config):
         faults.append(f"{extractor} is built without a backbone of its own that could be frozen; leave out --freeze")
     if "^backbone/" in train.freeze_variables and not train.fine_tune_checkpoint:
         faults.append(
-            "the backbone is frozen, and there is no fine_tune_checkpoint that it could come from: it would stay as "
-            "chance made it; name a checkpoint, or leave out --freeze"
+            "the backbone is frozen, and there is no fine_tune_checkpoint that it could come from: it would stay "
+            "random; name a checkpoint, or leave out --freeze"
         )
     return faults
 
 
 def _find_rate_warnings(config):
-    """A learning rate that was made for a much larger batch, by that with which the zoo trains the same network.
+    """Warns of a learning rate that suits a much larger batch, judged by the zoo's own training of the same network.
 
     Rates go with the batch (Goyal et al. 2017, arXiv:1706.02677), Adam's with its square root (Malladi et al. 2022,
     arXiv:2205.10287).
@@ -307,7 +349,7 @@ def _find_rate_warnings(config):
 
 
 def _find_checkpoint_faults(config):
-    """A fine-tune checkpoint that is not there, or of another kind, family or class count than the config says."""
+    """Faults of the fine-tune checkpoint: missing, or not of the type, family or class count that the config says."""
     train, family = config.train_config, config.model.WhichOneof("model")
     checkpoint = train.fine_tune_checkpoint
     if not checkpoint:
@@ -379,7 +421,7 @@ def _find_origin(checkpoint):
         if (folder / "pipeline.config").is_file():
             try:
                 origin = pipeline.read_config(folder / "pipeline.config").model
-            except InputError:  # it is not what is trained, so nothing hangs on it
+            except InputError:  # only a hint: it is not the config that is checked
                 return None
             return origin if origin.WhichOneof("model") in FAMILIES else None
     return None

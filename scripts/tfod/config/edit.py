@@ -3,9 +3,12 @@
 Everything here changes or reads `config`, a TrainEvalPipelineConfig, and needs no TensorFlow.
 """
 
+from collections.abc import Collection
+
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
 from google.protobuf import text_format
+from google.protobuf.message import Message
 from object_detection.protos import train_pb2
 
 from tfod.config.pipeline import get_model
@@ -28,7 +31,7 @@ READER_SWITCHES = {
     "mask_type": CENTER_NET_TASKS["mask_estimation_task"],
 }
 
-METRICS = {
+METRICS_SETS = {  # name of --metrics -> upstream's metrics_set
     "coco": "coco_detection_metrics",
     "pascal": "pascal_voc_detection_metrics",
     "open_images": "oid_V2_detection_metrics",
@@ -62,11 +65,10 @@ data_augmentation_options {
   }
 }
 """
-SETS = {"light": _FLIP, "default": _FLIP + _DEFAULT, "strong": _FLIP + _STRONG}
-NMS_MODELS = {"ssd": "post_processing", "faster_rcnn": "second_stage_post_processing"}
+AUGMENTATIONS = {"light": _FLIP, "default": _FLIP + _DEFAULT, "strong": _FLIP + _STRONG}
 
 
-def drop_tasks(config, features):
+def drop_tasks(config, features: Collection[str]) -> list[str]:
     """Takes out the tasks (masks, keypoints ...) that the records have nothing for; returns what was taken out.
 
     `features` are the keys that the training records hold.
@@ -122,7 +124,7 @@ def _clear_keypoints(config, readers):
                     step.ClearField(field.name)
 
 
-def set_num_classes(config, num_classes, label_map):
+def set_num_classes(config, num_classes: int, label_map: str) -> None:
     """Sets the number of classes wherever it stands, and the label map of the keypoints' tasks."""
     model = get_model(config)
     model.num_classes = num_classes
@@ -130,7 +132,7 @@ def set_num_classes(config, num_classes, label_map):
         model.keypoint_label_map_path = label_map
 
 
-def set_input_size(config, size):
+def set_input_size(config, size: tuple[int, ...]) -> None:
     """Sets the size that photos are resized to; `size` are (width, height) in pixels, or (side,).
 
     Anchors follow by themselves: they are shares of the picture, or multiples of the strides. Raises InputError if
@@ -165,7 +167,7 @@ def set_input_size(config, size):
             option.random_scale_crop_and_pad_to_square.output_size = max(width, height)
 
 
-def find_size_faults(config):
+def find_size_faults(config) -> list[str]:
     """Why the model can't work at the size that photos are resized to: texts."""
     model = get_model(config)
     resizer = model.image_resizer
@@ -217,7 +219,7 @@ def _find_size_rule(config):
     return least, () if padded else range(first, last), 2**last, what
 
 
-def get_nms(config):
+def get_nms(config) -> Message | None:
     """The BatchNonMaxSuppression of the model's last stage, or None where a CenterNet has none."""
     family, model = config.model.WhichOneof("model"), get_model(config)
     if family == "faster_rcnn":
@@ -227,19 +229,46 @@ def get_nms(config):
     return model.post_processing.batch_non_max_suppression
 
 
-def set_thresholds(config, iou=None, score=None):
-    """Sets the thresholds of non-maximum suppression that are given. Raises InputError where the model has none."""
-    nms = get_nms(config)
-    if nms is None and (iou is not None or score is not None):
-        name = "iou_threshold" if iou is not None else "score_threshold"
-        raise InputError(f"--{name}: this CenterNet finds peaks and has no non-maximum suppression; leave it out")
-    if iou is not None:
-        nms.iou_threshold = iou
-    if score is not None:
-        nms.score_threshold = score
+def set_postprocessing(
+    config,
+    score_threshold: float | None = None,
+    iou_threshold: float | None = None,
+    max_detections: int | None = None,
+    class_agnostic: bool | None = None,
+) -> None:
+    """Sets what is not None in the model's post-processing; thresholds are from 0 to 1.
+
+    Raises InputError for a CenterNet without non-maximum suppression, which has a limit of detections only.
+    """
+    family, nms = config.model.WhichOneof("model"), get_nms(config)
+    wanted = {"score_threshold": score_threshold, "iou_threshold": iou_threshold, "class_agnostic_nms": class_agnostic}
+    flags = ", ".join(f"--{name}" for name, value in wanted.items() if value is not None)
+    if nms is None and flags:
+        raise InputError(f"{flags}: this CenterNet finds peaks and has no non-maximum suppression; leave it out")
+    if family == "center_net" and max_detections is not None:
+        config.model.center_net.object_center_params.max_box_predictions = max_detections
+    if nms is None:
+        return
+    if score_threshold is not None:
+        nms.score_threshold = score_threshold
+    if iou_threshold is not None:
+        nms.iou_threshold = iou_threshold
+    if max_detections is not None:
+        nms.max_detections_per_class = nms.max_total_detections = max_detections
+    if class_agnostic is not None:
+        nms.use_class_agnostic_nms = class_agnostic
+        if class_agnostic:
+            nms.use_combined_nms = False  # TensorFlow's combined op can't do it
 
 
-def raise_detections(config, boxes):
+def count_detections(config) -> int:
+    """How many detections an image the model gives at most."""
+    if config.model.WhichOneof("model") == "center_net":
+        return config.model.center_net.object_center_params.max_box_predictions
+    return get_nms(config).max_total_detections
+
+
+def raise_detections(config, boxes: int) -> list[str]:
     """Lets the model find as many objects in an image as `boxes`. Returns the names of the limits that were raised."""
     family, model, raised = config.model.WhichOneof("model"), get_model(config), []
     limits = [(get_nms(config), name) for name in ("max_total_detections", "max_detections_per_class")]
@@ -254,46 +283,8 @@ def raise_detections(config, boxes):
     return raised
 
 
-def set_augmentation(train_config, name):
-    """Puts the set `name` of SETS in the place of what `train_config` (TrainConfig) has."""
-    wanted = text_format.Parse(SETS[name], train_pb2.TrainConfig())
+def set_augmentation(train_config, name: str) -> None:
+    """Puts the set `name` of AUGMENTATIONS in place of what `train_config` (TrainConfig) has."""
+    wanted = text_format.Parse(AUGMENTATIONS[name], train_pb2.TrainConfig())
     del train_config.data_augmentation_options[:]
     train_config.data_augmentation_options.extend(wanted.data_augmentation_options)
-
-
-pass
-
-
-def set_postprocessing(config, score_threshold=None, iou_threshold=None, max_detections=None, class_agnostic=None):
-    """Sets what is not None in the post-processing of `config` (TrainEvalPipelineConfig).
-
-    Raises InputError for a model without non-maximum suppression (CenterNet), which has a limit of detections only.
-    """
-    model, kind = get_model(config), config.model.WhichOneof("model")
-    if kind not in NMS_MODELS:
-        if (score_threshold, iou_threshold, class_agnostic) != (None, None, None):
-            raise InputError(
-                f"--score_threshold, --iou_threshold, --class_agnostic_nms: {kind} has no such step; omit them"
-            )
-        if max_detections is not None:
-            model.object_center_params.max_box_predictions = max_detections
-        return
-    nms = getattr(model, NMS_MODELS[kind]).batch_non_max_suppression
-    if score_threshold is not None:
-        nms.score_threshold = score_threshold
-    if iou_threshold is not None:
-        nms.iou_threshold = iou_threshold
-    if max_detections is not None:
-        nms.max_detections_per_class = nms.max_total_detections = max_detections
-    if class_agnostic is not None:
-        nms.use_class_agnostic_nms = class_agnostic
-        if class_agnostic:
-            nms.use_combined_nms = False  # TensorFlow's combined op can't do it
-
-
-def count_detections(config):
-    """How many detections the model of `config` gives at most."""
-    model, kind = get_model(config), config.model.WhichOneof("model")
-    if kind in NMS_MODELS:
-        return getattr(model, NMS_MODELS[kind]).batch_non_max_suppression.max_total_detections
-    return model.object_center_params.max_box_predictions

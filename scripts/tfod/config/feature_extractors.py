@@ -5,6 +5,8 @@ The names are those of object_detection.builders.model_builder, which would impo
 
 import difflib
 
+from google.protobuf.message import Message
+
 FAMILIES = {"ssd": "an SSD", "faster_rcnn": "a Faster R-CNN", "center_net": "a CenterNet"}
 KNOWN = {
     "ssd": (
@@ -68,7 +70,7 @@ NEAREST = {
 }
 
 
-def find_extractor_faults(family, extractor):
+def find_extractor_faults(family: str, extractor: Message) -> list[str]:
     """Why a model of `family` ("ssd", "faster_rcnn" or "center_net") can't be built with `extractor`, the message
     feature_extractor of its config: texts."""
     name, own = extractor.type, KNOWN[family]

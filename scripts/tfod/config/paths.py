@@ -15,7 +15,7 @@ from tfod.utils.console import make_printable
 ESCAPES = {"\a": r"\a", "\b": r"\b", "\t": r"\t", "\n": r"\n", "\v": r"\v", "\f": r"\f", "\r": r"\r"}
 
 
-def find_file_faults(name, value, advice):
+def find_file_faults(name: str, value: str, advice: str) -> list[str]:
     """Why `value` of the field `name` is not the path, or the pattern of paths, of a file that is there: texts.
 
     `advice` says how such a file is made.
@@ -37,7 +37,7 @@ def _say_where(value):
     return f"{value} ({where}) is not there"
 
 
-def explain_foreign_path(value):
+def explain_foreign_path(value: str) -> str | None:
     """What is wrong with the way that a path is written, and how to write it; None where that is not the trouble."""
     typed = "".join(ESCAPES.get(character, character) for character in value)
     plain = typed.replace("\\", "/")
@@ -58,7 +58,7 @@ def explain_foreign_path(value):
     return None
 
 
-def find_checkpoint_path_faults(checkpoint):
+def find_checkpoint_path_faults(checkpoint: str) -> list[str]:
     """Why fine_tune_checkpoint, which is set, is not the name of a checkpoint that is there: texts."""
     if PLACEHOLDER in checkpoint:
         return [

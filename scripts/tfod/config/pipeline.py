@@ -8,6 +8,7 @@ import difflib
 import glob
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
@@ -25,7 +26,7 @@ PLACEHOLDER = "PATH_TO_BE_CONFIGURED"
 _WORDS = {"true": True, "1": True, "false": False, "0": False}
 
 
-def read_config(path, override=""):
+def read_config(path: str | Path, override: str = "") -> pipeline_pb2.TrainEvalPipelineConfig:
     """The TrainEvalPipelineConfig in the text file `path`, with the text proto `override` merged in."""
     config = pipeline_pb2.TrainEvalPipelineConfig()
     if not os.path.lexists(path):
@@ -64,23 +65,23 @@ def _explain(error, text):
     return f"is not a pipeline.config: line {number}: {what}; correct it, or make it again"
 
 
-def write_config(path, config):
+def write_config(path: str | Path, config) -> None:
     """Writes `config` as text, whole."""
     files.write_text(path, text_format.MessageToString(config))
 
 
-def get_model(config):
+def get_model(config) -> Message:
     """The message of the model's family: config.model.ssd, .faster_rcnn or .center_net."""
     return getattr(config.model, config.model.WhichOneof("model"))
 
 
-def get_fine_tune_type(train_config):
+def get_fine_tune_type(train_config) -> str:
     """The fine_tune_checkpoint_type, which older configs leave out, as upstream's config_util fills it in."""
     older = "detection" if train_config.from_detection_checkpoint else "classification"
     return train_config.fine_tune_checkpoint_type or older
 
 
-def get_input_scale(config, width, height):
+def get_input_scale(config, width: int, height: int) -> tuple[float, float]:
     """(x scale, y scale) by which the model's resizer changes a photo of `width` x `height` pixels.
 
     Raises ValueError for a resizer that is neither fixed nor keeps the aspect ratio.
@@ -96,7 +97,7 @@ def get_input_scale(config, width, height):
     raise ValueError(f"image_resizer is {kind}; only fixed_shape_resizer and keep_aspect_ratio_resizer are known here")
 
 
-def set_fields(config, assignments):
+def set_fields(config, assignments: Iterable[str]) -> None:
     """Sets fields of `config` from texts `path.to.field=value`, in turn, each typed as the proto says.
 
     A message is given as text (`{random_rotation90 {}}`), a list of plain values with commas (`1.0,2.0`). A member of
@@ -152,7 +153,7 @@ def _find_field(message, part, walked):
     """(the field's descriptor, index or None) for one part of a path."""
     match = re.fullmatch(r"(\w+)(?:\[(\d+)\])?", part)
     if not match:
-        raise ValueError(f"{part!r} is no name of a field; give it as path.to.field or path.to.list[0]")
+        raise ValueError(f"{part!r} is not the name of a field; give it as path.to.field or path.to.list[0]")
     name, index = match.group(1), match.group(2)
     fields = message.DESCRIPTOR.fields_by_name
     if name not in fields:
@@ -161,7 +162,7 @@ def _find_field(message, part, walked):
         hint = f"did you mean {walked}{near[0]}?" if near else f"it has {', '.join(sorted(fields))}"
         raise ValueError(f"{where} has no field {name}; {hint}")
     if index is not None and not fields[name].is_repeated:
-        raise ValueError(f"{walked}{name} is no list; leave out [{index}]")
+        raise ValueError(f"{walked}{name} is not a list; leave out [{index}]")
     if _is_map(fields[name]):
         raise ValueError(f"{walked}{name} is a map, which --set can't set; edit the base config")
     return fields[name], None if index is None else int(index)
@@ -202,7 +203,7 @@ def _parse(field, text):
     try:
         return int(text) if whole else float(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no {'whole ' * whole}number") from None
+        raise ValueError(f"{text!r} is not a {'whole ' * whole}number") from None
 
 
 def _parse_message(message, text):
@@ -234,8 +235,8 @@ def _replace(values, parsed, path):
 # ---------------------------------------------------------------- what changed
 
 
-def list_changes(before, after):
-    """What `after` has otherwise than `before`, both TrainEvalPipelineConfigs: texts `path: old -> new`.
+def list_changes(before, after) -> list[str]:
+    """How `after` differs from `before`, both TrainEvalPipelineConfigs: texts `path: old -> new`.
 
     A field that is not set counts as its default, and "none" stands for what is not there at all.
     """
@@ -291,19 +292,19 @@ def _format(field, value):
     return str(value) if value != "" else '""'
 
 
-def list_label_maps(config):
+def list_label_maps(config) -> list[Path]:
     """The paths of the label maps that `config` names, the training's first, relative to where the command runs, and
     that are there."""
     readers = [config.train_input_reader, *config.eval_input_reader]
     return [path for path in dict.fromkeys(Path(reader.label_map_path) for reader in readers) if path.is_file()]
 
 
-def find_label_map(config):
+def find_label_map(config) -> Path | None:
     """The first of `list_label_maps`, or None."""
     return next(iter(list_label_maps(config)), None)
 
 
-def read_class_names(config, export=None):
+def read_class_names(config, export: str | Path | None = None) -> dict[int, str]:
     """The classes as a dict id -> name: from label_map.pbtxt in the folder `export`, else from what `config` names.
 
     Without a label map they are called by their numbers.
@@ -315,6 +316,6 @@ def read_class_names(config, export=None):
     return {number: str(number) for number in range(1, get_model(config).num_classes + 1)}
 
 
-def list_record_files(reader):
+def list_record_files(reader) -> list[Path]:
     """The record files that an input reader of a pipeline.config names and that are there."""
     return [Path(name) for pattern in reader.tf_record_input_reader.input_path for name in sorted(glob.glob(pattern))]

@@ -20,7 +20,7 @@ RATE_FIELDS = {
 }
 
 
-def get_schedule(optimizer):
+def get_schedule(optimizer) -> tuple[str | None, Message | None]:
     """(kind, message) of an optimizer's learning rate, as ("cosine_decay_learning_rate", ...); None where not set."""
     kind = optimizer.WhichOneof("optimizer")
     rate = getattr(optimizer, kind).learning_rate if kind else None
@@ -28,7 +28,7 @@ def get_schedule(optimizer):
     return (kind, getattr(rate, kind)) if kind else (None, None)
 
 
-def fill_schedule(optimizer):
+def fill_schedule(optimizer) -> None:
     """Writes the defaults of a schedule into it, so that scaling the fields that are set scales all of it."""
     _, schedule = get_schedule(optimizer)
     for field in schedule.DESCRIPTOR.fields if schedule else ():
@@ -36,7 +36,7 @@ def fill_schedule(optimizer):
             setattr(schedule, field.name, field.default_value)
 
 
-def bound_schedule(optimizer, num_steps):
+def bound_schedule(optimizer, num_steps: int) -> None:
     """Keeps a scaled schedule within a training of `num_steps`.
 
     A warm-up takes 20 steps at least, or a tenth of the training where that is less, and half of it at most.
@@ -66,7 +66,7 @@ def bound_schedule(optimizer, num_steps):
         schedule.burnin_steps = min(schedule.burnin_steps, num_steps // 2)
 
 
-def find_schedule_faults(train_config):
+def find_schedule_faults(train_config) -> list[str]:
     """What of the learning rate upstream refuses, or makes no number of: texts. The optimizer is set."""
     kind, schedule = get_schedule(train_config.optimizer)
     num_steps, faults = train_config.num_steps, []
@@ -95,7 +95,7 @@ def find_schedule_faults(train_config):
     return faults
 
 
-def find_schedule_warnings(train_config):
+def find_schedule_warnings(train_config) -> list[str]:
     """What of a learning rate without faults is not as long as the training: texts."""
     kind, schedule = get_schedule(train_config.optimizer)
     num_steps = train_config.num_steps
@@ -128,7 +128,7 @@ def find_schedule_warnings(train_config):
     return []
 
 
-def scale_schedule(config, batch_size, num_steps):
+def scale_schedule(config, batch_size: int, num_steps: int) -> None:
     """Sets batch size and steps, and scales the learning rate and its schedule from those `config` was made for."""
     train = config.train_config
     rate_ratio = batch_size / train.batch_size
@@ -150,12 +150,12 @@ def _scale_rates(message, rate_ratio, step_ratio):
                 _scale_rates(item, rate_ratio, step_ratio)
 
 
-def scale_learning_rates(optimizer, ratio):
+def scale_learning_rates(optimizer, ratio: float) -> None:
     """Multiplies the learning rates of an optimizer's message by `ratio`."""
     _scale_rates(optimizer, ratio, 1)
 
 
-def list_learning_rates(message):
+def list_learning_rates(message: Message) -> list[float]:
     """The learning rates anywhere in a message of a config, as its optimizer."""
     rates = []
     for field, value in message.ListFields():

@@ -46,7 +46,7 @@ class Model(NamedTuple):
     fine_tune_type: str
 
 
-def read_models(path):
+def read_zoo(path: str | Path) -> dict[str, Model]:
     """The models of a file like zoo.csv, as a dict name -> `Model`."""
     with Path(path).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -58,15 +58,15 @@ def read_models(path):
     return {row["name"]: Model(**row) for row in rows}
 
 
-MODELS = read_models(Path(__file__).with_name("zoo.csv"))
+MODELS = read_zoo(Path(__file__).with_name("zoo.csv"))
 
 
-def get_address(name, mirror=HOME):
+def get_address(name: str, mirror: str = HOME) -> str:
     """The address of a model's .tar.gz in the zoo or in a copy of it. Raises KeyError if the zoo has no such model."""
     return f"{mirror.rstrip('/')}/{MODELS[name].release}/{name}.tar.gz"
 
 
-def find_kin(family, extractor):
+def find_kin(family: str, extractor: str) -> list[Model]:
     """The models of the zoo with the network of a config: `family` is "ssd" and so on, `extractor` its type."""
     if family == "center_net":
         small = "mobilenet" in extractor
@@ -75,8 +75,8 @@ def find_kin(family, extractor):
     return [one for one in MODELS.values() if stem and one.name.startswith(stem) and one.batch]
 
 
-def describe_tflite(model):
-    """Whether `model` can be a TFLite file, as tflite.require_convertible decides it: "yes", "if resized" or "no".
+def describe_tflite(model: Model) -> str:
+    """Whether `model` can be a TFLite file, as `tfod.config.checks` decides it: "yes", "if resized" or "no".
 
     "if resized" needs a fixed_shape_resizer in its config in place of the keep_aspect_ratio_resizer.
     """

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tfod.data.image_folders import SIDES, UNSPLIT
+from tfod.data.image_folders import UNSPLIT
 from tfod.data.images import StoredImage, read_image, read_small
 from tfod.data.label_map import find_near_name
-from tfod.data.labelled_images import Photo, check_labels
-from tfod.utils.console import Fault, InputError, make_printable
+from tfod.data.labelled_images import LabelledPhoto, Reading, check_labels, check_photo, note_cut
+from tfod.data.split import SUBSETS
+from tfod.utils.console import Fault, InputError, join_few, make_printable
 from tfod.utils.files import parse_json, read_text, sha256, write_text
 
 SMALL_BOX = 8  # pixels a side at the model's input; below that, anchors and features see next to nothing
@@ -45,7 +46,6 @@ KINDS = {
     "image-without-xml": "images without an XML file",
     "xml-of-two-images": "XML files of two images",
     "image-with-two-xml": "images with two XML files",
-    "filename-leads-out": "<filename> that leads out of the folder",
     "size-differs": "<size> that is not the image's",
     "size-not-number": "<size> that is no number",
     "box-no-name": "boxes without a class",
@@ -58,13 +58,20 @@ KINDS = {
     "box-outside": "boxes that reach out of the image",
     "class-unknown": "classes that the label map lacks",
     "label-map": "faults of the label map",
-    "photo-on-two-sides": "photos on two sides of the split",
-    "near-duplicate": "nearly the same photo on two sides of the split",
+    "photo-on-two-sides": "photos in two subsets of the split",
+    "near-duplicate": "nearly the same photo in two subsets of the split",
     "not-in-split": "files that are not in the split",
     "not-a-file": "names of images that are no files",
     "class-spelling": "classes that are perhaps one",
     "class-few-boxes": "classes with few boxes",
-    "class-on-one-side": "classes on one side of the split only",
+    "class-on-one-side": "classes in one subset only",
+    "object-empty": "objects with nothing in them",
+    "box-turned": "boxes that are turned",
+    "box-outline": "objects that have an outline only",
+    "box-fractions": "boxes in fractions of the image",
+    "exif-unclear": "photos that the camera turned, and whose size does not tell how they were labelled",
+    "box-several": "objects with several boxes",
+    "left-aside": "files that are not taken",
     "exif-turned": "photos that the camera turned",
     "filename-differs": "<filename> of another image",
     "path-differs": "<path> of another image",
@@ -83,28 +90,31 @@ class Look:
     """What one photo's files are: `faults` of them, the names of its classes, and the thumbnail of its pixels (None if
     they can't be decoded)."""
 
-    side: str
+    subset: str
     image: Path
     xml: Path | None
-    photo: Photo | None
+    photo: LabelledPhoto | None
     stored: StoredImage | None
     names: tuple
     faults: list
     thumbnail: bytes | None
 
 
-def look_at(job):
-    """(side, image path, XML path or None) -> the `Look`; the image is decoded to its last byte."""
-    side, image_path, xml_path = job
+def look_at(job: tuple[str, Path, Path | None], reading: Reading = Reading()) -> Look:  # noqa: B008
+    """(subset, image path, XML path or None) -> the `Look`; the image is decoded to its last byte."""
+    subset, image_path, xml_path = job
     stored = thumbnail = None
     faults = []
     try:
-        image, stored = read_small(image_path, SAMPLED)
+        image, stored = read_small(image_path, SAMPLED, reading.repair)
         thumbnail = make_thumbnail(image)
     except InputError as error:
         faults.extend(error.faults)
-    photo, names, more, warnings = check_labels(image_path, stored, xml_path)
-    return Look(side, image_path, xml_path, photo, stored, names, [*faults, *more, *warnings], thumbnail)
+    if stored and stored.is_cut:
+        faults.append(note_cut(image_path))
+    labels = check_labels(image_path, stored, xml_path, True, reading.repair, reading.as_stored)
+    photo, names, more, others = labels
+    return Look(subset, image_path, xml_path, photo, stored, names, [*faults, *more, *others], thumbnail)
 
 
 def find_unknown_classes(looks, names_to_ids, labels_path):
@@ -140,28 +150,29 @@ def find_spellings(looks, folder):
 
 
 def find_copies(looks):
-    """Photos that are on two sides of the split: errors if pixel for pixel the same, warnings if nearly."""
-    sides = {side: [look for look in looks if look.side == side and look.thumbnail] for side in SIDES}
+    """Photos that are in two subsets of the split: errors if pixel for pixel the same, warnings if nearly."""
+    subsets = {name: [look for look in looks if look.subset == name and look.thumbnail] for name in SUBSETS}
     faults, earlier = [], []
-    for side in SIDES:
+    for subset in SUBSETS:
         others = _Group(earlier)
         rest = []
-        for look in sides[side]:
+        for look in subsets[subset]:
             if same := others.find_same(look):
-                what = f"is the same photo as {_name_first(same)}; remove one of them, or make split"
+                place = look.image.parent.parent
+                what = f"is the same photo as {_name_first(same)}; remove one of them, from its subset and from {place}"
                 faults.append(Fault("photo-on-two-sides", look.image, what))
             else:
                 rest.append(look)
         for i, near in find_near_duplicates([look.thumbnail for look in rest], [look.thumbnail for look in earlier]):
-            what = f"looks nearly as {_name_first([earlier[k] for k in near])}; keep such photos on one side"
+            what = f"looks nearly as {_name_first([earlier[k] for k in near])}; keep such photos in one subset"
             faults.append(Fault("near-duplicate", rest[i].image, what, "warning"))
-        earlier = earlier + sides[side]
+        earlier = earlier + subsets[subset]
     return faults
 
 
 def _name_first(looks):
     more = f" and {len(looks) - 1} more" if looks[1:] else ""
-    return f"{looks[0].side}/{looks[0].image.name}{more}"
+    return f"{looks[0].subset}/{looks[0].image.name}{more}"
 
 
 class _Group:
@@ -189,7 +200,7 @@ class _Group:
 
 
 def check_sizes(photo, get_scale):
-    """Warnings of one Photo: boxes that the model's input makes tiny, and more boxes than upstream keeps.
+    """Warnings of one LabelledPhoto: boxes that the model's input makes tiny, and more boxes than upstream keeps.
 
     `get_scale(width, height)` gives (x scale, y scale) of the model's resizer; None if that is not known.
     """
@@ -211,35 +222,62 @@ def check_sizes(photo, get_scale):
 
 
 def count_boxes(looks):
-    """A dict class name -> Counter of side -> boxes, sorted by name."""
+    """A dict class name -> Counter of subset -> boxes, sorted by name."""
     counts = collections.defaultdict(collections.Counter)
     for look in looks:
         for name in look.names:
-            counts[name][look.side] += 1
+            counts[name][look.subset] += 1
     return dict(sorted(counts.items()))
 
 
+def find_faulty_photos(looks: list[Look], faults: list[Fault], severity: str = "error") -> dict[Path, list[Fault]]:
+    """The errors of each photo that FAULTY=skip leaves out, by its image; of a file without an image, by itself.
+
+    `faults` are those of the photos, too. A label map's faults are none of a photo; neither are two copies of a photo
+    in two subsets, of which each is sound.
+    """
+    images = {str(path): look.image for look in looks for path in (look.image, look.xml) if path}
+    found = collections.defaultdict(list)
+    for fault in faults:
+        if fault.severity == severity and fault.kind not in ("label-map", "photo-on-two-sides"):
+            found[images.get(fault.file, Path(fault.file))].append(fault)
+    return dict(found)
+
+
+def count_repairable(looks: list[Look], faulty: dict[Path, list[Fault]]) -> int:
+    """How many of the faulty photos FAULTY=fix would repair."""
+    repairable = 0
+    for look in looks:
+        kinds = {fault.kind for fault in faulty.get(look.image, ())}
+        if kinds and kinds.isdisjoint(("class-unknown", "image-without-xml", "xml-of-two-images")):
+            _, _, errors, _ = check_photo(look.image, look.xml, warn=False, repair=True)
+            repairable += not errors
+    return repairable
+
+
 def find_imbalances(looks, counts, names_to_ids, folder):
-    """Warnings of the data set as a whole: rare classes, classes on one side only, negatives, flags."""
+    """Warnings of the data set as a whole: rare classes, classes in one subset only, negatives, flags."""
     warnings = []
 
     def warn(kind, file, what):
         warnings.append(Fault(kind, file, what, "warning"))
 
-    used = [side for side in SIDES if any(look.side == side for look in looks)]
-    for name in sorted({*counts, *(names_to_ids or {})}):
+    used = [subset for subset in SUBSETS if any(look.subset == subset for look in looks)]
+    others = getattr(names_to_ids, "others", {})  # a class that is labelled by its other name is no rare one
+    unused = {name for other, name in others.items() if other in counts and name not in counts}
+    for name in sorted({*counts, *(names_to_ids or {})} - unused):
         number = counts.get(name, collections.Counter())
         if number.total() < FEW_BOXES:
             boxes = f"{number.total()} {'box' if number.total() == 1 else 'boxes'}"
             warn("class-few-boxes", folder, f"the class {name!r} has {boxes}; label {FEW_BOXES} or more")
-        its_sides = [side for side in used if number[side]]
-        if len(its_sides) == 1 and len(used) > 1:
-            what = f"the class {name!r} is in {its_sides[0]}/ only; make split with more photos of it"
+        its_subsets = [subset for subset in used if number[subset]]
+        if len(its_subsets) == 1 and len(used) > 1:
+            what = f"the class {name!r} is in {its_subsets[0]}/ only; make split with more photos of it"
             warn("class-on-one-side", folder, what)
-    for side in [*used, UNSPLIT]:
-        photos = [look.photo for look in looks if look.side == side and look.photo]
+    for subset in [*used, UNSPLIT]:
+        photos = [look.photo for look in looks if look.subset == subset and look.photo]
         boxes = [box for photo in photos for box in photo.boxes]
-        place = Path(folder, side)
+        place = Path(folder, subset)
         if negatives := sum(not photo.boxes for photo in photos):
             what = f"{negatives} of {len(photos)} photos have no box; they teach what is no object"
             warn("negatives", place, f"{what}: label them if something is left out")
@@ -293,14 +331,23 @@ def _prepare(thumbnails):
 
 
 def make_report(looks, faults, counts):
-    """The report as what json can write. `counts` is a dict class -> dict side -> boxes."""
+    """The report as what json can write. `counts` is a dict class -> dict subset -> boxes.
+
+    It has the numbers of `photos` that were looked at, of those with errors (`faulty_photos`), of these the ones that
+    FAULTY=fix repairs (`repairable_photos`), and of photos that were `repaired`.
+    """
+    faulty = find_faulty_photos(looks, faults)
+    repaired = find_faulty_photos(looks, faults, "repaired")
     order = list(KINDS)
     faults = sorted(faults, key=lambda fault: (fault.severity, order.index(fault.kind), fault))
     return {
         "photos": len(looks),
-        "boxes": sum(sum(sides.values()) for sides in counts.values()),
-        "classes": {name: dict(sides) for name, sides in counts.items()},
+        "boxes": sum(sum(subsets.values()) for subsets in counts.values()),
+        "classes": {name: dict(subsets) for name, subsets in counts.items()},
         "errors": sum(fault.severity == "error" for fault in faults),
+        "faulty_photos": len(faulty),
+        "repairable_photos": count_repairable(looks, faulty),
+        "repaired_photos": len(set(repaired) - set(faulty)),
         "warnings": sum(fault.severity == "warning" for fault in faults),
         "faults": [
             {
@@ -339,7 +386,7 @@ def print_report(report, json_path=None, show_all=False):
 
 
 def print_summary(report):
-    classes = ", ".join(f"{name} {sum(sides.values())}" for name, sides in report["classes"].items())
+    classes = join_few((f"{name} {sum(subsets.values())}" for name, subsets in report["classes"].items()), most=12)
     found = ", ".join(_count(report[what], what.removesuffix("s")) for what in ("photos", "boxes"))
     wrong = ", ".join(_count(report[what], what.removesuffix("s")) for what in ("errors", "warnings"))
     print(f"{found} ({classes}); {wrong}" if classes else f"{found}; {wrong}")

@@ -41,9 +41,9 @@ def fix_photos(looks, faults, names_to_ids, folder, output):
     check_output(folder, output)
     fixes = [fix for look in progress(looks, "correcting") if (fix := make_fix(look, names_to_ids))]
     fixed = {str(path) for fix in fixes for path in (fix.look.image, fix.look.xml)}
-    both_sides = ("photo-on-two-sides", "image-without-xml")  # what a look at the one photo does not tell
+    of_several = ("photo-on-two-sides", "image-without-xml")  # what a look at the one photo does not tell
     errors = [fault for fault in faults if fault.severity == "error"]
-    left = [fault for fault in errors if fault.file not in fixed or fault.kind in both_sides]
+    left = [fault for fault in errors if fault.file not in fixed or fault.kind in of_several]
     if fixes:
         with write_whole(output, MAKER) as fresh:
             for fix in fixes:
@@ -82,10 +82,11 @@ def make_fix(look, names_to_ids):
     xml = None
     if look.xml:
         try:
-            root = parse_xml(look.xml)
+            repaired = []
+            root = parse_xml(look.xml, repaired=repaired)
         except InputError:
             return None
-        in_xml = correct_annotation(root, look, image_name, names_to_ids)
+        in_xml = [fault.what for fault in repaired] + correct_annotation(root, look, image_name, names_to_ids)
         if in_xml:
             xml = etree.tostring(root, encoding="utf-8") + b"\n"
         changes += [(look.xml, what) for what in in_xml]
@@ -104,7 +105,7 @@ def write_fix(fix, place, final, names_to_ids):
             shutil.copyfile(source, path)
         elif path:
             path.write_bytes(content)
-    look = look_at((fix.look.side, image, xml))
+    look = look_at((fix.look.subset, image, xml))
     unknown = find_unknown_classes([look], names_to_ids, "the label map") if names_to_ids is not None else []
     left = [fault for fault in [*look.faults, *unknown] if fault.severity == "error"]
     return [Fault(fault.kind, final / Path(fault.file).name, fault.what) for fault in left]
@@ -112,7 +113,7 @@ def write_fix(fix, place, final, names_to_ids):
 
 def correct_annotation(root, look, image_name, names_to_ids):
     """Corrects the lxml tree of an XML file in place; a list of texts of what was changed."""
-    annotation, _ = parse_annotation(look.xml)
+    annotation, _ = parse_annotation(look.xml, repair=True)
     if not annotation:
         return []
     changes = []
@@ -129,7 +130,7 @@ def correct_annotation(root, look, image_name, names_to_ids):
             root.find(f"size/{tag}").text = str(value)
             changes.append(f"<size/{tag}> {said.strip()!r} set to {value}")
     stems = {look.xml.stem, look.image.stem}
-    tags = (("filename", annotation.filename), ("path", annotation.said_path))
+    tags = (("filename", (root.findtext("filename") or "").strip()), ("path", annotation.said_path))
     for tag, said in () if find_hidden(image_name) else tags:  # such a name XML may not be able to hold
         base = said.replace("\\", "/").rpartition("/")[2]
         wrong = tag == "filename" and (leads_out(said) or image_name != look.image.name)
@@ -211,7 +212,11 @@ def remove_duplicates(root):
     seen, changes = set(), []
     for element in root.findall("object"):
         edges = _read_edges(element)
-        key = edges and (element.findtext("name").strip() if element.findtext("name") else "", *edges)
+        key = (
+            edges
+            and len(element.findall("bndbox")) == 1
+            and (element.findtext("name").strip() if element.findtext("name") else "", *edges)
+        )
         if key and key in seen:
             root.remove(element)
             changes.append(f"box {Box(*key)} removed, as it was there twice")

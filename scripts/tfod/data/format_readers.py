@@ -1,8 +1,9 @@
-"""What `convert_annotations.py` reads: VOC XML as labelImg's, COCO JSON, YOLO txt and the tutorial's CSV.
+"""Readers of annotations: VOC XML as labelImg's, COCO JSON, YOLO txt and CSV here, labelling tools' own formats in
+`tfod.data.tool_readers`.
 
 globox turns each format's numbers into boxes. What it does not do is done here: classes in their order, files in
-sub-folders, difficult and truncated, and every fault of the input, named by its file. XML is read by `tfod.data.voc`,
-since globox's parser expands entities and knows neither difficult nor truncated.
+sub-folders, difficult and truncated, turned boxes, and every fault of the input, named by its file. XML is read by
+`tfod.data.voc`, since globox's parser expands entities and knows neither difficult nor truncated.
 
 Each reader takes the file or folder to read, a dict image name -> path (`list_images_below`) and, for YOLO, the names
 of the classes; it returns a `Reading`.
@@ -10,205 +11,216 @@ of the classes; it returns a `Reading`.
 
 import collections
 import csv
-import dataclasses
 import functools
 import io
-import json
 import math
-from pathlib import PurePosixPath
+import re
 
 from tfod.data.csv_cells import read_class
-from tfod.data.formats import CLASSES_FILE, COLUMNS, LabelledImage, walk_folders
-from tfod.data.images import check_image, list_files, map_in_threads
-from tfod.data.labelled_images import check_photo, place_boxes
-from tfod.data.voc import Annotation, Box, find_pairs, leads_out, list_annotations
-from tfod.utils.console import InputError, find_hidden
-from tfod.utils.files import parse_json, read_bytes, read_text
+from tfod.data.formats import CLASSES_FILE, COLUMNS, read_classes, walk_folders
+from tfod.data.images import list_files, map_in_threads
+from tfod.data.reading import (
+    OUTLINED,
+    TURNED,
+    TURNED_OR_OUTLINED,
+    Photos,
+    Reading,
+    create_from_corners,
+    create_from_points,
+    create_from_size,
+    find_place,
+    make_box,
+    pair_files,
+    place_images,
+)
+from tfod.data.tool_readers import TOOL_READERS, load_json, read_openimages
+from tfod.data.voc import list_annotations, parse_annotation, surround_turned
+from tfod.utils.console import Fault, InputError, find_hidden
+from tfod.utils.files import read_bytes, read_text
 
-EDGES = "(xmin, ymin, xmax, ymax)"
-
-
-@dataclasses.dataclass
-class Reading:
-    """What a reader found: images (list of LabelledImage), `classes` in their order (None: the format has none),
-    `unlabelled` names of images that nothing is said of, `faults`, and `notes` on what can't be taken over."""
-
-    images: list = dataclasses.field(default_factory=list)
-    classes: list | None = None
-    unlabelled: list = dataclasses.field(default_factory=list)
-    faults: list = dataclasses.field(default_factory=list)
-    notes: list = dataclasses.field(default_factory=list)
-
-    def add_negatives(self, images):
-        """Takes the unlabelled images as images without boxes; `images` is a dict name -> path."""
-        names, self.unlabelled = self.unlabelled, []
-        _place(self, str, images, {name: (None, []) for name in names})
+FLAGS = ("difficult", "truncated")
+DOTA_NOTES = ("imagesource:", "gsd:")  # how the first lines of DOTA's files begin
 
 
-def read_voc(source, images, classes=None):
-    """The Reading of the XML files in the folder `source`, and in the sub-folders that the image folder has, too."""
-    reading, pairs = Reading(), []
-    folders = collections.defaultdict(list)
-    for name, path in images.items():
-        folders[PurePosixPath(name).parent].append(path)
+def list_below(source, suffix):
+    """A dict name below the folder `source` -> path of the files with a suffix, as ".txt"."""
     if not source.is_dir():
-        raise InputError(f"{source}: there is no such folder; give the one that holds the XML files with -a")
-    for folder in walk_folders(source):
-        folders[PurePosixPath(folder.relative_to(source))] += []
-    for folder, paths in folders.items():
-        xmls = list_annotations(source / folder) if (source / folder).is_dir() else []
-        found, faults = find_pairs(xmls, paths)
-        pairs += found
-        reading.faults += faults
-    names, labelled = {path: name for name, path in images.items()}, {image for image, _ in pairs}
-    reading.unlabelled = [name for name, path in images.items() if path not in labelled]
-    for photo, _, faults, warnings in map_in_threads(lambda pair: check_photo(*pair, decode=False), pairs):
-        reading.faults += faults
-        reading.notes += [fault for fault in warnings if fault.kind == "box-overhangs"]
-        if photo:
-            reading.images.append(LabelledImage(names[photo.path], photo.width, photo.height, photo.boxes))
+        raise InputError(f"{source}: there is no such folder; give the one that holds the {suffix[1:]} files with -a")
+    list_right_in = list_annotations if suffix == ".xml" else lambda folder: list_files(folder, (suffix,))
+    return {
+        path.relative_to(source).as_posix(): path for folder in walk_folders(source) for path in list_right_in(folder)
+    }
+
+
+# ---------------------------------------------------------------- Pascal VOC
+
+
+def read_voc(source, images, classes=None, files=None, repair=False):
+    """The Reading of the XML files below the folder `source`, or of `files`, a dict name -> path.
+
+    An XML file is of the image of its name, in the folder that mirrors its own or in VOC's JPEGImages/ beside
+    Annotations/; where there is none, of the image that its <filename> names.
+    """
+    reading, labels, owners, plain = Reading(repair=repair), {}, {}, {}
+    files = list_below(source, ".xml") if files is None else files
+    pairs, lone, shared = pair_files(files, images)
+    for name, several in shared.items():
+        what = f"belongs to {len(several)} images, {', '.join(several)}; rename or remove all but one"
+        reading.faults.append(Fault("xml-of-two-images", files[name], what))
+    found = map_in_threads(lambda path: parse_annotation(path, repair), files.values())
+    parsed = dict(zip(files, found, strict=True))
+    photos = Photos(images)
+    for name in lone:
+        filename = parsed[name][0].filename if parsed[name][0] else ""
+        found = photos.search(filename) if filename else []
+        if len(found) == 1:
+            pairs[name] = found[0]
+        elif parsed[name][0]:
+            said = f", nor the one that its <filename> names, {filename!r}" if filename else ""
+            what = f"there is no image of its name{said}; add the image, or take the XML file away"
+            reading.faults.append(Fault("xml-without-image", files[name], what))
+    for name, (annotation, faults) in parsed.items():
+        reading.faults += [fault for fault in faults if fault.severity == "error"]
+        reading.notes += [fault for fault in faults if fault.severity != "error"]
+        if annotation is None or name not in pairs:
+            continue
+        image = pairs[name]
+        if image in owners:
+            what = f"{image} has another XML file, {owners[image]}; keep one of them"
+            reading.faults.append(Fault("image-with-two-xml", files[name], what))
+            continue
+        owners[image] = files[name]
+        size = annotation.width, annotation.height
+        labels[image] = size if all(size) else None, annotation.boxes
+        plain[image] = not faults
+    named = {image for several in shared.values() for image in several}
+    reading.unlabelled = [name for name in images if name not in owners and name not in named]
+    place_images(reading, owners.get, images, labels)
+    for image in reading.images:
+        if plain[image.name] and image.boxes == list(labels[image.name][1]):
+            reading.kept[image.name] = owners[image.name]
     return reading
 
 
-def _place(reading, source, images, labels):
-    """Adds to `reading` the images of `labels`, a dict name -> ((width, height) as is said of it or None, boxes).
-
-    `boxes` is a list of Box, or a function of the image's upright size that makes it; `source` is a function of the
-    name that says what a fault is named by.
-    """
-
-    def look(name):
-        try:
-            return check_image(images[name], decode=False), ()
-        except InputError as error:
-            return None, error.faults
-
-    for (name, (said, boxes)), (stored, faults) in zip(labels.items(), map_in_threads(look, labels), strict=True):
-        reading.faults += faults
-        if not stored:
-            continue
-        size, place = stored.upright_size, source(name)
-        if said and said not in (size, stored.size):
-            what = f"is said to be {said[0]} x {said[1]}, but it has {size[0]} x {size[1]} pixels"
-            reading.faults.append(f"{place}: {what}; correct it, or put the right image there")
-            continue
-        boxes = boxes(size) if callable(boxes) else boxes
-        placed, found = place_boxes(images[name], stored, Annotation(place, name, *(said or size), tuple(boxes)))
-        reading.faults += [fault for fault in found if fault.severity == "error"]
-        reading.notes += [fault for fault in found if fault.severity == "warning"]
-        reading.images.append(LabelledImage(name, *size, placed))
+# ---------------------------------------------------------------- COCO
 
 
-def _make_box(place, faults, name, create, numbers, **flags):
-    """The Box of class `name` that `create(numbers)` makes, which calls globox; None, and a fault that begins with
-    `place`, where it is none."""
-    from globox import ParsingError
-
-    try:
-        found = create(numbers)  # globox asserts xmin <= xmax, which NaN is not, either
-    except (TypeError, ValueError, OverflowError, AssertionError, ParsingError):
-        faults.append(f"{place} has no box of four numbers of which width and height are above 0; correct it")
-        return None
-    # globox goes on with what comes of arithmetic; 0.0001 pixels are less than a person draws, and hide its rounding
-    edges = [round(float(edge), 4) for edge in found.ltrb]
-    if not all(map(math.isfinite, edges)) or edges[0] >= edges[2] or edges[1] >= edges[3]:
-        faults.append(f"{place} has a box {tuple(edges)} {EDGES} without an area, or without an end; correct it")
-        return None
-    return Box(name, *edges, **flags)
-
-
-def _create_from_coco(numbers):
-    from globox import BoundingBox, BoxFormat
-
-    if not isinstance(numbers, list):
-        raise TypeError
-    return BoundingBox.create(label="", coords=tuple(map(float, numbers)), box_format=BoxFormat.LTWH)
-
-
-def _create_from_corners(numbers):
-    from globox import BoundingBox
-
-    return BoundingBox.create(label="", coords=tuple(map(float, numbers)))
-
-
-def _create_from_yolo(line, size):
-    from globox import BoundingBox
-
-    return BoundingBox.from_yolo_v5(line, image_size=size)
-
-
-def read_coco(source, images, classes=None):
+def read_coco(source, images, classes=None, repair=False):
     """The Reading of a COCO JSON file."""
-    reading = Reading()
+    reading = Reading(repair=repair)
     content = _load_coco(source)
-    faults = reading.faults
-    categories, of_id = {}, {}
-    for node in content["categories"]:
-        number, name = node.get("id"), str(node.get("name") or "").strip()
-        if not isinstance(number, int) or not name or number in categories or name in categories.values():
-            faults.append(f"{source}: the category {node} has no id and name of its own; correct it")
-        else:
-            categories[number] = name
-    reading.classes = [categories[number] for number in sorted(categories)]
-    labels = {}
+    faults, photos = reading.faults, Photos(images, find_place(source, images))
+    used = {node.get("category_id") for node in content["annotations"]}
+    categories = _read_categories(source, content["categories"], used, reading)
+    reading.classes = list(dict.fromkeys(categories[number] for number in sorted(categories, key=str_number)))
+    labels, of_id = {}, {}
     for node in content["images"]:
-        name = _clean(str(node.get("file_name") or ""))
+        said = str(node.get("file_name") or "")
         number, size = node.get("id"), (node.get("width"), node.get("height"))
         if not all(side is None or (isinstance(side, int | float) and side > 0) for side in size):
-            faults.append(f"{source}: the image {name!r} is {size[0]!r} x {size[1]!r} pixels; correct its size")
+            faults.append(f"{source}: the image {said!r} is {size[0]!r} x {size[1]!r} pixels; correct its size")
             size = (None, None)
-        if number is None or number in of_id or name in labels:
-            faults.append(f"{source}: the image {name!r} has no id and file_name of its own; correct it")
-        elif _is_there(name, images, source, faults):
+        name = photos.find(said) if said else None
+        if number is None or number in of_id or name in labels or not said:
+            faults.append(f"{source}: the image {said!r} has no id and file_name of its own; correct it")
+        elif name:
             labels[name] = (size if None not in size else None), []
         of_id.setdefault(number, name)
+    faults += photos.list_faults(source)
     _read_coco_boxes(source, content["annotations"], of_id, categories, labels, reading)
     reading.unlabelled = [name for name in images if name not in labels]
-    _place(reading, lambda name: f"{source}: {name}", images, dict(sorted(labels.items())))
+    place_images(reading, lambda name: f"{source}: {name}", images, dict(sorted(labels.items())))
     return reading
+
+
+def str_number(number):
+    """A key that sorts ids: numbers, then texts."""
+    return (0, number, "") if isinstance(number, int | float) else (1, 0, str(number))
+
+
+def _read_categories(source, nodes, used, reading):
+    """A dict id -> name; categories that no annotation is of matter only where nothing is wrong with them."""
+    categories = {}
+    for node in nodes:
+        number, name = node.get("id"), str(node.get("name") or "").strip()
+        is_named = number is not None and name and categories.get(number, name) == name
+        if number in used and not is_named:
+            reading.faults.append(f"{source}: the category {node} has no id and name of its own; correct it")
+        elif is_named:
+            categories[number] = name
+    wanted = collections.Counter(categories[number] for number in categories if number in used)
+    for name, number in wanted.items():
+        if number > 1:
+            reading.counts[source, f"categories are called {name!r}, and are taken as one class"] += number
+    return {number: name for number, name in categories.items() if number in used or not wanted[name]}
 
 
 def _read_coco_boxes(source, nodes, of_id, categories, labels, reading):
-    """Adds the boxes to `labels`, a dict image name -> (size, list of Box); notes what is no box."""
-    crowds = outlines = 0
+    """Adds the boxes to `labels`, a dict image name -> (size, list of Box); counts what is no box."""
     for node in nodes:
         place = f"{source}: the annotation {node.get('id')}"
-        name, label = of_id.get(node.get("image_id")), categories.get(node.get("category_id"))
-        if name is None:
+        label = categories.get(node.get("category_id"))
+        if node.get("image_id") not in of_id:
             what = f"is of the image {node.get('image_id')!r}, which the list of images lacks; correct it"
             reading.faults.append(f"{place} {what}")
         if label is None:
             what = f"is of the category {node.get('category_id')!r}, which the list of categories lacks; correct it"
             reading.faults.append(f"{place} {what}")
         said = node.get("attributes") if isinstance(node.get("attributes"), dict) else {}
-        flags = {flag: int(bool(said.get(flag))) for flag in ("difficult", "truncated")}
+        flags = {flag: int(bool(said.get(flag))) for flag in FLAGS}
+        flags["pose"] = str(said.get("pose") or "Unspecified")
+        if find_hidden(flags["pose"]):
+            what = f"has the pose {flags['pose']!r}, with a character that can't be seen; correct it"
+            reading.faults.append(f"{place} {what}")
+        reading.attributes.update(name for name in said if name not in (*FLAGS, "pose", "rotation") and said[name])
         if node.get("iscrowd"):
-            crowds += 1
             flags["difficult"] = 1
-        elif node.get("segmentation"):
-            outlines += 1
-        pose = str(said.get("pose") or "Unspecified")
-        if find_hidden(pose):
-            reading.faults.append(f"{place} has the pose {pose!r}, with a character that can't be seen; correct it")
-        box = _make_box(place, reading.faults, label, _create_from_coco, node.get("bbox"), **flags, pose=pose)
+            reading.counts[source, "crowds (iscrowd) are taken as boxes that are difficult"] += 1
+        box = _read_coco_box(source, place, node, said, label, flags, reading)
+        name = of_id.get(node.get("image_id"))
         if box and label and name in labels:
             labels[name][1].append(box)
-    if crowds:
-        reading.notes.append(f"{source}: {crowds} crowds (iscrowd) are taken as boxes that are difficult")
-    if outlines:
-        reading.notes.append(f"{source}: {outlines} outlines (segmentation) are left out: of them the boxes are taken")
+
+
+def _read_coco_box(source, place, node, said, label, flags, reading):
+    """The Box of an annotation; None, and a fault, where there is none."""
+    numbers, outline = node.get("bbox"), node.get("segmentation")
+    if outline and (not numbers or (isinstance(numbers, list) and numbers[2:] == [0, 0])):
+        reading.counts[source, OUTLINED] += 1
+        create = create_from_size if isinstance(outline, dict) else create_from_points
+        try:
+            points = _read_outline(outline)
+        except (TypeError, ValueError, IndexError, KeyError):
+            reading.faults.append(f"{place} has no box, and an outline that can't be read; correct it")
+            return None
+        return make_box(place, reading.faults, label, create, points, **flags, around=True)
+    if outline and not node.get("iscrowd"):
+        reading.counts[source, "outlines (segmentation) are left out: of them the boxes are taken"] += 1
+    box = make_box(place, reading.faults, label, create_from_size, numbers, **flags)
+    rotation = said.get("rotation")
+    if box and isinstance(rotation, int | float) and math.isfinite(rotation) and rotation % 360:
+        reading.counts[source, TURNED] += 1
+        middle, size = ((box.xmin + box.xmax) / 2, (box.ymin + box.ymax) / 2), numbers[2:]
+        turned = surround_turned(*middle, *map(float, size), math.radians(rotation))
+        return make_box(place, reading.faults, label, create_from_corners, turned, **flags, around=True)
+    return box
+
+
+def _read_outline(outline):
+    """What `make_box` makes a box of: a list of points, or of a mask (RLE) its xmin, ymin, width, height."""
+    if isinstance(outline, dict):
+        from pycocotools import mask
+
+        height, width = outline["size"]
+        if isinstance(outline["counts"], list):
+            outline = mask.frPyObjects(outline, int(height), int(width))
+        return [float(number) for number in mask.toBbox(outline)]
+    flat = [part for part in outline if isinstance(part, list)] or [outline]
+    return [point for part in flat for point in zip(part[::2], part[1::2], strict=True)]
 
 
 def _load_coco(source):
-    try:
-        content = parse_json(read_bytes(source))
-    except json.JSONDecodeError as error:
-        what = f"is no JSON (line {error.lineno}, column {error.colno}: {error.msg})"
-        raise InputError(f"{source}: {what}; export it again") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{source}: is not in UTF-8; save it in that encoding") from None
-    except ValueError:  # a number of thousands of digits, or lists in lists in lists
-        raise InputError(f"{source}: is no COCO file, no program writes it like this; export it again") from None
+    content = load_json(source)
     faults = []
     for table in ("images", "annotations", "categories"):
         rows = content.get(table) if isinstance(content, dict) else None
@@ -224,106 +236,205 @@ def _load_coco(source):
     return content
 
 
-def _clean(name):
-    return name.replace("\\", "/").removeprefix("./")
+# ---------------------------------------------------------------- YOLO
 
 
-def _is_there(name, images, source, faults):
-    if name in images:
-        return True
-    if leads_out(name):
-        faults.append(f"{source}: the image {name!r} leads out of the image folder; correct its name")
-    else:
-        faults.append(f"{source}: the image {name!r} is not in the image folder; add it, or take it out of the file")
-    return False
+def read_yolo(source, images, classes, files=None, has_keypoints=False, repair=False):
+    """The Reading of YOLO's txt files below the folder `source`, or of `files`, a dict name -> path.
 
-
-def read_yolo(source, images, classes):
-    """The Reading of YOLO's txt files in the folder `source`; `classes` are the names, in their order."""
-    if not source.is_dir():
-        raise InputError(f"{source}: there is no such folder; give the one that holds the txt files with -a")
-    reading, labels, owners = Reading(classes=classes), {}, {}
-    for name, path in images.items():
-        txt = source / PurePosixPath(name).with_suffix(".txt")
-        if txt in owners:
-            reading.faults.append(f"{txt}: belongs to two images, {owners[txt]} and {name}; rename one of them")
-        elif txt.is_file():
-            owners[txt] = path.name
-            labels[name] = None, functools.partial(_read_yolo_file, txt, classes, reading.faults)
-        else:
-            reading.unlabelled.append(name)
-    for path in [path for folder in walk_folders(source) for path in list_files(folder, (".txt",))]:
-        if path not in owners and path != source / CLASSES_FILE:
-            reading.faults.append(f"{path}: there is no image of its name; add the image, or take the file away")
-
-    _place(reading, lambda name: source / PurePosixPath(name).with_suffix(".txt"), images, labels)
+    `classes` are the names, in their order. What is not upright is taken as the box around it: turned boxes (four
+    corners) and outlines. `has_keypoints`: five numbers a line are the box, the others keypoints.
+    """
+    reading, labels, owners = Reading(classes=classes, repair=repair), {}, {}
+    strict = files is None
+    files = list_below(source, ".txt") if strict else files
+    pairs, lone, shared = pair_files(files, images)
+    for name, several in shared.items():
+        what = f"belongs to two images, {' and '.join(several[:2])}; rename one of them"
+        reading.faults.append(f"{files[name]}: {what}")
+    for name in lone:
+        if files[name] != source / CLASSES_FILE:
+            what = "there is no image of its name; add the image, or take the file away"
+            reading.faults.append(f"{files[name]}: {what}")
+    for name, image in pairs.items():
+        if files[name] == source / CLASSES_FILE and strict:
+            continue
+        if image in owners:
+            reading.faults.append(f"{files[name]}: {image} has another file, {owners[image]}; keep one of them")
+            continue
+        owners[image] = files[name]
+        labels[image] = None, functools.partial(_read_yolo_file, source, files[name], classes, reading, has_keypoints)
+    reading.unlabelled = [name for name in images if name not in labels]
+    place_images(reading, owners.get, images, labels)
     return reading
 
 
-def _read_yolo_file(txt, classes, faults, size):
+def _read_yolo_file(source, txt, classes, reading, has_keypoints, size):
     """The list of Box of one file, of an image of `size` (width, height)."""
-    boxes = []
     try:
         lines = read_text(txt).split("\n")
     except InputError as error:
-        faults.extend(error.faults)
-        return boxes
+        reading.faults.extend(error.faults)
+        return []
+    boxes = []
     for number, line in enumerate(lines, 1):
-        if not (values := line.split()):
-            continue
-        place = f"{txt}: line {number}"
-        if len(values) != 5:
-            what = f"has {len(values)} numbers; a box has 5: class, x and y of its centre, width, height"
-            faults.append(f"{place} {what}")
-        elif not values[0].isdecimal() or len(values[0]) > 9 or int(values[0]) >= len(classes):
-            what = f"is of the class {values[0]}, but there are {len(classes)}, from 0 up; correct it, or the classes"
-            faults.append(f"{place} {what}")
-        else:
-            name = classes[int(values[0])]
-            boxes.append(_make_box(place, faults, name, functools.partial(_create_from_yolo, size=size), line))
+        if (values := line.split()) and not values[0].startswith(DOTA_NOTES):
+            boxes.append(
+                _read_yolo_line(source, f"{txt}: line {number}", values, classes, reading, has_keypoints, size)
+            )
     return [box for box in boxes if box]
 
 
-def read_csv(source, images, classes=None):
-    """The Reading of the tutorial's CSV: one line a box, and none for images without."""
-    reading, labels = Reading(), {}
-    rows = csv.reader(io.StringIO(read_text(source), newline=""))
+def _read_yolo_line(source, place, values, classes, reading, has_keypoints, size):
+    """The Box of one line, or None, after noting why: class, x and y of the middle, width and height, in fractions of
+    the image; or class and corners; or, as DOTA has it, four corners in pixels, the class's name and its difficulty."""
+    from globox import BoundingBox
+
+    if len(values) == 10 and not _is_number(values[8]):
+        reading.counts[source, TURNED] += 1
+        points = list(zip(values[:8:2], values[1:8:2], strict=True))
+        hard = int(values[9] not in ("0", "0.0"))
+        return make_box(place, reading.faults, values[8], create_from_points, points, difficult=hard, around=True)
+    if len(values) < 5:
+        what = f"has {len(values)} numbers; a box has 5: class, x and y of its centre, width, height"
+        reading.faults.append(f"{place} {what}")
+        return None
+    number = float(values[0]) if _is_number(values[0]) else -1.0
+    if not number.is_integer() or not 0 <= number < len(classes):
+        what = f"is of the class {values[0]}, but there are {len(classes)}, from 0 up; correct it, or the classes"
+        reading.faults.append(f"{place} {what}")
+        return None
+    name = classes[int(number)]
+    if len(values) >= 7 and len(values) % 2 and not has_keypoints:
+        reading.counts[source, TURNED_OR_OUTLINED if len(values) == 9 else OUTLINED] += 1
+        create = functools.partial(BoundingBox.from_yolo_seg, image_size=size)
+        return make_box(place, reading.faults, name, create, " ".join(values), around=True)
+    if len(values) > 5:
+        what = "confidences are left out" if len(values) == 6 else "boxes have keypoints, which are left out"
+        reading.counts[source, what] += 1
+    create = functools.partial(BoundingBox.from_yolo_v5, image_size=size)
+    return make_box(place, reading.faults, name, create, " ".join(values[:5]))
+
+
+def read_keras(source, images, classes=None, repair=False):
+    """The Reading of the txt file of YOLOv3 for Keras and YOLOv4 for PyTorch, which _classes.txt beside it belongs to.
+
+    A line is an image's name, then xmin,ymin,xmax,ymax,class for each box, in pixels.
+    """
+    reading, labels, photos = Reading(repair=repair), {}, Photos(images, find_place(source, images))
+    reading.classes = list(read_classes(source.with_name(source.name.replace("annotations", "classes"))))
+    for number, line in enumerate(read_text(source).splitlines(), 1):
+        said, *regions = re.split(r"\s+(?=[-\d.]+(?:,[-\d.]+){4}(?:\s|$))", line.strip())
+        name = photos.find(said) if said else None
+        for region in regions:
+            *edges, label = region.split(",")
+            if not label.isdecimal() or int(label) >= len(reading.classes):
+                what = f"is of the class {label}, but there are {len(reading.classes)}, from 0 up; correct it"
+                reading.faults.append(f"{source}: line {number} {what}")
+                continue
+            place = f"{source}: line {number}"
+            box = make_box(place, reading.faults, reading.classes[int(label)], create_from_corners, edges)
+            if name and box:
+                labels.setdefault(name, (None, []))[1].append(box)
+        if name:
+            labels.setdefault(name, (None, []))
+    reading.faults += photos.list_faults(source)
+    reading.unlabelled = [name for name in images if name not in labels]
+    place_images(reading, lambda name: f"{source}: {name}", images, dict(sorted(labels.items())))
+    return reading
+
+
+def _is_number(text):
     try:
-        table = [(rows.line_num, row) for row in rows if row]
-    except csv.Error as error:
-        raise InputError(f"{source}: line {rows.line_num}: is no CSV ({error}); export it again") from None
-    header = [cell.strip() for cell in table[0][1]] if table else []
-    if set(COLUMNS) - set(header):
-        raise InputError(f"{source}: has no column {', '.join(c for c in COLUMNS if c not in header)}; add it")
-    for number, row in table[1:]:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+# ---------------------------------------------------------------- CSV
+
+ALIASES = {  # what others call the tutorial's columns
+    "filename": ("image", "image_id", "imageid", "image_name", "img", "path", "file", "file_name", "image_path"),
+    "class": ("label", "name", "class_name", "label_name", "category", "object"),
+    "width": ("image_width", "img_width"),
+    "height": ("image_height", "img_height"),
+    **{edge: (f"{edge[0]}_{edge[1:]}", f"{edge[0]}{1 if edge[1:] == 'min' else 2}") for edge in COLUMNS[4:]},
+}
+RETINANET = ("filename", "xmin", "ymin", "xmax", "ymax", "class")  # its CSV has no header
+
+
+def read_csv(source, images, classes=None, repair=False):
+    """The Reading of the tutorial's CSV, and of others like it: one line a box, and none for images without.
+
+    Cells may be parted by commas, semicolons or tabs. Columns may have other names (`ALIASES`), and coordinates may be
+    fractions. A file with Open Images' columns is read as such.
+    """
+    reading, labels, photos = Reading(repair=repair), {}, Photos(images, find_place(source, images))
+    header, table, comma = read_table(source)
+    if {"ImageID", "LabelName", "XMin"} <= set(header):
+        return read_openimages(source, images, repair=repair)
+    header = [name_column(cell) for cell in header]
+    needed = [column for column in COLUMNS if column not in ("width", "height")]
+    if missing := [column for column in needed if column not in header]:
+        raise InputError(f"{source}: has no column {', '.join(missing)}; add it")
+    for number, row in table:
         place = f"{source}: line {number}"
         if len(row) != len(header):
             reading.faults.append(f"{place} has {len(row)} cells, the header has {len(header)}; correct it")
             continue
-        cells = dict(zip(header, row, strict=True))
-        name, label = _clean(cells["filename"]), read_class(cells["class"].strip())
-        if not label:
-            reading.faults.append(f"{place} has no class; give the box its class")
+        cells = dict(zip(header, (cell.strip() for cell in row), strict=True))
+        label, edges = read_class(cells["class"]), [cells[edge].replace(comma, ".") for edge in COLUMNS[4:]]
         try:
-            size = tuple(int(cells[side]) for side in ("width", "height"))
-        except ValueError:
+            size = tuple(int(float(cells.get(side) or 0)) for side in ("width", "height"))
+        except (ValueError, OverflowError):
             reading.faults.append(f"{place}: width or height is no whole number; correct it")
             continue
-        if name not in labels:
-            labels[name] = (size, []) if _is_there(name, images, source, reading.faults) else None
-        box = _make_box(place, reading.faults, label, _create_from_corners, [cells[edge] for edge in COLUMNS[4:]])
-        if labels[name] and labels[name][0] != size:
+        name = photos.find(cells["filename"])
+        if name and labels.setdefault(name, (size if all(size) else None, []))[0] not in (None, size):
             reading.faults.append(f"{place}: {name} has another size than in a line above; correct it")
-        elif labels[name] and box:
+            continue
+        if not label and not any(edges):  # a photo without an object
+            continue
+        if not label:
+            reading.faults.append(f"{place} has no class; give the box its class")
+        box = make_box(place, reading.faults, label, create_from_corners, edges)
+        if name and box:
             labels[name][1].append(box)
+    reading.faults += photos.list_faults(source)
     reading.unlabelled = [name for name in images if name not in labels]
-    _place(
-        reading,
-        lambda name: f"{source}: {name}",
-        images,
-        {name: found for name, found in sorted(labels.items()) if found},
-    )
+    place_images(reading, lambda name: f"{source}: {name}", images, dict(sorted(labels.items())))
     return reading
 
 
-READERS = {"voc": read_voc, "coco": read_coco, "yolo": read_yolo, "csv": read_csv}
+def read_table(source):
+    """(header, list of (line number, cells), the mark that stands for a decimal point) of a CSV file."""
+    data = read_bytes(source)
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):  # what Excel calls Unicode text
+        try:
+            text = data.decode("utf-16")
+        except UnicodeDecodeError:
+            raise InputError(f"{source}: is not in UTF-8; save it in that encoding") from None
+    else:
+        text = read_text(source)
+    first = text.partition("\n")[0]
+    mark = max(",;\t", key=first.count)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
+    try:
+        table = [(rows.line_num, row) for row in rows if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise InputError(f"{source}: line {rows.line_num}: is no CSV ({error}); export it again") from None
+    cells = table[0][1] if table else []
+    comma = "," if mark == ";" else "."
+    if len(cells) == len(RETINANET) and all(_is_number(cell) or not any(cells[1:]) for cell in cells[1:5]):
+        return list(RETINANET), table, comma
+    return [cell.strip() for cell in cells], table[1:], comma
+
+
+def name_column(cell):
+    """The tutorial's name of a column."""
+    folded = cell.lower().replace(" ", "_")
+    return next((name for name, others in ALIASES.items() if folded == name or folded in others), cell)
+
+
+READERS = {"voc": read_voc, "coco": read_coco, "yolo": read_yolo, "csv": read_csv, "keras": read_keras, **TOOL_READERS}
+FOLDER_FORMATS = ("voc", "yolo", "labelme", "supervisely")  # of which each image has a file of its own

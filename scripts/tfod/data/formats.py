@@ -1,6 +1,7 @@
 """Labelled images in any format, and how each format is written: labelImg's XML, COCO JSON, YOLO txt, the tutorial's
 CSV."""
 
+import collections
 import csv
 import dataclasses
 import io
@@ -12,6 +13,7 @@ from tfod.data.csv_cells import write_class, write_path
 from tfod.data.images import find_name_fault, list_images
 from tfod.data.voc import format_annotation
 from tfod.utils.console import InputError
+from tfod.utils.files import read_text
 
 COLUMNS = ("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax")
 CLASSES_FILE = "classes.txt"  # as labelImg names it beside YOLO's files
@@ -49,6 +51,44 @@ def walk_folders(folder, above=()):
             if fault := find_name_fault(path):
                 raise InputError(fault)
             yield from walk_folders(path, (*above, real))
+
+
+def read_classes(path):
+    """The dict class name -> id of a label map (.pbtxt), a data.yaml or a file of names, in the order of the ids."""
+    if path.suffix.lower() == ".pbtxt":
+        from tfod.data.label_map import read_label_map
+
+        return dict(sorted(read_label_map(path).items(), key=lambda item: item[1]))
+    text = read_text(path)
+    if path.suffix.lower() in (".yaml", ".yml"):
+        names = _read_yaml_names(path, text)
+    else:
+        names = text.rstrip().split("\n") if text.strip() else []
+    names = [str(name).strip() for name in names]
+    faults = [f"{path}: class {number} has no name; give it one" for number, name in enumerate(names) if not name]
+    twice = [name for name, count in collections.Counter(names).items() if name and count > 1]
+    faults += [f"{path}: the name {name!r} is there twice; remove one" for name in twice]
+    if not names:
+        faults.append(f"{path}: holds no class; write their names there, one a line")
+    if faults:
+        raise InputError(*faults)
+    return {name: number for number, name in enumerate(names, 1)}
+
+
+def _read_yaml_names(path, text):
+    """The names of a YOLO data.yaml: its `names`, a list, or a mapping from 0 up."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is no YAML ({' '.join(str(error).split())}); correct it") from None
+    names = content.get("names") if isinstance(content, dict) else None
+    if isinstance(names, dict) and sorted(names, key=str) == sorted(range(len(names)), key=str):
+        names = [names[number] for number in range(len(names))]
+    if not isinstance(names, list) or not all(isinstance(name, str | int | float) for name in names):
+        raise InputError(f"{path}: has no `names`, a list or a mapping from 0 up; add it")
+    return names
 
 
 def write_voc(output, images, names_to_ids):

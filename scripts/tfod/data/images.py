@@ -15,14 +15,17 @@ import sys
 import warnings
 from pathlib import Path
 
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps
 
 from tfod.utils.console import Fault, InputError, say
 from tfod.utils.files import find_oddity, is_file, read_bytes
 from tfod.utils.parallel import count_cores
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")  # in any case
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")  # no others: Pillow hands some to outside programs
+# in any case; .jfif and .jpe are JPEG under the names that Windows and browsers give
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif")
+OTHER_SUFFIXES = (".heic", ".heif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw", ".psd", ".svg")
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "AVIF")  # no others: Pillow hands some to outside programs
+MOST_MISSING = 0.1  # of a damaged photo's rows, for what is left of it to be used
 
 MOST_BYTES = 10**9  # of an image file; more than any that Pillow decodes within its limit of pixels can need
 WORKABLE = 50_000_000  # pixels; half the width and height of the largest that Pillow reads has fewer
@@ -35,12 +38,14 @@ warnings.filterwarnings("ignore", module=r"PIL\b")
 @dataclasses.dataclass(frozen=True)
 class StoredImage:
     """How a file holds its picture: `format` and `mode` in Pillow's words, `size` (width, height) in pixels as
-    stored, and the EXIF `orientation` (1 to 8, where 1 is upright)."""
+    stored, and the EXIF `orientation` (1 to 8, where 1 is upright). `is_cut`: it is damaged, and was decoded as far as
+    it goes."""
 
     format: str
     mode: str
     size: tuple[int, int]
     orientation: int
+    is_cut: bool = False
 
     @property
     def upright_size(self):
@@ -55,33 +60,36 @@ class StoredImage:
     @property
     def is_plain(self):
         """Whether TensorFlow decodes the file, as it is, to the pixels of `read_image`."""
+        if self.is_cut:
+            return False
         if self.format in ("JPEG", "MPO"):  # MPO: a JPEG with more behind its end
             return self.orientation == 1 and self.mode in ("L", "RGB")
         return self.format == "PNG" and self.orientation == 1 and not self.mode.startswith("I;16")
 
 
-def list_images(folder):
+def list_images(folder: Path, faults: list[Fault] | None = None) -> list[Path]:
     """The image files right in `folder`, known by their suffix, sorted; hidden ones are left out.
 
     Raises InputError if there is no such folder, for names that are not in UTF-8, pipes, and links that lead nowhere.
+    With a list of `faults`, these files are left out, and noted there.
     """
-    return list_files(folder, IMAGE_SUFFIXES)
+    return list_files(folder, IMAGE_SUFFIXES, faults)
 
 
-def list_files(folder, suffixes):
+def list_files(folder: Path, suffixes: tuple[str, ...], faults: list[Fault] | None = None) -> list[Path]:
     """As `list_images`, for the files with one of the lower-case `suffixes`, in any case."""
     folder = Path(folder)
-    return [folder / name for name in list_names(folder, suffixes)]
+    return [folder / name for name in list_names(folder, suffixes, faults)]
 
 
-def list_names(folder, suffixes):
+def list_names(folder: Path, suffixes: tuple[str, ...], faults: list[Fault] | None = None) -> list[str]:
     """As `list_files`, but the files' names as texts, which take a fifth of the memory of paths."""
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder; give the one that holds the {suffixes[0]} files")
     if fault := find_name_fault(folder):
         raise InputError(fault)
-    found, faults = [], []
+    found, wrong = [], []
     with os.scandir(folder) as entries:
         for entry in entries:
             if not entry.name.lower().endswith(suffixes) or entry.name.startswith("."):
@@ -89,12 +97,14 @@ def list_names(folder, suffixes):
             if is_file(entry.path):
                 found.append(entry.name)
             elif not os.path.isdir(entry.path):  # noqa: PTH112 - Path(path) takes longer
-                faults.append(Fault("not-a-file", entry.path, find_oddity(entry.path)))
-    found.sort()
-    faults += [fault for name in found if not name.isascii() and (fault := find_name_fault(folder / name))]
-    if faults:
-        raise InputError(*sorted(faults))
-    return found
+                wrong.append(Fault("not-a-file", entry.path, find_oddity(entry.path)))
+    misnamed = {name: fault for name in found if not name.isascii() and (fault := find_name_fault(folder / name))}
+    wrong += misnamed.values()
+    if faults is not None:
+        faults += sorted(wrong)
+    elif wrong:
+        raise InputError(*sorted(wrong))
+    return sorted(name for name in found if name not in misnamed)
 
 
 def find_name_fault(path):
@@ -113,34 +123,35 @@ def find_name_fault(path):
     return None
 
 
-def read_image(path):
+def read_image(path: Path, repair: bool = False) -> Image.Image:
     """The picture of a file as a PIL image: RGB, upright, decoded to its last byte.
 
-    Raises InputError if the file can't be decoded.
+    With `repair`, a damaged one of which nine tenths can be read is decoded as far as it goes. Raises InputError if the
+    file can't be decoded.
     """
-    return _decode(path, read_bytes(path, MOST_BYTES))[0]
+    return _decode(path, read_bytes(path, MOST_BYTES), repair=repair)[0]
 
 
-def read_workable(path):
+def read_workable(path: Path, repair: bool = False) -> tuple[Image.Image, tuple[int, int]]:
     """(the picture as by `read_image`, its upright size (width, height) in the file).
 
     The picture of more than `WORKABLE` pixels is half as wide and high, and a word on standard error says so: what
     works with all of its pixels would take gigabytes.
     """
-    image, stored = _decode(path, read_bytes(path, MOST_BYTES), shrink=True)
+    image, stored = _decode(path, read_bytes(path, MOST_BYTES), shrink=True, repair=repair)
     if not stored.is_workable:
         what = f"has {stored.size[0] * stored.size[1] / 1e6:.0f} million pixels, and is halved to"
         say(f"{path}: {what} {image.width} x {image.height} while it is read, to spare memory")
     return image, stored.upright_size
 
 
-def read_small(path, least):
+def read_small(path: Path, least: tuple[int, int], repair: bool = False) -> tuple[Image.Image, StoredImage]:
     """(the picture as by `read_image`, its `StoredImage`); a JPEG's is grey, and smaller where `least` allows.
 
     Every byte goes through the decoder, so whatever `read_image` finds is found; but no colours, and a half, a quarter
     or an eighth of the width and height are worked out, as long as they are `least` (width, height) or more.
     """
-    return _decode(path, read_bytes(path, MOST_BYTES), least)
+    return _decode(path, read_bytes(path, MOST_BYTES), least, repair=repair)
 
 
 def decode_image(name, data):
@@ -148,7 +159,7 @@ def decode_image(name, data):
     return _decode(name, data)
 
 
-def check_image(path, decode=True):
+def check_image(path: Path, decode: bool = True, repair: bool = False) -> StoredImage:
     """The `StoredImage` of a file. Raises InputError where `read_image` does, but takes less time.
 
     With `decode=False` only the header is read, and only what is wrong there is found.
@@ -156,16 +167,50 @@ def check_image(path, decode=True):
     if not decode:
         with _name_faults(path), Image.open(path, formats=_FORMATS) as image:
             return _describe(path, image)
-    _, stored = _decode(path, read_bytes(path, MOST_BYTES), least=(1, 1))
+    _, stored = _decode(path, read_bytes(path, MOST_BYTES), least=(1, 1), repair=repair)
     return stored
 
 
-def _decode(path, data, least=None, shrink=False):
+def _decode(path, data, least=None, shrink=False, repair=False):
     """`data`, the bytes of the file `path`, as (PIL image: RGB, upright; StoredImage).
 
     With `least`, a JPEG's image is grey and smaller, as `read_small` says. With `shrink`, one of more than `WORKABLE`
-    pixels is halved, as `read_workable` says.
+    pixels is halved, as `read_workable` says. `repair` is as in `read_image`.
     """
+    try:
+        return _decode_whole(path, data, least, shrink)
+    except InputError as error:
+        if not repair or error.faults[0].kind != "image-damaged":
+            raise
+        with contextlib.suppress(InputError), _take_cut_files():
+            image, stored = _decode_whole(path, data, None, shrink, is_cut=True)
+            if _measure_missing(image, stored.orientation) <= MOST_MISSING:
+                return image, stored
+        raise
+
+
+@contextlib.contextmanager
+def _take_cut_files():
+    ImageFile.LOAD_TRUNCATED_IMAGES = True  # for the whole process: only those that repair come here
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+def _measure_missing(image, orientation):
+    """The share of rows, from the last one stored, of one colour only, as the decoder leaves what is missing."""
+    import numpy as np
+
+    if orientation > 1:
+        back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]  # Image.Transpose that undoes EXIF's turn
+        image = image.transpose(Image.Transpose(back))
+    rows = np.asarray(image).reshape(image.height, -1, 3)
+    blank = (rows == rows[-1, 0]).all(axis=(1, 2))
+    return float(np.argmin(blank[::-1]) / image.height if not blank.all() else 1)
+
+
+def _decode_whole(path, data, least, shrink, is_cut=False):
     with _name_faults(path):
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         stored = _describe(path, image)
@@ -177,7 +222,9 @@ def _decode(path, data, least=None, shrink=False):
         image.load()
         if stored.orientation > 1:
             ImageOps.exif_transpose(image, in_place=True)
-    if not _is_complete(stored.format, data):
+    if is_cut:
+        stored = dataclasses.replace(stored, is_cut=True)
+    elif not _is_complete(stored.format, data):
         raise InputError(
             Fault("image-damaged", path, "is cut off or damaged near its end; replace it with a sound copy")
         )
@@ -207,7 +254,7 @@ def _name_faults(path):
             Fault("image-too-large", path, f"has more than {limit} million pixels; save it smaller")
         ) from None
     except Image.UnidentifiedImageError:
-        known = "JPEG, PNG, GIF, BMP, WebP and TIFF"
+        known = "JPEG, PNG, GIF, BMP, WebP, TIFF and AVIF"
         what = f"is not an image, or is of a kind other than {known}; save it as JPEG"
         raise InputError(Fault("image-not-read", path, what)) from None
     # The decoders meet whatever a broken file holds, and then raise nearly anything.

@@ -11,12 +11,38 @@ MOST_BYTES = 10**7  # of the file: 100,000 classes
 MOST_GAPS = 10_000  # ids without a class; COCO's 80 classes leave out 10 of 90
 
 
-def read_label_map(path):
-    """The classes of a label map as a dict name -> id (from 1 up), in the order of the file.
+class LabelMap(dict):
+    """A dict class name -> id. Where an item has two names, `others` is a dict other name -> name, and the other one is
+    found, too: annotations may have either."""
 
-    Where an item has a `display_name`, as in the COCO label maps, that is its name. Raises InputError with every
-    fault of the file.
+    def __init__(self, names_to_ids, others=()):
+        super().__init__(names_to_ids)
+        self.others = dict(others)
+
+    def __missing__(self, name):
+        return super().__getitem__(self.others[name])
+
+    def __contains__(self, name):
+        return super().__contains__(name) or name in self.others
+
+
+def read_label_map(path):
+    """The classes of a label map as a `LabelMap`, name -> id (from 1 up), in the order of the file.
+
+    A class's name is the item's `name`, as upstream's get_label_map_dict has it; but `display_name` where there is no
+    other, or where `name` is an id of the Knowledge Graph, as /m/01yrx in COCO's and Open Images' label maps. An item
+    that is the background, with the id 0, is left out. Raises InputError with every fault of the file.
     """
+    return _read(path)[0]
+
+
+def read_names(path):
+    """The classes of a label map as a dict id -> the name to show: `display_name` where there is one."""
+    return _read(path)[1]
+
+
+def _read(path):
+    """(the LabelMap, the dict id -> name to show) of a label map."""
     import tfod.compat  # noqa: F401  (lets object_detection be imported)
 
     from google.protobuf import text_format
@@ -37,13 +63,18 @@ def read_label_map(path):
         what = "has no item; make it again with generate_label_map.py --force"
         raise InputError(Fault("label-map", path, what))
 
-    names_to_ids, ids, faults = {}, set(), []
+    names_to_ids, others, shown, faults = {}, {}, {}, []
     for item, line in zip(items, _find_lines(text, len(items)), strict=True):
-        name = item.display_name or item.name
+        names = [name for name in (item.name, item.display_name) if name]
+        if item.id == 0 and "background" in names:
+            continue
+        if len(names) == 2 and names[0].startswith(("/m/", "/g/", "/t/")):
+            names.reverse()
+        name, *other = names or [""]
         if not name:
             faults.append(f"{line}the item has no name; give it one")
-        elif find_hidden(name):
-            faults.append(f"{line}the name {name!r} holds a character that can't be seen; type it again")
+        elif hidden := next((one for one in names if find_hidden(one)), None):
+            faults.append(f"{line}the name {hidden!r} holds a character that can't be seen; type it again")
         elif name in names_to_ids:
             faults.append(f"{line}the name {name!r} is there twice; remove one of the items")
         if item.id < 1:
@@ -51,18 +82,17 @@ def read_label_map(path):
         elif item.id > len(items) + MOST_GAPS:
             what = f"{name!r} has the id {item.id}, and the model gets an output for each id up to it"
             faults.append(f"{line}{what}; number the {len(items)} classes from 1 up")
-        elif item.id in ids:
+        elif item.id in shown:
             faults.append(f"{line}the id {item.id} is there twice; give every class its own")
         names_to_ids.setdefault(name, item.id)
-        ids.add(item.id)
+        others |= {one: name for one in other if one != name}
+        shown[item.id] = item.display_name or item.name
+    if not faults and not names_to_ids:
+        faults.append("has no item but the background; make it again with generate_label_map.py --force")
     if faults:
         raise InputError(*(Fault("label-map", path, what) for what in faults))
-    return names_to_ids
-
-
-def read_names(path):
-    """The classes of a label map as a dict id -> name; see `read_label_map`."""
-    return {number: name for name, number in read_label_map(path).items()}
+    # a text that is one item's name and another one's display_name is the first one's
+    return LabelMap(names_to_ids, {one: name for one, name in others.items() if one not in names_to_ids}), shown
 
 
 def _find_lines(text, number):
@@ -125,7 +155,7 @@ def find_unknown_names(path, names_to_ids, places):
     `places` is a dict: name of a class -> list of the XML paths of its boxes.
     """
     faults = []
-    for name in sorted(set(places) - set(names_to_ids)):
+    for name in sorted(name for name in places if name not in names_to_ids):
         boxes = len(places[name])
         near, _ = find_near_name(name, names_to_ids)
         hint = f"did you mean {near!r}? " if near else ""

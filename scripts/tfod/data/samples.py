@@ -13,11 +13,11 @@ import numpy as np
 
 from tfod.data import tfrecord
 from tfod.data.images import decode_image, list_images
-from tfod.data.labelled_images import check_photo
-from tfod.data.voc import find_pairs, list_annotations
+from tfod.data.labelled_images import check_photo, find_set_turn
+from tfod.data.voc import list_annotations, pair_files
 from tfod.utils.console import InputError, show_progress
 
-SIDES = ("ymin", "xmin", "ymax", "xmax")
+EDGES = ("ymin", "xmin", "ymax", "xmax")
 
 
 class Sample(NamedTuple):
@@ -105,7 +105,7 @@ def open_folder(image_dir, xml_dir, names, allow_unlabelled=False):
     """
     ids = {name: number for number, name in names.items()}
     images = list_images(image_dir)
-    pairs, faults = find_pairs(list_annotations(xml_dir), images)
+    pairs, faults = pair_files(list_annotations(xml_dir), images)
     xmls = dict(pairs)
     if not images:
         faults.append(f"{image_dir}: there are no images; give the folder that holds them")
@@ -116,9 +116,10 @@ def open_folder(image_dir, xml_dir, names, allow_unlabelled=False):
         faults += [f"{image}: {what}" for image in images if image not in xmls]
     if faults:
         raise InputError(*faults)
-    photos = []
+    photos, as_stored = [], find_set_turn(pairs, Path(image_dir))
     for image in images:
-        photo, its_names, its_faults, _ = check_photo(image, xmls.get(image), decode=False, warn=False)
+        found = check_photo(image, xmls.get(image), decode=False, warn=False, as_stored=as_stored)
+        photo, its_names, its_faults, _ = found
         photos.append(photo)
         faults += its_faults
         unknown = sorted(set(its_names) - set(ids))
@@ -144,7 +145,7 @@ def _read_sample(example, path, number, ids, place):
         features = tfrecord.parse_example(example)
     except ValueError as error:
         raise InputError(f"{place}: {error}; make the records again") from error
-    sides = [features.get(f"image/object/bbox/{side}", []) for side in SIDES]
+    sides = [features.get(f"image/object/bbox/{side}", []) for side in EDGES]
     if len({len(side) for side in sides}) > 1:
         raise InputError(f"{place}: its boxes lack a side; make the records again")
     box = np.array(sides, np.float32).T.reshape(-1, 4)

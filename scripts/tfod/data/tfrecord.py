@@ -17,8 +17,9 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from google.protobuf.message import DecodeError
 
 from tfod.data.images import read_image, read_workable
-from tfod.utils.console import InputError
-from tfod.utils.files import make_room, write_whole
+from tfod.data.labelled_images import LabelledPhoto, Reading, read_photo
+from tfod.utils.console import InputError, show_progress
+from tfod.utils.files import claim, make_room, write_whole
 from tfod.utils.parallel import map_in_processes
 
 # tf.train.Example as protobuf knows it, in a pool of its own: TensorFlow, which brings it, takes seconds to import.
@@ -54,7 +55,7 @@ def encode_image(path, stored):
     data = Path(path).read_bytes()
     if stored.is_plain:
         return data, "png" if stored.format == "PNG" else "jpeg"
-    return _encode_pixels(read_image(path), stored, data)
+    return _encode_pixels(read_image(path, stored.is_cut), stored, data)
 
 
 def _encode_pixels(image, stored, data):
@@ -69,13 +70,35 @@ def _encode_pixels(image, stored, data):
     return encoded.getvalue(), "jpeg" if lossy else "png"
 
 
-def make_photo_example(photo, names_to_ids):
-    """The example, as `make_example` makes it, of a `dataset.Photo`; large ones are halved: `read_workable`."""
+def write_photo_records(
+    output: Path,
+    pairs: list[tuple[Path, Path | None]],
+    names_to_ids: dict[str, int],
+    reading: Reading,
+    num_shards: int,
+    workers: int,
+    maker: str,
+) -> None:
+    """Writes the records of photos, (image path, XML path or None), in this order: the set `output`, whole.
+
+    `maker` is whose they are, as in `write_whole`. Raises InputError if a photo was changed since it was checked.
+    """
+
+    def make(index):
+        return make_photo_example(read_photo(*pairs[index], reading), names_to_ids)
+
+    with replace_records(output, num_shards) as fresh, show_progress("writing", len(pairs)) as update:
+        write_examples(fresh, len(pairs), make, workers, update)
+        claim(output, maker, [*name_records(output, num_shards), output, *list_shards(output)])
+
+
+def make_photo_example(photo: LabelledPhoto, names_to_ids: dict[str, int]) -> bytes:
+    """The example, as `make_example` makes it, of a `LabelledPhoto`; large ones are halved: `read_workable`."""
     size = (photo.width, photo.height)
     if photo.stored.is_workable:
         encoded, smaller = encode_image(photo.path, photo.stored), None
     else:
-        image, _ = read_workable(photo.path)
+        image, _ = read_workable(photo.path, photo.stored.is_cut)
         encoded, smaller = _encode_pixels(image, photo.stored, photo.path.read_bytes()), image.size
     return make_example(photo.path.name, *encoded, *size, photo.boxes, names_to_ids, smaller)
 
@@ -212,6 +235,11 @@ def name_records(output, num_shards):
     if num_shards == 1:
         return [Path(output)]
     return [Path(f"{output}-{number:05d}-of-{num_shards:05d}") for number in range(num_shards)]
+
+
+def name_set(output: str | Path, num_shards: int) -> str:
+    """The set `output` as a pipeline.config names it: the file itself, or the pattern of its `num_shards` shards."""
+    return str(output) if num_shards == 1 else f"{output}-?????-of-{num_shards:05d}"
 
 
 def list_shards(output):

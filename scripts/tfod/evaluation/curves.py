@@ -1,42 +1,44 @@
-"""Curves, thresholds and tables that tell how a detector behaves, of an `Evaluated`.
+"""Curves, thresholds and tables that describe how a detector behaves.
 
 Detections are matched as in `tfod.evaluation.tide`: at an IoU of 0.5, by COCO's rules. `errors` is always what its
-`find_errors` gives, and found out again where it is not given. `thresholds` is a dict class id -> least score.
+`find_errors` returns, and is computed where it is not given. `thresholds` is a dict class id -> score threshold.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from tfod.evaluation import matching
-from tfod.evaluation.results import to_coco_boxes
+from tfod.evaluation.results import Evaluated, to_coco_boxes
 from tfod.evaluation.tide import (
     CORRECT,
     DEFAULT_THRESHOLD,
     FOREGROUND_IOU,
     KINDS,
     MISSED,
-    count_truths,
+    Errors,
+    count_objects,
+    find_confident,
     find_errors,
     find_missed,
-    find_shown,
 )
 
-SIDES = (0, 8, 16, 32, 64, 96, 128, 192, 256, np.inf)  # pixels; COCO's small ends at 32, its medium at 96
+SIZE_EDGES = (0, 8, 16, 32, 64, 96, 128, 192, 256, np.inf)  # pixels; COCO's small ends at 32, its medium at 96
 
 
 class Curve(NamedTuple):
     """One class.
 
-    precision, recall, score, f1: float64 [N], of its N counted detections, best first: what they are where all down to
-    that one are taken, 0 to 1; detections with equal scores share their values
+    precision, recall, score, f1: float64 [N], of its N counted detections, best first: their values with
+    all detections down to that one, 0 to 1; detections with equal scores share their values
 
     threshold: the score with the best F1
-    best_precision, best_recall, best_f1: what they are there
-    truths: number of its truths, crowds not counted
+    best_precision, best_recall, best_f1: the values at the threshold
+    objects: number of its objects, crowds not counted
 
     Where no score gives an F1 above 0, the threshold is `DEFAULT_THRESHOLD`, and the three are 0, or -1 for a class
-    without truths, of which also `recall` and `f1` are -1.
+    without objects, of which also `recall` and `f1` are -1.
     """
 
     precision: np.ndarray
@@ -47,7 +49,7 @@ class Curve(NamedTuple):
     best_precision: float
     best_recall: float
     best_f1: float
-    truths: int
+    objects: int
 
 
 class Calibration(NamedTuple):
@@ -63,76 +65,76 @@ class Calibration(NamedTuple):
 
 
 class SizeRow(NamedTuple):
-    """Truths with a side (root of the area) from `low` to below `high` pixels, and how many of them are found."""
+    """Objects with a side (root of the area) from `low` to below `high` pixels, and how many of them are found."""
 
     low: float
     high: float
-    truths: int
+    objects: int
     found: int
     missed: int
 
 
-def measure_curves(evaluated, errors=None):
+def measure_curves(evaluated: Evaluated, errors: Errors | None = None) -> dict[int, Curve]:
     """dict class id -> `Curve`, for every class, sorted."""
     errors = errors or find_errors(evaluated)
-    found = evaluated.detections
+    detections = evaluated.detections
     order = np.flatnonzero(errors.kind >= 0)
-    order = order[np.lexsort((-found.score[order], found.label[order]))]
+    order = order[np.lexsort((-detections.score[order], detections.label[order]))]
     curves = {}
-    for number, truths in count_truths(evaluated).items():
-        mine = order[slice(*np.searchsorted(found.label[order], [number, number + 1]))]
-        curves[number] = _measure_curve(found.score[mine], errors.kind[mine] == CORRECT, truths)
+    for number, objects in count_objects(evaluated).items():
+        mine = order[slice(*np.searchsorted(detections.label[order], [number, number + 1]))]
+        curves[number] = _measure_curve(detections.score[mine], errors.kind[mine] == CORRECT, objects)
     return curves
 
 
-def _measure_curve(score, right, truths):
+def _measure_curve(score, right, objects):
     last = np.searchsorted(-score, -score, side="right") - 1  # no threshold comes between equal scores
     correct, taken = np.cumsum(right)[last], last + 1.0
     precision = correct / taken
-    if truths == 0:
+    if objects == 0:
         none = np.full(len(score), -1.0)
         return Curve(precision, none, score, none, DEFAULT_THRESHOLD, -1.0, -1.0, -1.0, 0)
-    recall, f1 = correct / truths, 2 * correct / (taken + truths)
+    recall, f1 = correct / objects, 2 * correct / (taken + objects)
     if not right.any():
-        return Curve(precision, recall, score, f1, DEFAULT_THRESHOLD, 0.0, 0.0, 0.0, truths)
+        return Curve(precision, recall, score, f1, DEFAULT_THRESHOLD, 0.0, 0.0, 0.0, objects)
     best = int(f1.argmax())
     values = (float(one[best]) for one in (score, precision, recall, f1))
-    return Curve(precision, recall, score, f1, *values, truths)
+    return Curve(precision, recall, score, f1, *values, objects)
 
 
-def count_confusions(evaluated, thresholds, errors=None):
-    """int64 [C + 1, C + 1]: how many truths of each class were found as which.
+def count_confusions(evaluated: Evaluated, thresholds: dict[int, float], errors: Errors | None = None) -> np.ndarray:
+    """int64 [C + 1, C + 1]: how many objects of each class were detected as which class.
 
-    Rows are the truths' classes, sorted by id, and background; columns the detections' classes, and missed.
+    Rows are the objects' classes, sorted by id, and background; columns the detections' classes, and missed.
 
-    Every truth is in one cell of its row, every detection with the score of its class in one of its column: a correct
-    one with its truth; then, best first, one with the truth of another class that it has the largest IoU with, 0.5 at
-    least, of those that are left. What is left then are detections of background (duplicates and poorly placed ones,
-    too), and missed truths.
+    Every object is in one cell of its row, every detection with the score of its class in one of its column: a correct
+    one with its object; then, best first, one with the object of another class that it has the largest IoU with, 0.5 at
+    least, of those that are left. The rest are detections of background (also duplicates and localization errors), and
+    missed objects.
     """
     errors = errors or find_errors(evaluated)
-    found, truths = evaluated.detections, evaluated.truths
-    shown = find_shown(evaluated, errors, thresholds)
-    missed = find_missed(evaluated, errors, shown)
-    partner = np.where(shown & (errors.kind == CORRECT), errors.truth, -1)
+    detections, ground_truth = evaluated.detections, evaluated.ground_truth
+    confident = find_confident(evaluated, errors, thresholds)
+    missed = find_missed(evaluated, errors, confident)
+    partner = np.where(confident & (errors.kind == CORRECT), errors.target, -1)
     pairs = matching.find_pairs(evaluated, FOREGROUND_IOU)
-    pairs = matching.keep_pairs(pairs, missed[pairs.truth] & (shown & (partner < 0))[pairs.found])
-    none = np.zeros(len(truths.label), bool)
-    rows, match = matching.match_pairs(pairs, found.image, [FOREGROUND_IOU], none[None], none)
+    pairs = matching.keep_pairs(pairs, missed[pairs.target] & (confident & (partner < 0))[pairs.detection])
+    none = np.zeros(len(ground_truth.label), bool)
+    rows, match = matching.match_pairs(pairs, detections.image, [FOREGROUND_IOU], none[None], none)
     partner[rows] = match[0, 0]
     left = missed.copy()
     left[partner[partner >= 0]] = False
 
     classes = np.array(sorted(evaluated.names), np.int64)
     count = len(classes) + 1
-    row = np.append(np.searchsorted(classes, truths.label), count - 1)
-    column = np.searchsorted(classes, found.label)
-    cells = np.concatenate([(row[partner] * count + column)[shown], row[:-1][left] * count + count - 1])
+    row = np.append(np.searchsorted(classes, ground_truth.label), count - 1)
+    column = np.searchsorted(classes, detections.label)
+    cells = np.concatenate([(row[partner] * count + column)[confident], row[:-1][left] * count + count - 1])
     return np.bincount(cells, minlength=count * count).reshape(count, count)
 
 
-def measure_calibration(evaluated, bins=10, errors=None):
-    """`Calibration` in `bins` bins of the same width: of the detections with a score, how many are correct?"""
+def measure_calibration(evaluated: Evaluated, bins: int = 10, errors: Errors | None = None) -> Calibration:
+    """`Calibration` in `bins` bins of the same width: what share of the detections with a score is correct?"""
     errors = errors or find_errors(evaluated)
     counted = errors.kind >= 0
     score, right = evaluated.detections.score[counted], errors.kind[counted] == CORRECT
@@ -145,44 +147,46 @@ def measure_calibration(evaluated, bins=10, errors=None):
     return Calibration(edges, *means, count, float(error))
 
 
-def rank_images(evaluated, errors, thresholds):
+def rank_images(evaluated: Evaluated, errors: Errors, thresholds: dict[int, float]) -> list[tuple[int, float, dict]]:
     """List of (index of the image, badness, dict kind -> count), worst first; of equal ones, the first image first.
 
-    Badness is the number of missed truths and the sum of the scores of the wrong detections: an error that the detector
-    is sure of is worse. An object that is poorly placed or of the wrong class is an error of both sorts. The counts are
+    Badness is the number of missed objects plus the scores of the wrong detections: an error that the detector is sure
+    of is worse. A localization or classification error counts twice: its object is missed, too. The counts are
     those of `count_kinds`.
     """
     images, kinds = len(evaluated.images), len(KINDS)
-    found = evaluated.detections
-    shown = find_shown(evaluated, errors, thresholds)
-    missed = np.bincount(evaluated.truths.image[find_missed(evaluated, errors, shown)], minlength=images)
-    counts = np.bincount(found.image[shown] * kinds + errors.kind[shown], minlength=images * kinds)
+    detections = evaluated.detections
+    confident = find_confident(evaluated, errors, thresholds)
+    missed = np.bincount(evaluated.ground_truth.image[find_missed(evaluated, errors, confident)], minlength=images)
+    counts = np.bincount(detections.image[confident] * kinds + errors.kind[confident], minlength=images * kinds)
     counts = counts.reshape(images, kinds)
     counts[:, MISSED] = missed
-    wrong = shown & (errors.kind != CORRECT)
-    badness = missed + np.bincount(found.image[wrong], weights=found.score[wrong], minlength=images)
+    wrong = confident & (errors.kind != CORRECT)
+    badness = missed + np.bincount(detections.image[wrong], weights=detections.score[wrong], minlength=images)
     order = np.argsort(-badness, kind="stable")
     rows = zip(order.tolist(), badness[order].tolist(), counts[order].tolist(), strict=True)
     return [(index, value, dict(zip(KINDS, row, strict=True))) for index, value, row in rows]
 
 
-def measure_sizes(evaluated, errors, thresholds, scale):
-    """List of `SizeRow`, from the smallest to the largest truths (no crowds), at the size that the model sees.
+def measure_sizes(
+    evaluated: Evaluated, errors: Errors, thresholds: dict[int, float], scale: Callable[[int, int], tuple[float, float]]
+) -> list[SizeRow]:
+    """List of `SizeRow`, from the smallest to the largest objects (no crowds), at the size that the model sees.
 
     `scale(width, height)` gives the (x, y) factors by which the model changes an image of that size.
     """
-    truths, images = evaluated.truths, evaluated.images
-    missed = find_missed(evaluated, errors, find_shown(evaluated, errors, thresholds))
-    real = matching.find_counted(evaluated)[1] & ~truths.crowd
+    ground_truth, images = evaluated.ground_truth, evaluated.images
+    missed = find_missed(evaluated, errors, find_confident(evaluated, errors, thresholds))
+    real = matching.find_counted(evaluated)[1] & ~ground_truth.crowd
     factors = {size: scale(*size) for size in {(image.width, image.height) for image in images}}
     factor = np.array([np.prod(factors[image.width, image.height]) for image in images], np.float64)
-    area = np.prod(to_coco_boxes(truths.box)[:, 2:], 1) * factor[truths.image]
-    place = np.searchsorted(SIDES, np.sqrt(np.maximum(area, 0)), side="right") - 1
-    total, lost = (np.bincount(place[mask], minlength=len(SIDES) - 1) for mask in (real, real & missed))
+    area = np.prod(to_coco_boxes(ground_truth.box)[:, 2:], 1) * factor[ground_truth.image]
+    place = np.searchsorted(SIZE_EDGES, np.sqrt(np.maximum(area, 0)), side="right") - 1
+    total, lost = (np.bincount(place[mask], minlength=len(SIZE_EDGES) - 1) for mask in (real, real & missed))
     there = np.flatnonzero(total)
     if not len(there):
         return []
     return [
-        SizeRow(SIDES[i], SIDES[i + 1], int(total[i]), int(total[i] - lost[i]), int(lost[i]))
+        SizeRow(SIZE_EDGES[i], SIZE_EDGES[i + 1], int(total[i]), int(total[i] - lost[i]), int(lost[i]))
         for i in range(there[0], there[-1] + 1)
     ]

@@ -17,8 +17,15 @@ from tfod.data.samples import Result, decode_sample, open_records
 from tfod.evaluation import curves, tide
 from tfod.evaluation import metrics as coco_metrics
 from tfod.evaluation.metrics import measure_coco
-from tfod.evaluation.metrics_files import METRICS, is_measured, keep_measured, list_classes, list_errors, read_metrics
-from tfod.evaluation.results import Evaluated, Image, make_detections, make_truths
+from tfod.evaluation.metrics_files import (
+    METRICS_FILE,
+    is_measured,
+    keep_measured,
+    list_classes,
+    list_errors,
+    read_metrics,
+)
+from tfod.evaluation.results import Evaluated, Image, make_detections, make_ground_truth
 from tfod.model import saving, trained_on, weights
 from tfod.model.checkpoints import leave_out, list_checkpoint_files
 from tfod.utils import files
@@ -28,7 +35,7 @@ CLASS_AGNOSTIC = {1: "object"}  # as upstream names what a model finds that tell
 PHOTOS = 32  # that are in memory at a time for an exported detector
 
 
-class Measured(NamedTuple):
+class Evaluation(NamedTuple):
     """`evaluated`: Evaluated; `samples`: the `Sample` of each image; `metrics`: dict upstream's name -> float, -1 where
     there is nothing to measure; `seconds`: dict of what took how long."""
 
@@ -45,7 +52,7 @@ def build_evaluation(config, summary_dir, on_train_data=False, model=None, sourc
     """Builds the evaluation of `config` (TrainEvalPipelineConfig) once: returns (model, `evaluate`).
 
     `evaluate(step)` goes once over `source` (`samples.Source`; None: the evaluation records of `config`, or the
-    training records with `on_train_data`), writes TensorBoard's summaries to `summary_dir`, and returns `Measured`:
+    training records with `on_train_data`), writes TensorBoard's summaries to `summary_dir`, and returns `Evaluation`:
     every metric and loss of upstream's evaluation with a batch of one image. It measures what the DetectionModel
     `model` holds at that moment; without one, a new model is built, and `restore_checkpoint` fills it. `batch` images
     are a call of the model, where it takes several; None: as many as is good.
@@ -54,25 +61,23 @@ def build_evaluation(config, summary_dir, on_train_data=False, model=None, sourc
     from object_detection.builders import model_builder
 
     from tfod.evaluation import summaries
-    from tfod.evaluation.forward import build_forward
+    from tfod.evaluation.forward import Forward
 
     reader = copy.deepcopy(get_reader(config, on_train_data))
     source = source or open_config_records(config, on_train_data)
     if model is None:
         # the training's model, as upstream's evaluation builds it: another one has no losses
         model = model_builder.build(config.model, is_training=True, add_summaries=False)
-    forward = build_forward(config, model, reader, batch)
+    forward = Forward(config, model, reader, batch)
     writer = tf.summary.create_file_writer(str(Path(summary_dir) / reader.name))
 
     def evaluate(step):
         began = time.monotonic()
         results = []
         with show_progress("evaluating", source.count) as update:
-            for result in forward(source):
+            for result in forward.run(source):
                 results.append(result)
-                if (
-                    len(results) % 16 == 0
-                ):  # they come a batch at a time, and what is left is told from the time between
+                if len(results) % 16 == 0:  # they come a batch at a time: each alone would upset the time that is left
                     update(len(results))
         results.sort(key=lambda result: result.key)  # as upstream's: of detections with equal scores, the first counts
         seconds = {"images": time.monotonic() - began}
@@ -82,7 +87,7 @@ def build_evaluation(config, summary_dir, on_train_data=False, model=None, sourc
         metrics.update(_average_losses(config, model, results))
         summaries.write_summaries(writer, step, metrics, evaluated, config.eval_config)
         seconds["metrics"] = time.monotonic() - began - seconds["images"]
-        return Measured(evaluated, samples, metrics, seconds)
+        return Evaluation(evaluated, samples, metrics, seconds)
 
     return model, evaluate
 
@@ -132,7 +137,7 @@ def restore_checkpoint(config, model, checkpoint):
 def evaluate_checkpoints(config, checkpoints, folder, summary_dir, on_train_data=False, source=None, batch=None):
     """Measures each of the `checkpoints` (prefixes) that `folder` has not the results of, and writes them there.
 
-    Yields the report of each as soon as it is there. One that is damaged, or removed by now, is named and left out.
+    Yields the report of each as soon as it is there. One that is damaged or was removed is named and left out.
     The rest is as in `build_evaluation`, which builds the model once.
     """
     folder, model = Path(folder), None
@@ -145,7 +150,7 @@ def evaluate_checkpoints(config, checkpoints, folder, summary_dir, on_train_data
             count=source.count,
         )
         if is_measured(folder, fingerprint):
-            say(f"{folder / METRICS} is up to date")
+            say(f"{folder / METRICS_FILE} is up to date")
         else:
             say(f"evaluating {checkpoint} on {', '.join(source.data)}")
             began = time.monotonic()
@@ -182,7 +187,7 @@ def evaluate_export(path, folder, source, eval_config, batch=None):
         count=source.count,
     )
     if is_measured(folder, fingerprint):
-        say(f"{Path(folder) / METRICS} is up to date")
+        say(f"{Path(folder) / METRICS_FILE} is up to date")
         return read_report(folder)
     say(f"evaluating {path} on {', '.join(source.data)}")
     began = time.monotonic()
@@ -195,7 +200,7 @@ def evaluate_export(path, folder, source, eval_config, batch=None):
     samples = [result.sample for result in results]
     metrics = coco_metrics.measure_sets(eval_config, evaluated, samples)
     seconds["metrics"] = time.monotonic() - began - seconds["images"]
-    keep(folder, fingerprint, None, str(path), Measured(evaluated, samples, metrics, seconds), source)
+    keep(folder, fingerprint, None, str(path), Evaluation(evaluated, samples, metrics, seconds), source)
     return read_report(folder)
 
 
@@ -233,7 +238,7 @@ def collect(names, results):
         ):
             found[key].append(column)
     truths, found = ({key: np.concatenate(parts) for key, parts in one.items()} for one in (truths, found))
-    return Evaluated(names, images, make_truths(**truths), make_detections(**found))
+    return Evaluated(names, images, make_ground_truth(**truths), make_detections(**found))
 
 
 def keep(folder, fingerprint, step, checkpoint, measured, source):
@@ -258,4 +263,4 @@ def keep(folder, fingerprint, step, checkpoint, measured, source):
 
 def read_report(folder):
     """What `keep` wrote into `folder`: the report, a dict."""
-    return read_metrics(Path(folder) / METRICS)
+    return read_metrics(Path(folder) / METRICS_FILE)

@@ -18,19 +18,19 @@ import numpy as np
 from tfod.data.samples import Sample
 from tfod.evaluation import matching
 from tfod.evaluation.metrics_files import COCO_ROWS
-from tfod.evaluation.results import Evaluated, Image, make_detections, make_truths, to_coco_boxes
+from tfod.evaluation.results import Evaluated, Image, make_detections, make_ground_truth, to_coco_boxes
 
 NAMES = [row[-1] for row in COCO_ROWS]
 COCO = "coco_detection_metrics"
 
 
 class ClassResult(NamedTuple):
-    """One class: `truths` boxes (crowds not counted) in `images` images; AP, AP at IoU 0.50 and AR with 100 detections
-    an image, 0 to 1, or -1 where there are no truths."""
+    """One class: `objects` boxes (crowds not counted) in `images` images; AP, AP at IoU 0.50 and AR with 100 detections
+    an image, 0 to 1, or -1 where there are no objects."""
 
     id: int
     name: str
-    truths: int
+    objects: int
     images: int
     ap: float
     ap50: float
@@ -44,11 +44,11 @@ class CocoResult(NamedTuple):
     classes: list
 
 
-def measure_coco(evaluated):
+def measure_coco(evaluated: Evaluated) -> CocoResult:
     """`CocoResult` of an `Evaluated`: what upstream's CocoDetectionEvaluator measures, and the same by class.
 
     As there, crowds count neither for nor against a detection, difficult boxes are like any other, a box's area is that
-    of the box, and what is of a class that `names` does not have is left out. Among equal scores of different images,
+    of the box, and boxes of classes that `names` does not have are left out. Among equal scores of different images,
     the earlier image comes first.
     """
     from pycocotools.cocoeval import COCOeval
@@ -61,7 +61,7 @@ def measure_coco(evaluated):
     tables = []
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress and its table
         for limit in limits:
-            # all images are one to pycocotools: what is beyond the limit of an image is not in it any more
+            # to pycocotools all images are one: what is beyond an image's limit is already left out
             evaluation.evalImgs = [_cut(*entry, limit) for entry in entries]
             params.maxDets = [len(evaluated.detections.score) + 1]
             evaluation._paramsEval = params
@@ -73,67 +73,72 @@ def measure_coco(evaluated):
     metrics = dict(zip(NAMES, evaluation.stats.tolist(), strict=True))
     # of all sizes, with 100 detections: [IoU threshold, recall, class] and [IoU threshold, class]
     precision, recall = evaluation.eval["precision"][..., 0, -1], evaluation.eval["recall"][..., 0, -1]
-    truths = evaluated.truths
+    ground_truth = evaluated.ground_truth
     classes = []
     for k, number in enumerate(params.catIds):
-        mine = (truths.label == number) & ~truths.crowd
+        mine = (ground_truth.label == number) & ~ground_truth.crowd
         values = precision[:, :, k].mean(), precision[0, :, k].mean(), recall[:, k].mean()
-        count, images = int(mine.sum()), len(np.unique(truths.image[mine]))
+        count, images = int(mine.sum()), len(np.unique(ground_truth.image[mine]))
         classes.append(ClassResult(number, evaluated.names[number], count, images, *map(float, values)))
     return CocoResult(metrics, classes)
 
 
 def _match(evaluated, params):
-    """For every class and size: (rank, scores, matched, ignored, truths ignored) of `_cut`."""
-    found, truths = evaluated.detections, evaluated.truths
+    """For every class and size: (rank, scores, matched, ignored, objects ignored) of `_cut`."""
+    detections, ground_truth = evaluated.detections, evaluated.ground_truth
     counted, known = matching.find_counted(evaluated)
     low, high = (np.array(edge, np.float64)[:, None] for edge in zip(*params.areaRng, strict=True))
-    truth_area, found_area = (np.prod(to_coco_boxes(one.box)[:, 2:], 1) for one in (truths, found))
-    ignored = truths.crowd | (truth_area < low) | (truth_area > high)
-    outside = (found_area < low) | (found_area > high)
+    object_area, detection_area = (np.prod(to_coco_boxes(one.box)[:, 2:], 1) for one in (ground_truth, detections))
+    ignored = ground_truth.crowd | (object_area < low) | (object_area > high)
+    outside = (detection_area < low) | (detection_area > high)
     pairs = matching.find_pairs(evaluated, params.iouThrs[0])
-    pairs = matching.keep_pairs(pairs, found.label[pairs.found] == truths.label[pairs.truth])
+    pairs = matching.keep_pairs(pairs, detections.label[pairs.detection] == ground_truth.label[pairs.target])
     group = matching.group_by_class(evaluated)
-    rows, match = matching.match_pairs(pairs, group, params.iouThrs, ignored, truths.crowd)
-    row = np.full(len(found.score), -1)
+    rows, match = matching.match_pairs(pairs, group, params.iouThrs, ignored, ground_truth.crowd)
+    row = np.full(len(detections.score), -1)
     row[rows] = np.arange(len(rows))
     rank = matching.rank_in_groups(group)
     entries = []
     for number in params.catIds:
-        mine = np.flatnonzero(counted & (found.label == number))
-        there = np.flatnonzero(known & (truths.label == number))
+        mine = np.flatnonzero(counted & (detections.label == number))
+        there = np.flatnonzero(known & (ground_truth.label == number))
         have = row[mine] >= 0
         for a in range(len(low)):
             chosen = np.full((len(params.iouThrs), len(mine)), -1)
             chosen[:, have] = match[:, a, row[mine][have]]
             matched = chosen >= 0
             passed = np.where(matched, np.append(ignored[a], False)[chosen], outside[a, mine])
-            entries.append((rank[mine], found.score[mine], matched, passed, ignored[a, there]))
+            entries.append((rank[mine], detections.score[mine], matched, passed, ignored[a, there]))
     return entries
 
 
-def _cut(rank, score, matched, passed, truths_passed, limit):
+def _cut(rank, score, matched, passed, objects_passed, limit):
     """What pycocotools keeps of one image, with the `limit` best detections of each real one."""
-    keep = (rank < limit) & ~passed.all(0)  # pycocotools walks over those that never count, for nothing
+    keep = (rank < limit) & ~passed.all(0)  # those that never count would only cost time
     return {
         "dtScores": score[keep],
         "dtMatches": matched[:, keep],
         "dtIgnore": passed[:, keep],
-        "gtIgnore": truths_passed,
+        "gtIgnore": objects_passed,
     }
 
 
-def list_metrics(eval_config, names):
+def list_metrics(eval_config, names: dict[int, str]) -> list[str]:
     """The names of all metrics that are measured as `eval_config` says for classes `names` (dict id -> name), losses
     aside: those of an image with one object of each class."""
     label, none = np.array(sorted(names)), np.zeros(len(names), bool)
     box = np.tile(np.float32([0.1, 0.1, 0.5, 0.5]), (len(label), 1))
-    image, found = np.zeros(len(label), int), make_detections(np.zeros(len(label)), label, box, np.ones(len(label)))
-    evaluated = Evaluated(names, [Image("", 1, 1, "")], make_truths(image, label, box), found)
+    image, detections = (
+        np.zeros(len(label), int),
+        make_detections(np.zeros(len(label)), label, box, np.ones(len(label))),
+    )
+    evaluated = Evaluated(names, [Image("", 1, 1, "")], make_ground_truth(image, label, box), detections)
     return sorted(measure_sets(eval_config, evaluated, [Sample("", "", 0, b"", box, label, none, none, none, label)]))
 
 
-def measure_sets(eval_config, evaluated, samples, coco=None):
+def measure_sets(
+    eval_config, evaluated: Evaluated, samples: list[Sample], coco: CocoResult | None = None
+) -> dict[str, float]:
     """The metrics of an `Evaluated`, dict upstream's name -> float, -1 where there is nothing to measure.
 
     COCO's are always among them: `coco` is their CocoResult, if it is at hand. `samples` has the `Sample` of every
@@ -165,27 +170,27 @@ def measure_sets(eval_config, evaluated, samples, coco=None):
 
 
 def _add_image(evaluator, name, eval_config, evaluated, index, sample):
-    """Shows upstream's `evaluator` of the set `name` one image."""
-    truths, found = evaluated.truths, evaluated.detections
-    mine, theirs = (slice(*np.searchsorted(one.image, [index, index + 1])) for one in (truths, found))
+    """Gives one image to upstream's `evaluator` of the set `name`."""
+    ground_truth, detections = evaluated.ground_truth, evaluated.detections
+    mine, theirs = (slice(*np.searchsorted(one.image, [index, index + 1])) for one in (ground_truth, detections))
     labelled = sample.labelled
     if labelled is None:  # the image does not say which classes it was looked through for
         labelled = np.array(sorted(evaluated.names) if eval_config.image_classes_field_map_empty_to_ones else (), int)
-    truth = {
-        "groundtruth_boxes": truths.box[mine].astype(np.float32),
-        "groundtruth_classes": truths.label[mine],
-        "groundtruth_is_crowd": truths.crowd[mine],
-        "groundtruth_difficult": truths.difficult[mine],
+    objects = {
+        "groundtruth_boxes": ground_truth.box[mine].astype(np.float32),
+        "groundtruth_classes": ground_truth.label[mine],
+        "groundtruth_is_crowd": ground_truth.crowd[mine],
+        "groundtruth_difficult": ground_truth.difficult[mine],
         "groundtruth_group_of": sample.group_of,
     }
     if name.startswith("oid_challenge"):
-        truth["groundtruth_image_classes"] = labelled.copy()  # it is changed there
+        objects["groundtruth_image_classes"] = labelled.copy()  # it is changed there
     elif eval_config.skip_predictions_for_unlabeled_class:
-        truth["groundtruth_labeled_classes"] = np.isin(np.arange(max(evaluated.names) + 1), labelled)
-    evaluator.add_single_ground_truth_image_info(index, truth)
+        objects["groundtruth_labeled_classes"] = np.isin(np.arange(max(evaluated.names) + 1), labelled)
+    evaluator.add_single_ground_truth_image_info(index, objects)
     detections = {
-        "detection_boxes": found.box[theirs].astype(np.float32),
-        "detection_classes": found.label[theirs],
-        "detection_scores": found.score[theirs].astype(np.float32),
+        "detection_boxes": detections.box[theirs].astype(np.float32),
+        "detection_classes": detections.label[theirs],
+        "detection_scores": detections.score[theirs].astype(np.float32),
     }
     evaluator.add_single_detected_image_info(index, detections)

@@ -1,7 +1,7 @@
 """What an evaluation found, as arrays: the images, their ground truth, and a detector's detections.
 
-Two files in COCO's own formats keep it: ground_truth.json (a data set) and detections.json (a list of results), which
-pycocotools and other tools read, too. Boxes in them are `[x, y, width, height]` in pixels.
+Two files in COCO's own formats store it: ground_truth.json (a data set) and detections.json (a list of results), which
+pycocotools and other tools also read. Boxes in them are `[x, y, width, height]` in pixels.
 """
 
 import dataclasses
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import PIL.Image
 
 from tfod.data import tfrecord
 from tfod.data.images import decode_image, read_workable
@@ -29,7 +30,7 @@ class Image(NamedTuple):
     number: int = -1
 
 
-class Truths(NamedTuple):
+class GroundTruth(NamedTuple):
     """T ground truth boxes, sorted by image.
 
     image: int64 [T], index into the list of images
@@ -46,8 +47,8 @@ class Truths(NamedTuple):
     difficult: np.ndarray
 
 
-class Detections(NamedTuple):
-    """D detections, sorted by image, best first within one; as `Truths`, and `score`: float64 [D], 0 to 1."""
+class DetectedBoxes(NamedTuple):
+    """D detections, sorted by image, best first within one; as `GroundTruth`, and `score`: float64 [D], 0 to 1."""
 
     image: np.ndarray
     label: np.ndarray
@@ -57,33 +58,33 @@ class Detections(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Evaluated:
-    """`names`: dict class id -> name; `images`: list of `Image`; `truths`: `Truths`; `detections`: `Detections`."""
+    """What an evaluation found in its images; `names` is a dict class id -> name."""
 
-    names: dict
-    images: list
-    truths: Truths
-    detections: Detections
+    names: dict[int, str]
+    images: list[Image]
+    ground_truth: GroundTruth
+    detections: DetectedBoxes
 
 
-def make_truths(image=(), label=(), box=(), crowd=None, difficult=None):
-    """`Truths` of anything that numpy takes; crowd and difficult are False where they are not given."""
+def make_ground_truth(image=(), label=(), box=(), crowd=None, difficult=None) -> GroundTruth:
+    """`GroundTruth` of anything that numpy takes; crowd and difficult are False by default."""
     image = np.asarray(image, np.int64)
     flags = [np.zeros(len(image), bool) if one is None else np.asarray(one, bool) for one in (crowd, difficult)]
-    return Truths(image, np.asarray(label, np.int64), np.asarray(box, np.float64).reshape(-1, 4), *flags)
+    return GroundTruth(image, np.asarray(label, np.int64), np.asarray(box, np.float64).reshape(-1, 4), *flags)
 
 
-def make_detections(image=(), label=(), box=(), score=()):
-    """`Detections` of anything that numpy takes, put in order."""
+def make_detections(image=(), label=(), box=(), score=()) -> DetectedBoxes:
+    """`DetectedBoxes` of anything that numpy takes, sorted."""
     image, score = np.asarray(image, np.int64), np.asarray(score, np.float64)
     order = np.lexsort((-score, image))
     box = np.asarray(box, np.float64).reshape(-1, 4)
-    return Detections(image[order], np.asarray(label, np.int64)[order], box[order], score[order])
+    return DetectedBoxes(image[order], np.asarray(label, np.int64)[order], box[order], score[order])
 
 
-def write_evaluated(folder, evaluated):
+def write_evaluated(folder: Path, evaluated: Evaluated) -> None:
     """Writes ground_truth.json and detections.json into `folder`; image ids count from 1."""
     folder = Path(folder)
-    truths, found = evaluated.truths, evaluated.detections
+    ground_truth, detections = evaluated.ground_truth, evaluated.detections
     data = {
         "info": {"description": "bbox: [x, y, width, height] in pixels of the upright image"},
         "images": [
@@ -96,10 +97,10 @@ def write_evaluated(folder, evaluated):
             | {"iscrowd": int(crowd), "difficult": int(difficult)}
             for i, (image, label, box, crowd, difficult) in enumerate(
                 zip(
-                    truths.image.tolist(),
-                    truths.label.tolist(),
-                    to_coco_boxes(truths.box).tolist(),
-                    *truths[3:],
+                    ground_truth.image.tolist(),
+                    ground_truth.label.tolist(),
+                    to_coco_boxes(ground_truth.box).tolist(),
+                    *ground_truth[3:],
                     strict=True,
                 ),
                 1,
@@ -110,10 +111,10 @@ def write_evaluated(folder, evaluated):
     results = (  # not a list: half a million dicts are 200 MB
         {"image_id": image + 1, "category_id": label, "bbox": box, "score": score}
         for image, label, box, score in zip(
-            found.image.tolist(),
-            found.label.tolist(),
-            to_coco_boxes(found.box).tolist(),
-            found.score.tolist(),
+            detections.image.tolist(),
+            detections.label.tolist(),
+            to_coco_boxes(detections.box).tolist(),
+            detections.score.tolist(),
             strict=True,
         )
     )
@@ -121,14 +122,14 @@ def write_evaluated(folder, evaluated):
     write_text(folder / DETECTIONS, "[" + ",\n".join(map(json.dumps, results)) + "]\n")
 
 
-def to_coco_boxes(box):
+def to_coco_boxes(box: np.ndarray) -> np.ndarray:
     """Boxes float64 [N, 4], `[ymin, xmin, ymax, xmax]`, as `[x, y, width, height]`."""
     ymin, xmin, ymax, xmax = box.T
     return np.stack([xmin, ymin, xmax - xmin, ymax - ymin], 1)
 
 
-def read_evaluated(folder):
-    """What `write_evaluated` wrote, as `Evaluated`. Raises InputError where it is not there or is something else."""
+def read_evaluated(folder: Path) -> Evaluated:
+    """What `write_evaluated` wrote, as `Evaluated`. Raises InputError where it is missing or something else."""
     folder = Path(folder)
     data, results = (read_json(folder / name) for name in (GROUND_TRUTH, DETECTIONS))
     try:
@@ -137,14 +138,14 @@ def read_evaluated(folder):
             Image(one["file_name"], one["width"], one["height"], one["path"], one.get("record", -1))
             for one in data["images"]
         ]
-        truths = sorted(data["annotations"], key=lambda one: numbers[one["image_id"]])
+        ground_truth = sorted(data["annotations"], key=lambda one: numbers[one["image_id"]])
         return Evaluated(
             {one["id"]: one["name"] for one in data["categories"]},
             images,
-            make_truths(
-                *_read_columns(truths, numbers),
-                [one["iscrowd"] for one in truths],
-                [one.get("difficult", 0) for one in truths],
+            make_ground_truth(
+                *_read_columns(ground_truth, numbers),
+                [one["iscrowd"] for one in ground_truth],
+                [one.get("difficult", 0) for one in ground_truth],
             ),
             make_detections(*_read_columns(results, numbers), [one["score"] for one in results]),
         )
@@ -160,7 +161,7 @@ def _read_columns(entries, numbers):
     return [numbers[one["image_id"]] for one in entries], [one["category_id"] for one in entries], box
 
 
-def read_json(path):
+def read_json(path: Path):
     """What a JSON file of an evaluation holds. Raises InputError where it can't be read."""
     path = Path(path)
     if path.exists() and not is_file(path):
@@ -171,8 +172,8 @@ def read_json(path):
         raise InputError(f"{path}: can't be read ({error}); `make eval` makes it again") from None
 
 
-def load_photo(image):
-    """The pixels of an `Image`, as a PIL image, RGB, upright. Raises InputError where they are not there any more."""
+def load_photo(image: Image) -> PIL.Image.Image:
+    """The pixels of an `Image`, as a PIL image, RGB, upright. Raises InputError where it is gone."""
     if image.number < 0:
         return read_workable(image.path)[0]
     try:
@@ -183,4 +184,4 @@ def load_photo(image):
                     return decode_image(image.name, features["image/encoded"][0])[0]
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise InputError(f"{image.path}: record {image.number + 1} can't be read ({error}); make eval again") from None
-    raise InputError(f"{image.path}: has no record {image.number + 1} any more; make eval again")
+    raise InputError(f"{image.path}: no longer has a record {image.number + 1}; make eval again")

@@ -7,15 +7,15 @@ import tfod.compat  # noqa: F401 - a quiet TensorFlow
 import numpy as np
 from PIL import Image
 
-from tfod.evaluation.bootstrap import match_detections
-from tfod.evaluation.results import load_photo
+from tfod.evaluation.bootstrap import Matches, match_detections
+from tfod.evaluation.results import Evaluated, load_photo
 from tfod.utils.drawing import draw_detections
 
-SIZE = 640  # pixels of the longer side of a photo, as it is shown
-THRESHOLDS = np.linspace(0, 1, 201)  # the page takes them as evenly spaced from 0 to 1
+SIZE = 640  # pixels of a photo's longer side
+THRESHOLDS = np.linspace(0, 1, 201)  # TensorBoard expects them evenly spaced from 0 to 1
 
 
-def write_summaries(writer, step, metrics, evaluated, eval_config):
+def write_summaries(writer, step: int, metrics: dict[str, float], evaluated: Evaluated, eval_config) -> None:
     """Writes them to a tf.summary writer, metrics and images under upstream's names.
 
     As many images as `eval_config` (eval_pb2.EvalConfig) says, detections on the left and ground truth on the right.
@@ -33,7 +33,7 @@ def write_summaries(writer, step, metrics, evaluated, eval_config):
 
 
 def _write_image(name, image, step):
-    """As tf.summary.image, but as JPEG: a photo as PNG takes ten times the room, and longer than its evaluation."""
+    """As tf.summary.image, but as JPEG: a photo as PNG is ten times as large, and takes longer than its evaluation."""
     import tensorflow as tf
     from tensorboard.plugins.image import metadata
 
@@ -43,12 +43,12 @@ def _write_image(name, image, step):
     tf.summary.write(name, parts, step, metadata.create_summary_metadata(display_name=name, description=""))
 
 
-def draw_side_by_side(evaluated, index, eval_config):
+def draw_side_by_side(evaluated: Evaluated, index: int, eval_config) -> Image.Image:
     """The image with this index, twice, as one PIL image: left its detections, right, dashed, its ground truth."""
     photo = load_photo(evaluated.images[index])
     photo.thumbnail((SIZE, SIZE))
     halves = []
-    for boxes, least in ((evaluated.detections, eval_config.min_score_threshold), (evaluated.truths, None)):
+    for boxes, least in ((evaluated.detections, eval_config.min_score_threshold), (evaluated.ground_truth, None)):
         mine = np.arange(*np.searchsorted(boxes.image, [index, index + 1]))
         if least is not None:  # best first
             mine = mine[boxes.score[mine] >= least][: eval_config.max_num_boxes_to_visualize]
@@ -64,7 +64,7 @@ def draw_side_by_side(evaluated, index, eval_config):
     return both
 
 
-def write_pr_curves(evaluated, step):
+def write_pr_curves(evaluated: Evaluated, step: int) -> None:
     """Writes a curve of each class that has objects in `Evaluated`, at an IoU of 0.50, to the current summary writer.
 
     Needs `with writer.as_default():` around it, as all of tf.summary does. The tags are `PR at IoU 0.50/CLASS`.
@@ -74,13 +74,13 @@ def write_pr_curves(evaluated, step):
 
     about = "Precision over recall at score thresholds from 0 to 1. A detection is right at an IoU of 0.50 or more."
     for label, matches in match_detections(evaluated, [0.5]).items():
-        if matches.truths.sum():
+        if matches.objects.sum():
             name = f"PR at IoU 0.50/{evaluated.names[label]}"
             form = metadata.create_summary_metadata(name, about, len(THRESHOLDS))
             tf.summary.write(name, count_at_thresholds(matches), step, form)
 
 
-def count_at_thresholds(matches):
+def count_at_thresholds(matches: Matches) -> np.ndarray:
     """float32 [6, thresholds] of one class's `Matches` at one IoU, over its detections of each threshold or more.
 
     The rows: true positives, false positives, true negatives (none in detection), missed objects, precision, recall.
@@ -89,7 +89,7 @@ def count_at_thresholds(matches):
     wrong = matches.score[~(matches.correct[0] | matches.ignored[0])]
     # scores come best first; searchsorted wants them rising
     hits, false = (len(scores) - np.searchsorted(scores[::-1], THRESHOLDS, side="left") for scores in (right, wrong))
-    total = matches.truths.sum()
+    total = matches.objects.sum()
     precision = hits / np.maximum(hits + false, 1)
     recall = hits / max(total, 1)
     return np.array([hits, false, 0 * hits, total - hits, precision, recall], np.float32)

@@ -1,6 +1,8 @@
 """Whether an export finds what its checkpoint finds: both run on the same photos, and their detections compared."""
 
 import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 
 import tfod.compat  # noqa: F401 - corrects object_detection at import
 
@@ -13,8 +15,11 @@ from tfod.model.tracing import trace_plainly
 from tfod.model.weights import run_model
 from tfod.utils.console import InputError
 
-ALIKE = 1e-3  # of scores within what a format may differ by, either may come first and suppress the other
-SURE = 0.3  # a detection of such a score does not come and go by rounding
+PIXELS, SCORE = 0.5, 1e-3  # by how much an export may differ from its checkpoint
+ALLOWED = f"{PIXELS} pixels and {SCORE}"
+ALIKE = 1e-3  # of two scores that differ by less, either box may suppress the other
+SURE = 0.3  # rounding does not make detections of this score appear or vanish
+Found = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes [N, 4], classes [N] and scores [N] of one photo
 
 
 @dataclasses.dataclass
@@ -23,24 +28,24 @@ class Agreement:
     the corner moved that moved most; `scores` by how much the score changed; `missing` counts those without a pair, and
     `left_out` the photos in which nothing stands out that could be compared."""
 
-    boxes: list = dataclasses.field(default_factory=list)
-    scores: list = dataclasses.field(default_factory=list)
+    boxes: list[float] = dataclasses.field(default_factory=list)
+    scores: list[float] = dataclasses.field(default_factory=list)
     missing: int = 0
     left_out: int = 0
 
     @property
-    def mean_box(self):
+    def mean_box(self) -> float:
         return float(np.mean(self.boxes)) if self.boxes else 0.0
 
     @property
-    def largest_box(self):
+    def largest_box(self) -> float:
         return max(self.boxes, default=0.0)
 
     @property
-    def largest_score(self):
+    def largest_score(self) -> float:
         return max(self.scores, default=0.0)
 
-    def holds(self, pixels, score):
+    def holds(self, pixels: float = PIXELS, score: float = SCORE) -> bool:
         """True if each detection has its pair and none lies further apart than that; so, too, where there is none."""
         return not self.missing and self.largest_box <= pixels and self.largest_score <= score
 
@@ -56,12 +61,19 @@ class Agreement:
         )
 
 
-def compare_detections(expected, found, sizes, least_score=0.0, top=10, least_spread=0.0):
+def compare_detections(
+    expected: Sequence[Found],
+    found: Sequence[Found],
+    sizes: Sequence[tuple[int, int]],
+    score_threshold: float = 0.0,
+    top: int = 10,
+    least_spread: float = 0.0,
+) -> Agreement:
     """The `Agreement` of two lists of detections, one per photo, each (boxes, classes, scores), best first.
 
     Boxes are float [N, 4] `[ymin, xmin, ymax, xmax]` normalized, classes [N] and scores [N]; `sizes` holds each photo's
-    (width, height) in pixels. The `top` best of each photo with at least `least_score` look for their pair among all
-    of the other side: the nearest box of the same class that overlaps it by half. Those of `found` look, too, so that
+    (width, height) in pixels. The `top` best of each photo, from `score_threshold` on, look for their pair among all of
+    the other side: the nearest box of the same class that overlaps it by half. Those of `found` look, too, so that
     a detection too many counts. Which of two boxes of nearly one score comes first makes no difference.
 
     A photo is left out where the scores of its `top` best lie within `least_spread`, as those of a model that is hardly
@@ -73,16 +85,18 @@ def compare_detections(expected, found, sizes, least_score=0.0, top=10, least_sp
             agreement.left_out += 1
             continue
         scale = np.array([height, width, height, width], np.float64)
-        agreement.missing += _pair(theirs, ours, scale, least_score, top, [], [])
-        agreement.missing += _pair(ours, theirs, scale, least_score, top, agreement.boxes, agreement.scores)
+        agreement.missing += _pair(theirs, ours, scale, score_threshold, top, [], [])
+        agreement.missing += _pair(ours, theirs, scale, score_threshold, top, agreement.boxes, agreement.scores)
     return agreement
 
 
-def compare_formats(expected, found, sizes, family):
+def compare_formats(
+    expected: Sequence[Found], found: Sequence[Found], sizes: Sequence[tuple[int, int]], family: str
+) -> Agreement:
     """The `Agreement` of one model in two formats, as `compare_detections` has it, without what rounding decides.
 
     `family` is "ssd", "center_net" or "faster_rcnn". Of an SSD that is hardly trained nothing may be left: its anchors
-    have to be compared, too (`saved_model.compare_anchors`).
+    have to be compared, too (`compare_anchors`).
     """
     agreement = compare_detections(expected, found, sizes, least_spread=ALIKE if family == "ssd" else 0.0)
     # CenterNet finds the cells that no neighbour exceeds: of two that are equal either may be the one, or both
@@ -91,16 +105,16 @@ def compare_formats(expected, found, sizes, family):
     return agreement
 
 
-def _pair(these, those, scale, least_score, top, boxes, scores):
+def _pair(these, those, scale, score_threshold, top, boxes, scores):
     """Pairs the best of `these` with `those`, notes the differences, and returns how many found no pair."""
     missing, taken = 0, set()
     for box, number, score in zip(*(np.asarray(part)[:top] for part in these), strict=True):
-        if score < least_score or score <= 0 or not (box[2:] > box[:2]).all():
+        if score < score_threshold or score <= 0 or not (box[2:] > box[:2]).all():
             continue
         best = None
         for index in np.flatnonzero(np.asarray(those[1]) == number):
             difference = float(np.abs((np.asarray(those[0][index], np.float64) - box) * scale).max())
-            # between two boxes in one place, the score tells which is the same
+            # of two boxes in one place, the score tells which is the same
             distance = difference + abs(float(those[2][index]) - float(score))
             if index not in taken and (best is None or distance < best[0]) and _overlap(box, those[0][index]) >= 0.5:
                 best = distance, index, difference
@@ -125,7 +139,7 @@ def _overlap(one, other):
     return shared / both if both > 0 else 0.0
 
 
-def make_reference(model):
+def make_reference(model) -> Callable[[np.ndarray], dict]:
     """`run(photo)` of the model itself: uint8 [height, width, 3] -> outputs of one photo, for `list_detections`."""
     import tensorflow as tf
 
@@ -137,15 +151,14 @@ def make_reference(model):
     return lambda photo: run(tf.cast(photo, tf.float32)[tf.newaxis])
 
 
-def turn_off_tf32():
-    """Has cards multiply in full float32, for a comparison: with TF32, as they do by default, boxes differ by more than
-    what tells a faulty export from a sound one."""
+def turn_off_tf32() -> None:
+    """Makes GPUs multiply in full float32: with TF32, their default, boxes differ by more than an export may."""
     import tensorflow as tf
 
     tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
-def list_detections(outputs, index=0):
+def list_detections(outputs: dict, index: int = 0) -> Found:
     """One photo's (boxes [N, 4], classes [N] as ints, scores [N]) of a dict with upstream's detection_* tensors."""
     count = int(outputs["num_detections"][index])
     parts = (outputs[f"detection_{key}"][index][:count] for key in ("boxes", "classes", "scores"))
@@ -153,7 +166,7 @@ def list_detections(outputs, index=0):
     return boxes, classes.astype(int), scores
 
 
-def read_record_photos(paths, keep=None):
+def read_record_photos(paths: Iterable[Path], keep: set[int] | None = None) -> Iterator[np.ndarray]:
     """Yields the photos in record files, or those with the numbers `keep`, from 0: uint8 arrays [height, width, 3]."""
     import tensorflow as tf
 
@@ -165,13 +178,11 @@ def read_record_photos(paths, keep=None):
         yield tf.io.decode_image(encoded, 3, expand_animations=False).numpy()
 
 
-def find_sample_photos(config, number, folder=None):
+def find_sample_photos(config, number: int, folder: str | None = None) -> tuple[list[np.ndarray], str]:
     """(list of `number` photos to try a model on, what they are): uint8 arrays [height, width, 3].
 
     They are those of `folder`, else the first of the evaluation records of `config`, else pictures made here.
     """
-    import numpy as np
-
     if folder:
         paths = list_images(folder)[:number]
         if not paths:
@@ -192,7 +203,7 @@ def find_sample_photos(config, number, folder=None):
     ], "generated pictures (no evaluation records here)"
 
 
-def compare_with_model(folder, model, module, photos, input_type):
+def compare_with_model(folder: Path, model, module, photos: Sequence[np.ndarray], input_type: str) -> Agreement:
     """The `Agreement` of the SavedModel in `folder` with `model`, the checkpoint's, on `photos`.
 
     `photos` are uint8 arrays [height, width, 3]. Each is given to the SavedModel in a batch as large as it takes,
@@ -213,17 +224,19 @@ def compare_with_model(folder, model, module, photos, input_type):
         pair = [photo, photo[:, ::-1]]
         images = [pair[index % 2] for index in range(batch)]
         outputs = function(_make_feed(images, input_type))
-        truth = [reference(image) for image in pair[:batch]]
+        references = [reference(image) for image in pair[:batch]]
         for index in range(batch):
-            expected.append(list_detections(truth[index % 2]))
+            expected.append(list_detections(references[index % 2]))
             found.append(list_detections(outputs, index))
             sizes.append(photo.shape[1::-1])
-            compare_anchors(truth[index % 2], outputs, index, photo, raw)
+            compare_anchors(references[index % 2], outputs, index, photo, raw)
     agreement = compare_detections(expected, found, sizes)
     return agreement if agreement.boxes or agreement.missing else raw  # a high score threshold may leave nothing
 
 
-def compare_anchors(expected, found, index, photo, agreement, best=10):
+def compare_anchors(
+    expected: dict, found: dict, index: int, photo: np.ndarray, agreement: Agreement, best: int = 10
+) -> None:
     """Adds what the best anchors say before the suppression, where the model tells it (SSD and Faster R-CNN do).
 
     `expected` (of one photo) and `found` hold raw_detection_boxes [batch, A, 4] normalized and raw_detection_scores

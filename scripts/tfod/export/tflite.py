@@ -1,53 +1,17 @@
-"""Detectors as TFLite files: which can be, their conversion with 8 bit weights corrected, what they take and find."""
+"""Detectors as TFLite files: their conversion with 8 bit weights corrected, what they take and what they find."""
 
 import functools
 import itertools
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-
-from tfod.config.pipeline import get_model
-from tfod.utils.console import InputError
 
 MEAN_INPUTS = 16  # a mean over all places of so many photos
 
 
-def require_convertible(config, path):
-    """Raises InputError, naming the model, if the OD API can't make a TFLite file of the model of `config`."""
-    kind = config.model.WhichOneof("model")
-    if kind is None:
-        raise InputError(f"{path}: has no model; name the trained model's pipeline.config")
-    model = get_model(config)
-    if kind not in ("ssd", "center_net"):
-        masks = (
-            kind == "faster_rcnn" and model.second_stage_box_predictor.mask_rcnn_box_predictor.predict_instance_masks
-        )
-        name = {"faster_rcnn": "Mask R-CNN" if masks else "Faster R-CNN"}.get(kind, kind)
-        raise InputError(
-            f"{path}: {name} can't be a TFLite file, only SSD and CenterNet can; train one of these, or use `make onnx`"
-        )
-    name = model.feature_extractor.type
-    resizer = model.image_resizer.WhichOneof("image_resizer_oneof")
-    faults = []
-    if resizer != "fixed_shape_resizer":
-        faults.append(
-            f"{path}: {name} with a {resizer} can't be a TFLite file, whose input has one size (EfficientDet is "
-            "such a model); train with a fixed_shape_resizer, or use `make onnx`"
-        )
-    if kind == "ssd":
-        if model.box_coder.WhichOneof("box_coder_oneof") != "faster_rcnn_box_coder":
-            faults.append(f"{path}: TFLite decodes a faster_rcnn_box_coder's boxes only; train with one")
-        if model.post_processing.batch_non_max_suppression.soft_nms_sigma:
-            faults.append(f"{path}: TFLite has no soft NMS; set soft_nms_sigma to 0 with --config_override")
-        if model.HasField("mask_head_config"):
-            faults.append(
-                f"{path}: {name} with a mask head can't be a TFLite file; train without it, or use `make onnx`"
-            )
-    if faults:
-        raise InputError(*faults)
-
-
-def suppresses_within_classes(config, asked=None):
+def suppresses_within_classes(config, asked: bool | None = None) -> bool:
     """Whether the TFLite file suppresses boxes within each class (`asked` if not None), as the SavedModel does.
 
     Its fast way suppresses across classes, which is what a class-agnostic SavedModel does.
@@ -57,14 +21,7 @@ def suppresses_within_classes(config, asked=None):
     return not config.model.ssd.post_processing.batch_non_max_suppression.use_class_agnostic_nms
 
 
-def describe_suppression(regular):
-    """How overlapping boxes are suppressed, in words."""
-    return (
-        "overlapping boxes suppressed within each class" if regular else "overlapping boxes suppressed across classes"
-    )
-
-
-def convert(saved_model, kind, read_inputs):
+def convert(saved_model: str | Path, kind: str, read_inputs: Callable[[], Iterable[np.ndarray]]) -> bytes:
     """The bytes of a TFLite model: `kind` is "float32", "float16", "dynamic" or "int8".
 
     `saved_model` is what export_tflite_graph_tf2.py wrote. For int8, `read_inputs()` yields representative inputs,
@@ -103,12 +60,21 @@ def _convert(saved_model, kind, read_inputs=None):
     return bytes(converter.convert())
 
 
-def make_preprocessor(config, model):
-    """(prepare, mean, std): how a photo becomes a TFLite model's input, as `model` (DetectionModel) itself sees it.
+class Preprocessor(NamedTuple):
+    """How a photo becomes a TFLite model's input.
 
-    `prepare` takes uint8 [height, width, 3] RGB of any size and gives float32 [1, height, width, 3] of the model's
-    size, pixels resized and then (pixel - mean) / std; mean and std have one float per channel.
+    prepare:   takes uint8 [height, width, 3] RGB of any size and gives float32 [1, height, width, 3] of the model's
+               size: pixels resized, and then (pixel - mean) / std
+    mean, std: one float per channel
     """
+
+    prepare: Callable[[np.ndarray], np.ndarray]
+    mean: list[float]
+    std: list[float]
+
+
+def make_preprocessor(config, model) -> Preprocessor:
+    """The `Preprocessor` of a TFLite model, which does as `model` (DetectionModel) itself does."""
     import tfod.compat  # noqa: F401 - corrects object_detection at import
 
     import tensorflow as tf
@@ -118,7 +84,9 @@ def make_preprocessor(config, model):
 
     if config.model.WhichOneof("model") == "center_net":  # its TFLite model normalizes by itself
         resize = image_resizer_builder.build(config.model.center_net.image_resizer)
-        return lambda photo: resize(tf.cast(photo, tf.float32))[0][tf.newaxis].numpy(), [0.0] * 3, [1.0] * 3
+        return Preprocessor(
+            lambda photo: resize(tf.cast(photo, tf.float32))[0][tf.newaxis].numpy(), [0.0] * 3, [1.0] * 3
+        )
 
     signature = [tf.TensorSpec([None, None, 3], tf.float32)]
     run = trace_plainly(lambda photo: model.preprocess(photo[tf.newaxis])[0], input_signature=signature)
@@ -128,14 +96,28 @@ def make_preprocessor(config, model):
 
     black, white = (prepare(np.full([8, 8, 3], value, np.uint8))[0, 0, 0] for value in (0, 255))
     std = 255 / (white - black)
-    return prepare, (-black * std).tolist(), std.tolist()
+    return Preprocessor(prepare, (-black * std).tolist(), std.tolist())
 
 
-def make_tflite_detector(model, prepare):
+def quantize(inputs: np.ndarray, details: dict) -> np.ndarray:
+    """Inputs in floats as a model takes them, of whose input the interpreter gave `details`: floats, uint8 or int8."""
+    if details["dtype"] == np.float32:
+        return inputs
+    scale, zero = details["quantization"]
+    limits = np.iinfo(details["dtype"])
+    # Where nothing was resized, a pixel lies half way between two steps: always up, as MediaPipe has it; np.round would
+    # go to the even one, and make two neighbours one. Without a scale it takes the pixels.
+    steps = np.floor(inputs / np.float32(scale or 1) + np.float32(0.501)) + zero
+    return np.clip(steps, limits.min, limits.max).astype(details["dtype"])
+
+
+def make_tflite_detector(
+    model: str | Path, prepare: Callable[[np.ndarray], np.ndarray]
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """`detect(photo)` of a TFLite detector: uint8 [height, width, 3] -> (boxes, classes from 1, scores), best first.
 
-    `model` is a file's path. It runs in one thread: see runtimes.count_sound_threads. Boxes are cut off at the edges of
-    the photo, as the SavedModel does by itself.
+    `model` is a file's path. It runs in one thread: see `inference.tflite_backend.count_sound_threads`. Boxes are cut
+    off at the edges of the photo, as the SavedModel does by itself.
     """
     from ai_edge_litert.interpreter import Interpreter
 
@@ -145,13 +127,7 @@ def make_tflite_detector(model, prepare):
     targets = [detail["index"] for detail in interpreter.get_output_details()[:4]]
 
     def detect(photo):
-        inputs = prepare(photo)
-        if source["dtype"] != np.float32:
-            scale, zero = source["quantization"]
-            limits = np.iinfo(source["dtype"])
-            steps = np.floor(inputs / scale + 0.501) + zero  # as backends.py says
-            inputs = np.clip(steps, limits.min, limits.max).astype(source["dtype"])
-        interpreter.set_tensor(source["index"], inputs)
+        interpreter.set_tensor(source["index"], quantize(prepare(photo), source))
         interpreter.invoke()
         boxes, classes, scores, count = (interpreter.get_tensor(index)[0] for index in targets)
         boxes = np.clip(boxes[: int(count)], 0, 1)
@@ -161,7 +137,9 @@ def make_tflite_detector(model, prepare):
     return detect
 
 
-def make_anchor_reader(model, prepare, config):
+def make_anchor_reader(
+    model: str | Path, prepare: Callable[[np.ndarray], np.ndarray], config
+) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """`read(photo)` of a TFLite SSD: what its anchors say before overlapping boxes are suppressed.
 
     `model` is a file's path and `config` its TrainEvalPipelineConfig. Gives upstream's raw_detection_boxes [1, A, 4]
@@ -195,7 +173,7 @@ def make_anchor_reader(model, prepare, config):
     return read
 
 
-def correct_biases(model, float_model, inputs):
+def correct_biases(model: bytes, float_model: bytes, inputs: Iterable[np.ndarray]) -> bytes:
     """The int8 `model` with corrected biases. Both models are bytes, converted from the same SavedModel.
 
     `inputs` are representative inputs of the model in floats, arrays [1, height, width, 3].

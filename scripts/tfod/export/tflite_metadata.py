@@ -16,15 +16,17 @@ LABELS = "labels.txt"
 NORMALIZATION = "normalization.json"  # mean and std once more, for programs without flatbuffers, as runner/detect.py
 NO_LABEL = "???"  # the line of a class id that the label map leaves out, as task libraries know it
 _ENTRY, _IDENTIFIER = "TFLITE_METADATA", b"M001"
-_DETECTION_OP = b"TFLite_Detection_PostProcess"
+DETECTION_OP = b"TFLite_Detection_PostProcess"
 
 
-def list_labels(names):
+def list_labels(names: dict[int, str]) -> list[str]:
     """The lines of labels.txt for `names`, a dict id -> name: line 1 is the name of id 1, gaps are NO_LABEL."""
     return [names.get(number, NO_LABEL) for number in range(1, max(names, default=0) + 1)]
 
 
-def write_metadata(model, labels, mean, std, name, description):
+def write_metadata(
+    model: bytes, labels: list[str], mean: list[float], std: list[float], name: str, description: str
+) -> bytes:
     """`model`, the bytes of a TFLite detector, with metadata, as bytes.
 
     `labels` are the class names, the first for class 0. `mean` and `std` hold one float per channel: what the model
@@ -53,7 +55,7 @@ def write_metadata(model, labels, mean, std, name, description):
     return file.getvalue()
 
 
-def read_metadata(path):
+def read_metadata(path: str | Path) -> dict:
     """What the TFLite file `path` says of itself: a dict with `labels`, `mean`, `std`, `name` and `description`.
 
     `labels` are the class names, the first for class 0. Raises InputError where there is no metadata of a detector.
@@ -97,7 +99,7 @@ def _order_outputs(content):
     """
     graph = content.subgraphs[0]
     for operator in graph.operators:
-        if content.operatorCodes[operator.opcodeIndex].customCode == _DETECTION_OP:
+        if content.operatorCodes[operator.opcodeIndex].customCode == DETECTION_OP:
             graph.outputs = operator.outputs
             return
     names = {output.name: output.tensorIndex for output in content.signatureDefs[0].outputs}

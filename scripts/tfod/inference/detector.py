@@ -1,17 +1,24 @@
 """A trained detector, in any of its formats."""
 
+from __future__ import annotations
+
 import concurrent.futures
 import itertools
-import typing
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from tfod.inference.backends import open_model
 from tfod.utils.console import InputError
 from tfod.utils.parallel import count_cores
 
+if TYPE_CHECKING:
+    import numpy as np
+
 DEFAULT_SCORE, DEFAULT_MAX_BOXES, DEFAULT_IOU = 0.5, 100, 0.5
 
 
-class Detections(typing.NamedTuple):
+class Detections(NamedTuple):
     """What was found in one image, best first.
 
     boxes:   float32 array [N, 4], `[ymin, xmin, ymax, xmax]` normalized to 0..1 of the image's height and width
@@ -19,9 +26,9 @@ class Detections(typing.NamedTuple):
     scores:  float32 array [N], 0 to 1
     """
 
-    boxes: typing.Any
-    classes: typing.Any
-    scores: typing.Any
+    boxes: np.ndarray
+    classes: np.ndarray
+    scores: np.ndarray
 
 
 class Detector:
@@ -30,12 +37,12 @@ class Detector:
     path:           a saved_model folder or the export around it, a .tflite or .onnx file, or a model_dir with
                     pipeline.config and checkpoints
     labels:         a label map's path, or a dict id -> name; None: what the model's own files say. A label map must
-                    not name classes otherwise than these files do; a dict may, as in another language
-    score:          the least score of a detection, 0 to 1
+                    not give classes other names than these files do; a dict may, as in another language
+    score:          score threshold of detections, 0 to 1
     iou:            boxes that overlap a better one by more than this (intersection over union, 0 to 1) are left out,
-                    beyond what the model itself leaves out; None: none is
+                    beyond what the model itself leaves out; None: nothing is
     class_agnostic: so are those that overlap a better one of another class (with an `iou` of 0.5 if none is given)
-    max_boxes:      at most so many detections an image
+    max_boxes:      detections an image, at most
     classes:        names or ids of the classes to find; None: all
     batch:          images a call of the model, where it takes several: those of one size go together; None: as many as
                     the model was exported for, one where that is any number
@@ -47,16 +54,16 @@ class Detector:
 
     def __init__(
         self,
-        path,
-        labels=None,
-        score=DEFAULT_SCORE,
-        iou=None,
-        class_agnostic=False,
-        max_boxes=DEFAULT_MAX_BOXES,
-        classes=None,
-        batch=None,
-        threads=None,
-    ):
+        path: str | Path,
+        labels: str | Path | dict[int, str] | None = None,
+        score: float = DEFAULT_SCORE,
+        iou: float | None = None,
+        class_agnostic: bool = False,
+        max_boxes: int = DEFAULT_MAX_BOXES,
+        classes: Sequence[str | int] | None = None,
+        batch: int | None = None,
+        threads: int | None = None,
+    ) -> None:
         self.threads = threads or count_cores()
         self.score, self.max_boxes, self.class_agnostic = score, max_boxes, class_agnostic
         self.iou = DEFAULT_IOU if iou is None and class_agnostic else iou
@@ -67,19 +74,22 @@ class Detector:
                 f"{path}: takes {fixed} image{'s' * (fixed > 1)} a call, not {batch}; export with --batch_size {batch}"
             )
         self.batch = batch or fixed or 1
-        self.names = self._runtime.labels if labels is None else read_names(labels)
-        if self._runtime.sure and not isinstance(labels, dict | None):
+        self.names = self._runtime.labels if labels is None else labels
+        if not isinstance(self.names, dict):
+            from tfod.data.label_map import read_names
             from tfod.model.trained_on import hold_names
 
-            hold_names(self._runtime.labels, self.names, path, labels)
+            self.names = read_names(labels)
+            if self._runtime.sure:
+                hold_names(self._runtime.labels, self.names, path, labels)
         self._ids = find_ids(classes, self.names)
         self._pool = None
 
-    def get_name(self, number):
+    def get_name(self, number: int) -> str:
         """The name of a class id; `class 7` where no label map names it."""
         return self.names.get(number, f"class {number}")
 
-    def detect(self, images):
+    def detect(self, images: Iterable[np.ndarray]) -> list[Detections]:
         """A list of `Detections`, one for each of `images`.
 
         images: list of uint8 arrays [height, width, 3], RGB and upright, of any sizes
@@ -115,7 +125,7 @@ class Detector:
         import numpy as np
 
         count = int(np.asarray(count).item())  # some models keep a dimension for it
-        boxes = np.clip(np.asarray(boxes[:count], np.float32), 0, 1)  # TFLite's reach out of the image
+        boxes = np.clip(np.asarray(boxes[:count], np.float32), 0, 1)  # TFLite's may extend beyond the image
         scores = np.asarray(scores[:count], np.float32)
         classes = np.asarray(classes[:count]).round().astype(int)
         keep = np.flatnonzero(scores >= self.score)
@@ -129,7 +139,7 @@ class Detector:
         return Detections(boxes[keep], classes[keep], scores[keep])
 
 
-def suppress(boxes, groups, iou):
+def suppress(boxes: np.ndarray, groups: np.ndarray, iou: float) -> np.ndarray:
     """Non-maximum suppression: the indices of the boxes that stay.
 
     boxes:  float [N, 4], `[ymin, xmin, ymax, xmax]`, best first
@@ -152,16 +162,7 @@ def suppress(boxes, groups, iou):
     return np.flatnonzero(stays)
 
 
-def read_names(labels):
-    """A dict id -> name, of a label map's path or of such a dict."""
-    if isinstance(labels, dict):
-        return labels
-    from tfod.data import label_map
-
-    return label_map.read_names(labels)
-
-
-def find_ids(classes, names):
+def find_ids(classes: Sequence[str | int] | None, names: dict[int, str]) -> list[int] | None:
     """The ids of `classes`, a list of names or ids (or texts of ids); None for None. `names` is a dict id -> name.
 
     Raises InputError for what is neither.
@@ -177,7 +178,7 @@ def find_ids(classes, names):
             ids.append(int(word))
         else:
             there = ", ".join(by_name) or "no names, only ids, without a label map"
-            faults.append(f"{word}: is no class of this detector; it has {there}")
+            faults.append(f"{word}: is not a class of this detector; it has {there}")
     if faults:
         raise InputError(*faults)
     return ids

@@ -1,20 +1,27 @@
 """Where a detector's images come from: folders, patterns, files, videos, cameras."""
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 import glob
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tfod.data.images import IMAGE_SUFFIXES, find_name_fault
 from tfod.utils.console import InputError
 from tfod.utils.files import find_oddity
 
+if TYPE_CHECKING:
+    import numpy as np
+
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")  # in any case
 
 
 @dataclasses.dataclass(frozen=True)
-class Photo:
+class ImageFile:
     """An image file, and the `name` (a relative path) under which its results are written."""
 
     path: Path
@@ -29,12 +36,14 @@ class Video:
     name: Path
 
 
-def find_sources(words, recursive=False, leave_out=None):
-    """What the words of `-i` name: (list of `Photo`, list of `Video`, faults of single files).
+def find_sources(
+    words: list[str], recursive: bool = False, leave_out: Path | None = None
+) -> tuple[list[ImageFile], list[Video], list[str]]:
+    """What the words of `-i` name: (list of `ImageFile`, list of `Video`, faults of single files).
 
     A word is a folder (of photos; with those below it if `recursive`), a file, a pattern as `photos/*.jpg`, or the
     number of a camera. Of a folder, what is below `leave_out`, where the results go, is not taken. A thing with the
-    name of a photo that is none, as a folder, is a fault that leaves the others as they are.
+    name of a photo that is not a file, as a folder, is a fault that leaves the others as they are.
 
     Raises InputError with every word that names nothing, and where two photos' results would have one name.
     """
@@ -69,9 +78,9 @@ def find_sources(words, recursive=False, leave_out=None):
             odd.append(fault)
         elif path.suffix.lower() in VIDEO_SUFFIXES:
             videos.append(Video(path, name))
-        else:  # what is no image by its name may still be one; its result has a name that says so
+        else:  # it may be an image under another name; its result gets a suffix that says so
             known = path.suffix.lower() in IMAGE_SUFFIXES
-            photos.append(Photo(path, name if known else name.with_name(f"{name.name}.jpg")))
+            photos.append(ImageFile(path, name if known else name.with_name(f"{name.name}.jpg")))
     wrong += _find_equal_names(photos)
     if wrong:
         raise InputError(*wrong)
@@ -82,7 +91,7 @@ def _expand(pattern):
     """The paths that a pattern names, sorted; hidden ones only where it names these."""
     if "**" not in pattern:
         return sorted(map(Path, glob.glob(pattern)))
-    # glob would go through links that lead back to a folder above them, again and again
+    # glob would follow links to a parent folder again and again
     start = Path(Path(pattern).anchor)
     found = start.glob(str(Path(pattern).relative_to(start)))
     wants_hidden = any(map(_is_hidden, Path(pattern).parts))
@@ -119,7 +128,7 @@ def _list_folder(folder, recursive, leave_out):
             if fault := _find_oddity(path):
                 odd.append(fault)
             else:
-                found.append(Photo(path, path.relative_to(folder)))
+                found.append(ImageFile(path, path.relative_to(folder)))
     return found, odd
 
 
@@ -148,13 +157,13 @@ class VideoProperties:
     frames: int
 
 
-def open_video(video):
+def open_video(video: Video) -> tuple[VideoProperties, Iterator[tuple[int, float, np.ndarray]]]:
     """(`VideoProperties`, iterator over (frame number from 1, its time in seconds, uint8 [height, width, 3] RGB)).
 
-    Frames are upright. Raises InputError, at the call or while iterating, for what is no video, has no frames, or ends
-    before its end.
+    Frames are upright. Raises InputError, at the call or while iterating, for what is not a video, has no frames, or
+    ends before its end.
     """
-    # cv2 and the libraries in it speak to standard error themselves otherwise; our own error says it
+    # silences cv2 and its libraries: our own error says what is wrong
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     import cv2
@@ -163,12 +172,12 @@ def open_video(video):
         capture = cv2.VideoCapture(video.path)
         if not capture.isOpened():
             capture.release()
-            raise InputError(f"camera {video.path}: there is none, or another program uses it; see `ls /dev/video*`")
+            raise InputError(f"camera {video.path}: is not there, or another program uses it; see `ls /dev/video*`")
     else:
         capture = cv2.VideoCapture(str(video.path.absolute()), cv2.CAP_FFMPEG)  # no other: some take name patterns
         if not capture.isOpened():
             capture.release()
-            raise InputError(f"{video.path}: is no video that can be read; convert it to MP4 (H.264)")
+            raise InputError(f"{video.path}: is not a video that can be read; convert it to MP4 (H.264)")
     fps, frames = capture.get(cv2.CAP_PROP_FPS), int(max(0, capture.get(cv2.CAP_PROP_FRAME_COUNT)))
     fps = fps if 0 < fps <= 1000 else 30.0  # cameras may not know it
     return VideoProperties(fps, frames), _read_frames(video, capture, fps, frames)

@@ -7,18 +7,21 @@ with `add`, called in order, and `close`. Boxes in the files are in pixels of th
 import collections
 import csv
 import dataclasses
-import filecmp
-import hashlib
 import json
 import os
 import re
 import shutil
 import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from tfod.data.csv_cells import write_class, write_path
 from tfod.data.voc import Box, write_annotation
-from tfod.inference.results import TABLES
+from tfod.inference.detector import Detections
+from tfod.inference.output_folder import TABLES, is_proposal, is_same_photo, sign_proposal
 from tfod.utils.console import InputError
 from tfod.utils.drawing import draw_detections
 
@@ -26,7 +29,7 @@ JPEG_QUALITY = 92
 
 
 @dataclasses.dataclass
-class Result:
+class Prediction:
     """One image and what was found in it.
 
     path:   the file it came from, or a camera's name
@@ -39,26 +42,37 @@ class Result:
 
     path: Path
     name: Path
-    image: object
+    image: Image.Image | None
     width: int
     height: int
-    boxes: object
-    labels: list
-    classes: object
-    scores: object
+    boxes: np.ndarray
+    labels: list[str]
+    classes: np.ndarray
+    scores: np.ndarray
     frame: int | None = None
     seconds: float | None = None
 
 
-def make_result(path, name, image, detections, get_name, size=None, **video):
-    """A `Result` of a PIL image and the `Detections` in it; `get_name` gives a class id's name.
+def make_prediction(
+    path: Path,
+    name: Path,
+    image: Image.Image,
+    detections: Detections,
+    get_name: Callable[[int], str],
+    size: tuple[int, int] | None = None,
+    frame: int | None = None,
+    seconds: float | None = None,
+) -> Prediction:
+    """A `Prediction` of a PIL image and the `Detections` in it; `get_name` gives a class id's name.
 
     size: (width, height) that the photo has where `image` is smaller
     """
     width, height = size or image.size
     boxes = detections.boxes[:, [1, 0, 3, 2]] * [width, height, width, height]
     labels = [get_name(number) for number in detections.classes.tolist()]
-    return Result(path, name, image, width, height, boxes, labels, detections.classes, detections.scores, **video)
+    return Prediction(
+        path, name, image, width, height, boxes, labels, detections.classes, detections.scores, frame, seconds
+    )
 
 
 class Files:
@@ -68,11 +82,11 @@ class Files:
     former:  set of the paths in voc/ that a former run has written
     """
 
-    def __init__(self, output, room, former=()):
+    def __init__(self, output: Path, room: Path, former: Iterable[Path] = ()) -> None:
         self.output, self.room, self.former = Path(output), Path(room), former
         self.written = collections.defaultdict(set)
 
-    def write(self, kind, name, write):
+    def write(self, kind: str, name: str | Path, write: Callable[[Path], object]) -> None:
         """Calls `write(path)` with a temporary path, which then becomes `name`, a relative path."""
         target = self.output / name
         fresh = self.room / f"{threading.get_ident()}{target.suffix}"
@@ -82,18 +96,18 @@ class Files:
         self.written[kind].add(Path(name))
 
 
-def draw(result):
+def draw(result: Prediction) -> Image.Image:
     """A PIL image: that of the result with its boxes."""
     boxes = result.boxes[:, [1, 0, 3, 2]] / [result.height, result.width, result.height, result.width]
     return draw_detections(result.image, boxes, result.labels, ids=result.classes, scores=result.scores)
 
 
-def write_image(files, result, drawn):
+def write_image(files: Files, result: Prediction, drawn: Image.Image) -> None:
     """Writes the annotated image `drawn` under the photo's own name."""
     files.write("images", result.name, lambda path: drawn.save(path, quality=JPEG_QUALITY))
 
 
-def write_crops(files, result):
+def write_crops(files: Files, result: Prediction) -> None:
     """Writes what is in each box as an image of its own: crops/CLASS/NAME_1.jpg, the best first."""
     width, height = result.image.size
     boxes = result.boxes * ([width / result.width, height / result.height] * 2)
@@ -108,22 +122,11 @@ def write_crops(files, result):
 
 # ---------------------------------------------------------------- labelImg's XML
 
-_MARK = "<!-- proposed by a detector, nobody has looked at it yet: "
 
-
-def is_proposal(path):
-    """True if the XML file is as `write_proposal` wrote it: a person's change, however small, makes it the person's."""
-    try:
-        body, mark, rest = Path(path).read_bytes().rpartition(_MARK.encode())
-    except OSError:
-        return False
-    return bool(mark) and rest.strip() == f"{hashlib.sha256(body).hexdigest()} -->".encode()
-
-
-def write_proposal(files, result, name):
+def write_proposal(files: Files, result: Prediction, name: Path) -> bool:
     """Writes the boxes as labelImg's XML file `name`, unless a person's file is there. True if it was written.
 
-    Where nothing was found there is no file: an empty one would say that a person saw that there is nothing.
+    Where nothing was found no file is written: an empty one would mean that a person found nothing there.
     """
     target = files.output / name
     if target.exists() and not is_proposal(target):
@@ -140,16 +143,16 @@ def write_proposal(files, result, name):
     def write(path):
         write_annotation(path, result.name.name, result.width, result.height, boxes)
         body = path.read_bytes()
-        path.write_bytes(body + f"{_MARK}{hashlib.sha256(body).hexdigest()} -->\n".encode())
+        path.write_bytes(body + sign_proposal(body))
 
     files.write("voc", name, write)
     return True
 
 
-def write_voc(files, result):
+def write_voc(files: Files, result: Prediction) -> bool:
     """Writes voc/NAME.xml, and beside it a link to the photo (of a frame: the image), for labelImg to open.
 
-    What a person put there stays: see `results.find_foreign`. True if an XML file was written.
+    What a person put there stays: see `output_folder.find_foreign`. True if an XML file was written.
     """
     photo = Path("voc", result.name)
     target = files.output / photo
@@ -168,27 +171,19 @@ def write_voc(files, result):
     return write_proposal(files, result, photo.with_suffix(".xml"))
 
 
-def is_same_photo(target, path):
-    """Whether the file `target` leads to `path`, or holds the same bytes."""
-    try:
-        return target.samefile(path) or filecmp.cmp(target, path, shallow=False)
-    except OSError:
-        return False
-
-
 # ---------------------------------------------------------------- one file for all images
 
 
 class JsonWriter:
     """detections.json: one line for each image, with its boxes `[xmin, ymin, xmax, ymax]` in pixels."""
 
-    def __init__(self, files):
+    def __init__(self, files: Files) -> None:
         self.files, self.fresh = files, files.room / "all.json"
         self.stream = self.fresh.open("w", encoding="utf-8")
         self.stream.write('{"box": "[xmin, ymin, xmax, ymax], pixels of the upright image", "images": [')
         self.comma = "\n"
 
-    def add(self, result):
+    def add(self, result: Prediction) -> None:
         video = {} if result.frame is None else {"frame": result.frame, "seconds": round(result.seconds, 3)}
         size = {"width": result.width, "height": result.height}
         found = [
@@ -199,7 +194,7 @@ class JsonWriter:
         self.stream.write(self.comma + json.dumps(line, ensure_ascii=False))
         self.comma = ",\n"
 
-    def close(self, names):
+    def close(self, names: dict[int, str]) -> None:
         classes = json.dumps({str(number): name for number, name in names.items()}, ensure_ascii=False)
         self.stream.write(f'\n], "classes": {classes}}}\n')
         self.stream.close()
@@ -211,13 +206,13 @@ class CsvWriter:
 
     COLUMNS = ("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax", "score", "frame", "seconds")
 
-    def __init__(self, files):
+    def __init__(self, files: Files) -> None:
         self.files, self.fresh = files, files.room / "all.csv"
         self.stream = self.fresh.open("w", encoding="utf-8", newline="")
         self.rows = csv.writer(self.stream, lineterminator="\n")
         self.rows.writerow(self.COLUMNS)
 
-    def add(self, result):
+    def add(self, result: Prediction) -> None:
         seconds = None if result.seconds is None else round(result.seconds, 3)
         for label, _, score, box in _list_boxes(result):
             edges = [round(x, 2) for x in box]
@@ -233,7 +228,7 @@ class CsvWriter:
             ]
             self.rows.writerow(row)
 
-    def close(self, names):
+    def close(self, names: dict[int, str]) -> None:
         self.stream.close()
         self.files.write("csv", TABLES["csv"], self.fresh.replace)
 
@@ -241,15 +236,15 @@ class CsvWriter:
 class CocoWriter:
     """coco.json: a COCO data set, boxes as `[x, y, width, height]` in pixels, each annotation with its score."""
 
-    def __init__(self, files):
+    def __init__(self, files: Files) -> None:
         self.files, self.unnamed = files, {}
         self.fresh, self.other = files.room / "all.coco.json", files.room / "annotations"
         self.stream = self.fresh.open("w", encoding="utf-8")
-        self.annotations = self.other.open("w+", encoding="utf-8")  # they come after all images, which come one by one
+        self.annotations = self.other.open("w+", encoding="utf-8")  # kept apart: in the file they follow all images
         self.stream.write('{"images": [')
         self.images = self.boxes = 0
 
-    def add(self, result):
+    def add(self, result: Prediction) -> None:
         self.images += 1
         image = {"id": self.images, "file_name": str(result.name), "width": result.width, "height": result.height}
         self.stream.write(("," if self.images > 1 else "") + "\n" + json.dumps(image, ensure_ascii=False))
@@ -261,7 +256,7 @@ class CocoWriter:
             annotation |= {"area": round(box[2] * box[3], 2), "iscrowd": 0, "score": round(float(score), 4)}
             self.annotations.write(("," if self.boxes > 1 else "") + "\n" + json.dumps(annotation))
 
-    def close(self, names):
+    def close(self, names: dict[int, str]) -> None:
         self.annotations.seek(0)
         self.stream.write('\n], "annotations": [')
         shutil.copyfileobj(self.annotations, self.stream)
@@ -279,23 +274,22 @@ def _list_boxes(result):
 class VideoWriter:
     """NAME.mp4: the video with its boxes drawn, without sound."""
 
-    def __init__(self, files, name, fps):
+    def __init__(self, files: Files, name: Path, fps: float) -> None:
         self.files, self.name, self.fps = files, name, fps
         self.fresh, self.writer = files.room / "video.mp4", None
 
-    def add(self, drawn):
+    def add(self, drawn: Image.Image) -> None:
         """Adds a frame, a PIL image."""
         import cv2
-        import numpy as np
 
         if self.writer is None:
-            fps = round(self.fps, 2)  # MPEG-4 takes no fraction of more than 65,535 parts, which 66.667 would be
+            fps = round(self.fps, 2)  # MPEG-4's denominator is at most 65,535, which rules out 66.667
             self.writer = cv2.VideoWriter(str(self.fresh), cv2.VideoWriter_fourcc(*"mp4v"), fps, drawn.size)
             if not self.writer.isOpened():
                 raise InputError(f"{self.files.output / self.name}: this OpenCV can't write MP4; save images instead")
         self.writer.write(cv2.cvtColor(np.asarray(drawn), cv2.COLOR_RGB2BGR))
 
-    def close(self):
+    def close(self) -> None:
         if self.writer:
             self.writer.release()
             self.files.write("video", self.name, self.fresh.replace)

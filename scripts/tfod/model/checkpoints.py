@@ -1,6 +1,7 @@
 """The checkpoints in a folder, and which of them to use. TensorFlow is imported where one is read."""
 
 import re
+import time
 from pathlib import Path
 
 from tfod.utils import files
@@ -17,7 +18,7 @@ FINE_TUNE_TYPES = {
 }
 
 
-def list_candidates(folder):
+def list_candidates(folder) -> list[str]:
     """The prefixes (`models/my_model/ckpt-600`) of the whole checkpoints in `folder`, the newest first.
 
     The file named `checkpoint`, which TensorFlow writes after a checkpoint is whole, says which is the newest and which
@@ -31,7 +32,7 @@ def list_candidates(folder):
     return list(dict.fromkeys([*known, *reversed(list_checkpoints(folder))]))
 
 
-def read_state(folder):
+def read_state(folder) -> tuple[str, list[str]]:
     """What the file `checkpoint` in `folder` says: (name of the newest one or "", names in the order of writing).
 
     Where it is not there, is damaged, or is something else, it says nothing.
@@ -46,12 +47,12 @@ def read_state(folder):
     return next((name for some, name in found if not some), ""), [name for some, name in found if some]
 
 
-def find_latest_checkpoint(folder):
+def find_latest_checkpoint(folder) -> str | None:
     """The newest whole checkpoint's prefix in `folder`, or None; see `list_candidates`."""
     return next(iter(list_candidates(folder)), None)
 
 
-def require_checkpoint(folder):
+def require_checkpoint(folder) -> str:
     """Like `find_latest_checkpoint`, but raises InputError where there is none."""
     return choose_checkpoint(folder, "latest")
 
@@ -79,8 +80,8 @@ def list_variables(prefix: str) -> dict[str, list[int]]:
     return {name.removesuffix(SUFFIX): shape for name, shape in found if name.endswith(SUFFIX)}
 
 
-def list_checkpoint_files(prefix):
-    """The files that make up the checkpoint `prefix`, its index first; a copy named .bak is none of them."""
+def list_checkpoint_files(prefix) -> list[Path]:
+    """The files that make up the checkpoint `prefix`, its index first. A copy named .bak does not count."""
     prefix = Path(prefix)
     pattern = re.compile(re.escape(prefix.name) + r"\.(index|data-\d{5}-of-\d{5})")
     try:
@@ -90,13 +91,13 @@ def list_checkpoint_files(prefix):
     return [prefix.parent / name for name in sorted(names, key=lambda name: (not name.endswith(".index"), name))]
 
 
-def is_whole(prefix):
+def is_whole(prefix) -> bool:
     """Whether the checkpoint `prefix` has its index and all of its data files, whatever is in them."""
     index, *data = [path.name for path in list_checkpoint_files(prefix)] or [""]
     return index.endswith(".index") and bool(data) and len(data) == int(data[0].rpartition("-")[2])
 
 
-def list_checkpoints(folder):
+def list_checkpoints(folder) -> list[str]:
     """The prefixes of the whole checkpoints in `folder`, ckpt-N with its index and all its data, by rising number."""
     folder = Path(folder)
     indexes = folder.glob("ckpt-*.index") if folder.is_dir() else ()
@@ -106,7 +107,7 @@ def list_checkpoints(folder):
     ]
 
 
-def choose_checkpoint(folder, which=None, without=()):
+def choose_checkpoint(folder, which: str | None = None, without=()) -> str:
     """The prefix of the checkpoint `which` in the model's folder: "latest", "best" or a number, as 600 for ckpt-600.
 
     None takes the best where there is one, else the newest. Those of `without`, which could not be read, are left out.
@@ -140,7 +141,7 @@ def choose_checkpoint(folder, which=None, without=()):
     return prefix
 
 
-def find_damage(prefix):
+def find_damage(prefix) -> str | None:
     """What keeps the checkpoint `prefix` from being read, as text, or None. TensorFlow checks every variable's sum."""
     if not is_whole(prefix):
         return "is gone" if not list_checkpoint_files(prefix) else "lacks a file"
@@ -166,7 +167,25 @@ def try_checkpoints(folder, which):
         yield failed[-1]
 
 
-def leave_out(prefix):
+def watch_checkpoints(folder, timeout: float):
+    """Yields the newest checkpoint of `folder` and each newer one, until none came for `timeout` seconds.
+
+    Raises InputError where none came at all.
+    """
+    found, until = None, time.monotonic() + timeout
+    while time.monotonic() < until:
+        newest = find_latest_checkpoint(folder)
+        if newest in (None, found):
+            time.sleep(1)
+            continue
+        found = newest
+        yield found
+        until = time.monotonic() + timeout
+    if found is None:
+        raise InputError(f"{folder}: no checkpoint came in {timeout} s; train first")
+
+
+def leave_out(prefix) -> bool:
     """True where the checkpoint `prefix` is damaged, or was removed by a training in the meantime, which is said."""
     damage = find_damage(prefix)
     if damage:
@@ -185,6 +204,6 @@ def use_checkpoint(folder, which, work):
     return None
 
 
-def explain_loss(damage):
+def explain_loss(damage: str) -> str:
     """What to add to a message on the `damage` of `find_damage`."""
     return ": training has removed it in the meantime" if damage == "is gone" else ""

@@ -13,6 +13,7 @@ from tfod.model.checkpoints import (
     SUFFIX,
     UNREADABLE,
     find_damage,
+    find_latest_checkpoint,
     is_whole,
     leave_out,
     list_candidates,
@@ -31,7 +32,7 @@ class SaveError(Exception):
     """A checkpoint could not be written. Says why."""
 
 
-def save_checkpoint(write, folder, step, kept=KEPT):
+def save_checkpoint(write, folder, step: int, kept: int = KEPT) -> str:
     """Writes the checkpoint `folder`/ckpt-`step`, and removes the oldest beyond `kept`. Returns its prefix.
 
     The oldest are those that were written first, as the file `checkpoint` names them: a number says nothing, since a
@@ -61,7 +62,7 @@ def save_checkpoint(write, folder, step, kept=KEPT):
     return str(prefix)
 
 
-def describe_failure(error):
+def describe_failure(error: Exception) -> str:
     """The first line of what an OSError or TensorFlow's OpError says, without the name of the function of a graph."""
     text = re.sub(r"^\{\{.*?\}\} *", "", getattr(error, "message", str(error)))
     return text.strip().partition("\n")[0] or type(error).__name__
@@ -86,21 +87,19 @@ def remove_checkpoint(prefix):
         path.unlink(missing_ok=True)
 
 
-def save_with_retries(write, folder, step):
-    """As `save_checkpoint`, tried three times. Says aloud what fails; raises SaveError after the last try."""
-    for pause in (*PAUSES, None):
+def save_with_retries(write, folder, step: int) -> str:
+    """As `save_checkpoint`, tried three times. Says what fails; raises SaveError after the last try."""
+    for pause in PAUSES:
         try:
             return save_checkpoint(write, folder, step)
         except SaveError as error:
-            if pause is None:
-                raise
             say(f"warning: {folder}/ckpt-{step} could not be written ({error}); trying again in {pause} s")
             time.sleep(pause)
-    return None
+    return save_checkpoint(write, folder, step)
 
 
-def rehearse(write, folder):
-    """Writes a checkpoint to nowhere lasting: (its size in bytes, dict of its variables' names -> shapes).
+def rehearse(write, folder) -> tuple[int, dict]:
+    """Writes a checkpoint and removes it: returns (its size in bytes, dict of its variables' names -> shapes).
 
     Raises InputError if the folder can't be written to, or its disk has no room for two checkpoints; says so if it has
     no room for all that will be kept.
@@ -127,7 +126,7 @@ def rehearse(write, folder):
     return size, shapes
 
 
-def require_room(folder, size):
+def require_room(folder, size: int):
     """Raises InputError if the disk of `folder` has no room for two checkpoints of `size` bytes; says so if it has
     none for all that will be kept."""
     free = shutil.disk_usage(folder).free
@@ -145,7 +144,7 @@ def require_room(folder, size):
         )
 
 
-def read_step(prefix):
+def read_step(prefix) -> int:
     """The step that a checkpoint was written at. Raises InputError if it does not say that."""
     import tensorflow as tf
 
@@ -156,12 +155,30 @@ def read_step(prefix):
         raise InputError(f"{prefix}: {what}; move it out of this folder, or name another folder") from error
 
 
-def find_sound_checkpoint(folder):
+def find_sound_checkpoint(folder) -> str | None:
     """The prefix of the newest checkpoint of `folder` that can be read, all of it, or None. Says which ones can't.
 
     The newest is as in `list_candidates`.
     """
     return next((prefix for prefix in list_candidates(folder) if not leave_out(prefix)), None)
+
+
+def find_step(folder, last: int, chief: bool) -> int:
+    """The step of the newest checkpoint of `folder` that can be read, 0 where there is none.
+
+    One of step `last` or later is read as a whole: nobody would look at it again. The `chief` notes which it is.
+    """
+    checkpoint = find_latest_checkpoint(folder)
+    if not checkpoint:
+        return 0
+    with contextlib.suppress(InputError):  # it is damaged, and looked at below
+        step = read_step(checkpoint)
+        if step < last:
+            return step  # training looks at all of it
+    checkpoint = find_sound_checkpoint(folder)
+    if checkpoint and chief:
+        name_newest(folder, checkpoint)
+    return read_step(checkpoint) if checkpoint else 0
 
 
 def name_newest(folder, prefix):

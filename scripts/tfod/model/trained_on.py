@@ -12,7 +12,7 @@ import struct
 import unicodedata
 from pathlib import Path
 
-from tfod.data.label_map import read_label_map
+from tfod.data.label_map import read_label_map, read_names
 from tfod.data.tfrecord import parse_example, read_records
 from tfod.model.checkpoints import find_latest_checkpoint
 from tfod.utils import files
@@ -21,12 +21,12 @@ from tfod.utils.files import parse_json, read_text
 
 LABEL_MAP, NOTE = "label_map.pbtxt", "trained_on.json"
 SHOWN = 5  # classes in an error
-SIDES = ("xmin", "ymin", "xmax", "ymax")
+BOX_FIELDS = ("xmin", "ymin", "xmax", "ymax")
 
 # ---------------------------------------------------------------- classes
 
 
-def find_kept_map(folder):
+def find_kept_map(folder) -> Path | None:
     """The label map that is kept with the model in `folder`: a model_dir, its best/, or the checkpoint/ of an export.
 
     None where there is none.
@@ -120,20 +120,17 @@ def _read_forms(label_map):
     if isinstance(label_map, dict):
         names = {number: [name] for number, name in label_map.items()}
     else:
-        names = {number: [name] for name, number in read_label_map(label_map).items()}  # names all of its faults
-        from google.protobuf import text_format
-        from object_detection.protos import string_int_label_map_pb2
-
-        items = text_format.Parse(read_text(label_map), string_int_label_map_pb2.StringIntLabelMap()).item
-        for item in items:
-            names[item.id] += [item.name] if item.name else []
+        names = {number: [name] for number, name in read_names(label_map).items()}
+        classes = read_label_map(label_map)
+        for name in (*classes, *classes.others):
+            names[classes[name]].append(name)
     return {number: [unicodedata.normalize("NFC", one).strip() for one in some] for number, some in names.items()}
 
 
 # ---------------------------------------------------------------- photos
 
 
-def list_photos(records):
+def list_photos(records) -> dict | None:
     """The photos of TFRecord files: a dict, short sum of the image -> short sum of its boxes and their classes.
 
     None where a file is not one of labelled images; what is wrong with it, the training says.
@@ -157,13 +154,13 @@ def _sum_image(features):
 
 def _sum_boxes(features):
     """The sum of the boxes with their classes, in whatever order."""
-    sides = zip(*(features.get(f"image/object/bbox/{side}", ()) for side in SIDES), strict=False)
+    edges = zip(*(features.get(f"image/object/bbox/{name}", ()) for name in BOX_FIELDS), strict=False)
     classes = features.get("image/object/class/text") or features.get("image/object/class/label", ())
-    boxes = sorted(repr(name).encode() + struct.pack("<4f", *box) for name, box in zip(classes, sides, strict=False))
+    boxes = sorted(repr(name).encode() + struct.pack("<4f", *box) for name, box in zip(classes, edges, strict=False))
     return hashlib.sha256(b"".join(boxes)).hexdigest()
 
 
-def describe_changes(before, now):
+def describe_changes(before: dict, now: dict) -> str:
     """How the photos `now` differ from those `before`, of `list_photos`, as text; "" where they don't."""
     shared = before.keys() & now.keys()
     numbers = {
@@ -175,7 +172,7 @@ def describe_changes(before, now):
     return ", ".join(parts)
 
 
-def find_changes(folder, photos):
+def find_changes(folder, photos) -> str:
     """How `photos` (of `list_photos`) differ from those that the model in `folder` was trained on, as text.
 
     "" where they don't, and where that is not known.
@@ -210,6 +207,6 @@ def _read_note(folder):
     return note
 
 
-def is_trained(folder):
+def is_trained(folder) -> bool:
     """Whether the model's `folder` holds a checkpoint, in best/ at least."""
     return bool(find_latest_checkpoint(folder) or find_latest_checkpoint(Path(folder) / "best"))

@@ -2,11 +2,11 @@
 
 import contextlib
 import datetime
-import fcntl
 import os
 import platform
 from pathlib import Path
 
+from tfod.utils import files
 from tfod.utils.console import InputError, say
 
 NAME = ".training.lock"
@@ -20,49 +20,29 @@ def lock_folder(folder):
     Evaluations and exports do not ask for it. Where there are no locks (some network folders), that is said, and the
     training goes on.
     """
-    folder = Path(folder)
+    path = Path(folder) / NAME
     with contextlib.ExitStack() as stack:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(_lock(folder / NAME))
-        except BlockingIOError as error:
-            what = f"another training writes there ({error.strerror}); wait for its end or stop it"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _note_holder(stack.enter_context(files.hold_lock(path, make=True)))
+        except BlockingIOError:
+            what = f"another training writes there ({_read_holder(path)}); wait for its end or stop it"
             raise InputError(f"{folder}: {what}, or give this one another --model_dir (MODEL=)") from None
         except OSError as error:
             say(f"warning: {folder}: can't be locked ({error.strerror}); see to it that no other training writes there")
         yield
 
 
-@contextlib.contextmanager
-def _lock(path):
-    """Holds the lock of the file `path`, which is gone after the block. Raises OSError where that can't be.
-
-    It is BlockingIOError, with who holds it in its strerror, where another process does.
-    """
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK)
-        try:
-            _take(handle)
-            # another training may have removed the file after it was opened here, and before it was locked
-            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
-                try:
-                    yield
-                finally:
-                    path.unlink(missing_ok=True)
-                return
-        finally:
-            os.close(handle)
-
-
-def _take(handle):
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = ""
-        with contextlib.suppress(OSError):  # a pipe in its place
-            holder = os.read(handle, 200).decode(errors="replace").strip()
-        raise BlockingIOError(error.errno, holder or "it does not say more") from None
-    with contextlib.suppress(OSError):  # who holds it is for the message above only: a full disk is no matter
+def _note_holder(handle):
+    """Writes into the lock's file who holds it, for the message to others: a full disk does not matter."""
+    now = datetime.datetime.now().isoformat(" ", "minutes")
+    with contextlib.suppress(OSError):
         os.ftruncate(handle, 0)
-        now = datetime.datetime.now().isoformat(" ", "minutes")
         os.write(handle, f"process {os.getpid()} on {platform.node()}, since {now}\n".encode())
+
+
+def _read_holder(path):
+    try:
+        return files.read_text(path, most=200).strip() or "it does not say more"
+    except InputError:  # something else is in its place
+        return "it does not say more"

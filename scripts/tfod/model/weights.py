@@ -78,7 +78,7 @@ def find_parts(model):
     return parts
 
 
-def list_variables(model):
+def list_weights(model) -> list:
     """All variables of a DetectionModel, each once: its weights, and the statistics of its batch normalization."""
     found = {id(v): v for v in model.variables}
     return list(found.values())
@@ -147,7 +147,7 @@ def restore_fine_tune_checkpoint(config, model, path):
     checkpoint, kind = train.fine_tune_checkpoint, train.fine_tune_checkpoint_type
     fault = f"{path}: fine_tune_checkpoint {checkpoint} does not fit this model as {kind!r}"
     advice = "name a checkpoint of the same network, or change fine_tune_checkpoint_type"
-    variables = [v for v in list_variables(model) if v.dtype.is_floating]
+    variables = [v for v in list_weights(model) if v.dtype.is_floating]
     before = [v.numpy() for v in variables]
     # What is still NaN afterwards was not restored, whatever way the checkpoint names it.
     for variable in variables:
@@ -182,14 +182,14 @@ def try_checkpoint(config, path):
     return restore_fine_tune_checkpoint(config, model, path)
 
 
-def describe_matches(matched):
+def describe_matches(matched: dict) -> str:
     """One line of what `restore_fine_tune_checkpoint` returns: what was taken over, and what is new."""
     taken = [f"{part} {restored} of {number}" for part, (restored, number) in matched.items() if restored]
     new = [f"{part} {number}" for part, (restored, number) in matched.items() if not restored]
     return f"restored {', '.join(taken)}" + (f"; new weights: {', '.join(new)}" if new else "")
 
 
-def find_misfits(shapes, path):
+def find_misfits(shapes: dict, path) -> list[str]:
     """What keeps the checkpoint `path` from going on with a model: texts; `shapes` are those of the model's own.
 
     `shapes` is a dict name -> shape, as tf.train.list_variables names what a checkpoint holds. What the optimizer adds
@@ -211,7 +211,7 @@ def find_misfits(shapes, path):
     return misfits
 
 
-def freeze_variables(model, train_config, path):
+def freeze_variables(model, train_config, path) -> tuple[int, int]:
     """Takes from training what `train_config` (TrainConfig) says; returns (variables that train, those that do not).
 
     A variable is known as `part/name`, as `backbone/Conv1/kernel:0`, with the parts that the training's banner counts.

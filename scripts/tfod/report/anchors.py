@@ -27,7 +27,7 @@ class AnchorGrid:
     shapes: np.ndarray
 
 
-def get_input_size(config, width, height):
+def get_input_size(config, width: int, height: int) -> tuple[int, int]:
     """(width, height) of what the model sees of a photo of `width` x `height` pixels, padding included.
 
     Raises ValueError as `get_input_scale` does.
@@ -39,7 +39,7 @@ def get_input_size(config, width, height):
     return round(width * x_scale), round(height * y_scale)
 
 
-def get_match_threshold(config):
+def get_match_threshold(config) -> float | None:
     """The IoU from which an anchor counts as a match of a box in training; None for a family without anchors."""
     family = config.model.WhichOneof("model")
     if family == "ssd":
@@ -47,7 +47,7 @@ def get_match_threshold(config):
     return RPN_THRESHOLD if family == "faster_rcnn" else None
 
 
-def make_anchor_grids(config, width, height):
+def make_anchor_grids(config, width: int, height: int) -> list[AnchorGrid]:
     """The list of `AnchorGrid` for a model input of `width` x `height` pixels, from the OD API's own generator.
 
     Empty for a family without anchors, as CenterNet is. Raises InputError if the config's generator can't be built.
@@ -106,7 +106,7 @@ def _get_ssd_strides(proto, extractor):
     return [2 ** (first + layer) for layer in range(proto.ssd_anchor_generator.num_layers)]
 
 
-def find_best_iou(boxes, grids, window=None):
+def find_best_iou(boxes: np.ndarray, grids: list[AnchorGrid], window: tuple[int, int] | None = None) -> np.ndarray:
     """The IoU of each box with the anchor that fits it best, the anchors placed as they lie.
 
     boxes:  float [N, 4], `[xmin, ymin, xmax, ymax]` in pixels of the model's input

@@ -1,7 +1,7 @@
 """Several models side by side: what they measure on the same images, and whether a difference is real.
 
-A difference of two models on twenty images may be chance. The images are drawn again many times (`bootstrap`), the
-same ones for every model: one that is better in nearly all draws is better; else the images can't tell.
+A difference between two models on twenty images may be chance. The images are resampled many times (`bootstrap`), the
+same for every model: one that is better in nearly all resamples is better; otherwise the images can't tell.
 """
 
 import math
@@ -10,30 +10,32 @@ from pathlib import Path
 import numpy as np
 
 from tfod.evaluation import bootstrap
+from tfod.evaluation.metrics_files import METRICS_FILE
 from tfod.evaluation.results import DETECTIONS, GROUND_TRUTH, Evaluated, make_detections
 from tfod.evaluation.tide import CORRECT
 from tfod.model.checkpoints import find_latest_checkpoint, list_checkpoint_files
 from tfod.report import analysis
+from tfod.report.analysis import Facts
 from tfod.utils.console import InputError
 from tfod.utils.files import parse_json, read_text
 
-FEWEST = 6  # images with objects: of five, all favour one of two equal models once in 16 times
+FEWEST = 6  # images with objects: with five, all favour the same one of two equal models once in 16 times
 
-METRICS = {  # name: what it is
-    "mAP": "COCO's: a box is to fit ever better, IoU 0.50 to 0.95",
-    "AP50": "over all scores; a box fits if IoU is 0.50",
-    "AP75": "over all scores; a box fits if IoU is 0.75",
-    "AR": "share of the objects found by 100 boxes an image, IoU 0.50 to 0.95",
+COMPARED = {  # metric: what it is
+    "mAP": "COCO's: the mean over IoU 0.50 to 0.95",
+    "AP50": "over all scores; a box fits from IoU 0.50",
+    "AP75": "over all scores; a box fits from IoU 0.75",
+    "AR": "share of the objects found with 100 boxes per image, IoU 0.50 to 0.95",
     "recall": "share of the objects that have a correct box, at the recommended scores",
     "precision": "share of the boxes that are correct, at the recommended scores",
     "F1": "recall and precision in one number, a mean over the classes",
 }
 NEAR = 0.05  # pixels by which boxes in records and in XML files may differ
-SHOWN = 3  # names of images in an error
+NAMED = 3  # images in an error
 
 
-def compare(models, resamples, seed):
-    """What compare.json holds, a dict, of what `read_models` returns: see `_describe_model`.
+def compare(models: list[Facts], resamples: int, seed: int) -> dict:
+    """What compare.json holds, a dict, of what `read_evaluated_models` returns: see `_describe_model`.
 
     models: one dict for each; images, objects, seed, resamples: numbers; classes: dicts id, name, truths
     """
@@ -45,7 +47,7 @@ def compare(models, resamples, seed):
         ]
     )
     measured = [_measure(one, counts) for one in models]
-    there = len(np.unique(first.truths.image[models[0].counted]))
+    there = len(np.unique(first.ground_truth.image[models[0].counted]))
     return {
         "images": len(first.images),
         "images_with_objects": there,
@@ -53,7 +55,7 @@ def compare(models, resamples, seed):
         "seed": seed,
         "resamples": resamples,
         "classes": [
-            {"id": label, "name": name, "truths": models[0].curves[label].truths}
+            {"id": label, "name": name, "truths": models[0].curves[label].objects}
             for label, name in sorted(first.names.items())
         ],
         "models": [
@@ -63,7 +65,7 @@ def compare(models, resamples, seed):
     }
 
 
-def name_models(models):
+def name_models(models: list[Facts]) -> list[str]:
     """Short names: those of the folders, or the whole paths where two folders have the same name."""
     names = [one.folder.name for one in models]
     return names if len(set(names)) == len(names) else [str(one.folder) for one in models]
@@ -76,16 +78,16 @@ def _measure(facts, counts):
 
 
 def _measure_at_thresholds(facts, counts):
-    """recall, precision and F1 at the recommended scores: dict name -> float64 [R]; NaN where nothing is there."""
+    """dict recall, precision, F1 at the recommended scores -> float64 [R]; NaN where there is nothing to measure."""
     labels, images = sorted(facts.evaluated.names), len(facts.evaluated.images)
-    truths, found = facts.evaluated.truths, facts.evaluated.detections
+    ground_truth, detections = facts.evaluated.ground_truth, facts.evaluated.detections
 
     def count(boxes, chosen):
         place = boxes.image[chosen] * len(labels) + np.searchsorted(labels, boxes.label[chosen])
         return counts @ np.bincount(place, minlength=images * len(labels)).reshape(images, len(labels))
 
-    asked, drawn = count(truths, facts.counted), count(found, facts.shown)
-    right = count(found, facts.shown & (facts.errors.kind == CORRECT))
+    asked, drawn = count(ground_truth, facts.counted), count(detections, facts.confident)
+    right = count(detections, facts.confident & (facts.errors.kind == CORRECT))
     with np.errstate(invalid="ignore", divide="ignore"):
         f1 = np.where(asked > 0, 2 * right / (asked + drawn), np.nan)
         return {
@@ -103,30 +105,34 @@ def _describe_model(facts, measured, first, images):
         "folder": str(facts.folder),
         "checkpoint": facts.report.get("checkpoint"),
         "step": facts.report.get("step"),
-        "metrics": {name: _give_interval(values) for name, values in metrics.items()},
-        "classes": {label: _give_interval(by_class[:, k]) for k, label in enumerate(sorted(facts.evaluated.names))},
+        "metrics": {name: _summarize_interval(values) for name, values in metrics.items()},
+        "classes": {
+            label: _summarize_interval(by_class[:, k]) for k, label in enumerate(sorted(facts.evaluated.names))
+        },
         "coco": {name: value for name, value in facts.report["metrics"].items() if name.startswith("Detection")},
     }
     if first is not None:
-        described["differences"] = {name: _judge(metrics[name] - first[0][name], images) for name in metrics}
+        described["differences"] = {
+            name: _compare_with_zero(metrics[name] - first[0][name], images) for name in metrics
+        }
         described["class_differences"] = {
-            label: _judge(by_class[:, k] - first[1][:, k], images)
+            label: _compare_with_zero(by_class[:, k] - first[1][:, k], images)
             for k, label in enumerate(sorted(facts.evaluated.names))
         }
     return described
 
 
-def _give_interval(values):
-    """value, low and high of float64 [R], whose first is the value itself; None where there is none."""
-    low, high = bootstrap.find_interval(values[1:])
+def _summarize_interval(values):
+    """value, low and high of float64 [R], of which the first is the value itself; None where there is none."""
+    low, high = bootstrap.find_percentile_interval(values[1:])
     numbers = {"value": float(values[0]), "low": low, "high": high}
     return {name: None if math.isnan(number) else round(number, 6) for name, number in numbers.items()}
 
 
-def _judge(differences, images):
-    """As `_give_interval`, with `verdict`: better or worse than the first, same, open (can't be told), few (images) or
-    none (nothing was measured)."""
-    one = _give_interval(differences)
+def _compare_with_zero(differences, images):
+    """As `_summarize_interval`, with `verdict`: better or worse than the first model, same, open (can't tell), few
+    (images) or none (nothing was measured)."""
+    one = _summarize_interval(differences)
     if None in one.values():
         return one | {"verdict": "none"}
     if not (one["value"] or one["low"] or one["high"]):
@@ -136,17 +142,17 @@ def _judge(differences, images):
     return one | {"verdict": "better" if one["low"] > 0 else "worse" if one["high"] < 0 else "open"}
 
 
-def rank_disagreements(models):
-    """List of (index of an image, points), the greatest disagreement first, without those where there is none.
+def rank_disagreements(models: list[Facts]) -> list[tuple[int, int]]:
+    """List of (index of an image, points), the greatest disagreement first, without images on which all agree.
 
-    A point is an object that some models find and others miss, and every wrong box that one draws more than another.
+    A point is an object that only some models find, or a wrong box that one model draws and another does not.
     """
     missed = np.array([one.missed for one in models])
     images = len(models[0].evaluated.images)
     split = missed.any(axis=0) & ~missed.all(axis=0)
-    points = np.bincount(models[0].evaluated.truths.image[split], minlength=images)
+    points = np.bincount(models[0].evaluated.ground_truth.image[split], minlength=images)
     wrong = [
-        np.bincount(one.evaluated.detections.image[one.shown & (one.errors.kind != CORRECT)], minlength=images)
+        np.bincount(one.evaluated.detections.image[one.confident & (one.errors.kind != CORRECT)], minlength=images)
         for one in models
     ]
     points += np.ptp(wrong, axis=0)
@@ -156,10 +162,10 @@ def rank_disagreements(models):
     return [(index, int(points[index])) for index in order if points[index]]
 
 
-def read_models(folders):
-    """A list of `report_facts.Facts`, all with the images in the order of the first one's, and with its ground truth.
+def read_evaluated_models(folders: list[Path]) -> list[Facts]:
+    """A list of `Facts`, all with the images in the order of the first one's, and with its ground truth.
 
-    Raises InputError with all that is in the way: a model that is not there, not evaluated, or on other images.
+    Raises InputError with all faults: a model that is not there, not evaluated, or evaluated on other images.
     """
     faults, models = [], []
     for folder in folders:
@@ -181,7 +187,7 @@ def read_models(folders):
     return models[:1] + [_adopt(models[0], one) for one in models[1:]]
 
 
-def name_evaluation(folder):
+def name_evaluation(folder: Path) -> str:
     """The command that evaluates the model of a folder."""
     folder = Path(folder)
     if folder.parent.name == "models":
@@ -195,11 +201,11 @@ def _find_missing(folder):
         return f"{folder}: is not there; " + (
             f"evaluated models here are {', '.join(there)}" if there else "no model here was evaluated"
         )
-    missing = [name for name in (analysis.METRICS, GROUND_TRUTH, DETECTIONS) if not (folder / name).exists()]
+    missing = [name for name in (METRICS_FILE, GROUND_TRUTH, DETECTIONS) if not (folder / name).exists()]
     return f"{folder}: was not evaluated, it has no {missing[0]}; {name_evaluation(folder)}" if missing else None
 
 
-def find_differences(first, other):
+def find_differences(first: Facts, other: Facts) -> list[str]:
     """The reasons why two models' evaluations can't be compared, as texts: other classes, images or boxes."""
     a, b = first.evaluated, other.evaluated
     faults = []
@@ -215,11 +221,11 @@ def find_differences(first, other):
     places, others = _key_images(a), _key_images(b)
     parts = [
         f"{word} {_shorten([name for name, *_ in some])}"
-        for word, some in (("lacks", places.keys() - others.keys()), ("has besides", others.keys() - places.keys()))
+        for word, some in (("lacks", places.keys() - others.keys()), ("also has", others.keys() - places.keys()))
         if some
     ]
     if not parts:
-        changed = [key[0] for key in places if not _has_same_truths(a, places[key], b, others[key])]
+        changed = [key[0] for key in places if not _has_same_ground_truth(a, places[key], b, others[key])]
         parts = [f"other boxes are labelled in {_shorten(changed)}"] if changed else []
     if parts:
         what = f"{other.folder}: was evaluated on other images than {first.folder}: {'; '.join(parts)}"
@@ -234,8 +240,8 @@ def _quote(name):
 
 def _shorten(names):
     names = sorted(names)
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def _key_images(evaluated):
@@ -248,30 +254,30 @@ def _key_images(evaluated):
     return keys
 
 
-def _has_same_truths(a, index_a, b, index_b):
-    sides = []
-    for one, index in ((a.truths, index_a), (b.truths, index_b)):
+def _has_same_ground_truth(a, index_a, b, index_b):
+    both = []
+    for one, index in ((a.ground_truth, index_a), (b.ground_truth, index_b)):
         mine = slice(*np.searchsorted(one.image, [index, index + 1]))
-        sides.append(np.column_stack([one.label[mine], one.crowd[mine], one.box[mine]]))
-    if len(sides[0]) != len(sides[1]) or not len(sides[0]):
-        return len(sides[0]) == len(sides[1])
-    near = np.abs(sides[0][:, None] - sides[1][None]).max(axis=2) < NEAR
+        both.append(np.column_stack([one.label[mine], one.crowd[mine], one.box[mine]]))
+    if len(both[0]) != len(both[1]) or not len(both[0]):
+        return len(both[0]) == len(both[1])
+    near = np.abs(both[0][:, None] - both[1][None]).max(axis=2) < NEAR
     return bool(near.any(axis=0).all() and near.any(axis=1).all())
 
 
 def _adopt(first, other):
-    """`other` with the images and the ground truth of `first`, which are the same in another order."""
+    """`other` with the images and ground truth of `first`: the same ones, in another order."""
     places = _key_images(first.evaluated)
     moved = np.array([places[key] for key in _key_images(other.evaluated)], np.int64)
-    found = other.evaluated.detections
-    image = moved[found.image] if len(found.image) else found.image
-    detections = make_detections(image, found.label, found.box, found.score)
-    same = Evaluated(first.evaluated.names, first.evaluated.images, first.evaluated.truths, detections)
+    theirs = other.evaluated.detections
+    image = moved[theirs.image] if len(theirs.image) else theirs.image
+    detections = make_detections(image, theirs.label, theirs.box, theirs.score)
+    same = Evaluated(first.evaluated.names, first.evaluated.images, first.evaluated.ground_truth, detections)
     return analysis.measure_facts(other.folder, other.report, other.config, same)
 
 
-def list_warnings(models):
-    """What a person should know of the numbers, as texts."""
+def list_warnings(models: list[Facts]) -> list[str]:
+    """What to keep in mind about the numbers, as texts."""
     warnings = []
     for one in models:
         newest, used = find_latest_checkpoint(one.folder), Path(str(one.report.get("checkpoint")))
@@ -284,7 +290,7 @@ def list_warnings(models):
 # ---------------------------------------------------------------- speed and size
 
 
-def read_costs(facts, exports):
+def read_costs(facts: Facts, exports: Path) -> dict:
     """What a model costs: evaluation (s an image, or None), checkpoint (MB, or None), and exported: one dict for each
     file of its export: format, megabytes, and where `make benchmark` measured it, ms (one image) and images_per_second.
 
@@ -308,7 +314,7 @@ def read_costs(facts, exports):
     }
 
 
-def list_cost_files(facts, exports):
+def list_cost_files(facts: Facts, exports: Path) -> list[Path]:
     """The files that `read_costs` looks at."""
     export = Path(exports) / facts.folder.resolve().name
     return [export / "benchmark.json", *(path for _, path in _list_exported(export))]
@@ -329,5 +335,5 @@ def _read_benchmark(path):
         return {"machine": report["machine"], "formats": {row["name"]: row for row in report["formats"]}}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path}: is not what `make benchmark` writes ({error!r}); make it again, or remove it"
+            f"{path}: is not what `make benchmark` writes ({error!r}); run it again, or remove the file"
         ) from None

@@ -1,17 +1,29 @@
 """The result of make compare as a page and as a table for the terminal."""
 
-import math
+from matplotlib.figure import Figure
 
 from tfod.evaluation.metrics_files import COCO_ROWS
 from tfod.report import page
 from tfod.report import pictures as report_pictures
-from tfod.report.analysis import LOG
-from tfod.report.charts import BLUE, GREEN, INK, ORANGE, PURPLE, RED, charting, make_svg, show_empty, tidy
-from tfod.report.comparison import METRICS, rank_disagreements
-from tfod.report.wording import count, join, show_share
-from tfod.training.log import read_log
-
-PAGE = "comparison.html"
+from tfod.report.analysis import LOG, Facts
+from tfod.report.comparison import COMPARED, rank_disagreements
+from tfod.report.wording import count, format_share, join
+from tfod.training.log import list_points, read_log
+from tfod.utils.console import format_table
+from tfod.utils.figures import (
+    BLUE,
+    GREEN,
+    INK,
+    LEGEND,
+    ORANGE,
+    PURPLE,
+    RED,
+    charting,
+    make_figure,
+    make_svg,
+    show_empty,
+    tidy,
+)
 
 LOOKS = [  # of the models: colour, line, marker
     (BLUE, "-", "o"),
@@ -30,19 +42,19 @@ VERDICTS = {  # verdict: (class of the page's style, word)
     "none": ("unknown", "nothing to measure"),
 }
 
+MAIN = ("mAP", "AP50", "recall", "precision")  # in the chart, and on a terminal
 CURVES = {  # column of train_log.csv: title
     "mAP": "mAP on the test images, while training",
     "total_loss": "Total loss",
     "classification_loss": "Classification loss",
     "localization_loss": "Localization loss",
 }
-POINTS = 300  # of a curve: more can't be told apart
 
 
-def render(models, comparison, images):
-    """(the page, a text; the faults of photos that can't be read): of `compared_models.read_models` and `compare`.
+def render(models: list[Facts], comparison: dict, images: int) -> tuple[str, list[str]]:
+    """(the page, a text; the faults of photos that can't be read): of `comparison.read_evaluated_models` and `compare`.
 
-    images: how many images to show, those that the models disagree most about
+    images: how many images to show, those where the models disagree most
     """
     chosen = rank_disagreements(models)
     photos, pictures, rows, faults = _collect_pictures(models, comparison, chosen[:images])
@@ -68,7 +80,7 @@ def render(models, comparison, images):
         "unread": faults,
         "charts": charts,
     }
-    return page.render(contents, PAGE), faults
+    return page.render(contents, "comparison.html"), faults
 
 
 def _describe(title):
@@ -93,7 +105,7 @@ def _list_metrics(comparison):
     """Rows (name, what it is, list of cells)."""
     return [
         (name, what, [_make_cell(one, one["metrics"][name], name) for one in comparison["models"]])
-        for name, what in METRICS.items()
+        for name, what in COMPARED.items()
     ]
 
 
@@ -129,7 +141,7 @@ def _list_coco(comparison):
     for title, _, iou, area, most, name in COCO_ROWS:
         values = [one["coco"].get(name) for one in comparison["models"]]
         if None not in values:
-            rows.append((title, iou, area, most, [show_share(value, 3) for value in values]))
+            rows.append((title, iou, area, most, [format_share(value, 3) for value in values]))
     return rows
 
 
@@ -154,7 +166,7 @@ def _list_costs(comparison):
 
 
 def _show(value, digits):
-    return "not there" if value is None else f"{value:,.{digits}f}"
+    return "n/a" if value is None else f"{value:,.{digits}f}"
 
 
 # ---------------------------------------------------------------- pictures
@@ -166,7 +178,7 @@ def _collect_pictures(models, comparison, chosen):
     Rows are dicts name, summary, pictures: an image, and its numbers in the list of pictures.
     """
     indexes = [index for index, _ in chosen]
-    uris, _, faults = report_pictures.draw_pictures(models[0], indexes, ([], []))
+    uris, _, faults = report_pictures.draw_pictures(models[0], indexes, {})
     photos, pictures, rows = [], [], []
     for number, (index, points) in enumerate(chosen):
         image = models[0].evaluated.images[index]
@@ -176,7 +188,7 @@ def _collect_pictures(models, comparison, chosen):
             picture = report_pictures.describe_image(facts, index)
             picture |= {"number": len(pictures), "photo": number, "model": one["name"]}
             picture["name"] = f"{one['name']}, {image.name}"
-            picture["alt"] = report_pictures.tell_alt(picture)
+            picture["alt"] = report_pictures.make_alt_text(picture)
             numbers.append(len(pictures))
             pictures.append(picture)
         rows.append({"name": image.name, "points": points, "pictures": numbers, "summary": _tell_split(models, index)})
@@ -184,29 +196,26 @@ def _collect_pictures(models, comparison, chosen):
 
 
 def _tell_split(models, index):
-    """How many of an image's objects only some of the models find, in words."""
-    there = models[0].counted & (models[0].evaluated.truths.image == index)
+    """How many of an image's objects only some models find, in words."""
+    there = models[0].counted & (models[0].evaluated.ground_truth.image == index)
     missed = [one.missed[there] for one in models]
     split = sum(len(set(column)) > 1 for column in zip(*missed, strict=True))
-    return f"{count(split, 'object')} found by some only" if split else "other wrong boxes"
+    return f"{count(split, 'object')} found by only some" if split else "other wrong boxes"
 
 
 # ---------------------------------------------------------------- charts
 
 
-def draw_differences(comparison):
+def draw_differences(comparison: dict) -> Figure:
     """The differences to the first model with their intervals: a Figure with a line for each model and metric."""
-    from matplotlib.figure import Figure
-
-    shown = ("mAP", "AP50", "recall", "precision")
     others = comparison["models"][1:]
-    figure = Figure(figsize=(5.4, 0.7 + 1.25 * len(others)), layout="constrained")
+    figure = make_figure(5.4, 0.7 + 1.25 * len(others))
     axes = figure.subplots()
     places = []
     for number, model in enumerate(others):
-        top = number * (len(shown) + 1.6)
+        top = number * (len(MAIN) + 1.6)
         axes.text(0.015, top - 0.9, model["name"], transform=axes.get_yaxis_transform(), va="center", fontweight="bold")
-        for place, name in enumerate(shown, start=1):
+        for place, name in enumerate(MAIN, start=1):
             places.append(top + place - 1)
             one = model["differences"][name]
             if one["low"] is not None:
@@ -214,28 +223,24 @@ def draw_differences(comparison):
                 axes.plot([one["low"], one["high"]], [places[-1]] * 2, color=colour, linewidth=2.4)
                 axes.plot([one["value"]], [places[-1]], "o", color=colour, markersize=6)
     axes.axvline(0, color=INK, linewidth=1)
-    axes.set_yticks(places, [*shown] * len(others))
+    axes.set_yticks(places, [*MAIN] * len(others))
     axes.set_ylim(places[-1] + 0.6, -1.4)
     furthest = max(0.02, *map(abs, axes.dataLim.intervalx)) * 1.05
     axes.set_xlim(-furthest, furthest)
-    tidy(axes, "x")
-    axes.set_xlabel(f"← worse \u2003 better than {comparison['models'][0]['name']} →", fontsize=10, color=INK)
+    tidy(axes, "x", x=f"← worse \u2003 better than {comparison['models'][0]['name']} →")
     return figure
 
 
-def draw_training(models, comparison):
-    """List of (title, Figure) of the models' train_log.csv: a line for each, and mAP where it was evaluated at last."""
-    from matplotlib.figure import Figure
-
+def draw_training(models: list[Facts], comparison: dict) -> list[tuple[str, Figure]]:
+    """List of (title, Figure) of the models' train_log.csv: a line for each, and the evaluation's mAP at its step."""
     logs = [read_log(one.folder / LOG) for one in models]
     figures = []
     for column, title in CURVES.items():
-        figure = Figure(figsize=(5.4, 2.9), layout="constrained")
+        figure = make_figure(5.4, 2.9)
         axes = figure.subplots()
         for number, (rows, one) in enumerate(zip(logs, comparison["models"], strict=True)):
             colour, style, marker = LOOKS[number % len(LOOKS)]
-            points = [(row["step"], row[column]) for row in rows if math.isfinite(row[column])]
-            points = points[:: -(-len(points) // POINTS) or 1]
+            points = list_points(rows, column)
             end = one["metrics"]["mAP"]["value"] if column == "mAP" else None
             if points:
                 axes.plot(*zip(*points, strict=True), linestyle=style, color=colour, linewidth=1.8, label=one["name"])
@@ -248,14 +253,13 @@ def draw_training(models, comparison):
                 figures.append((title, figure))
             continue
         axes.set_ylim(0, 1.05 * axes.dataLim.y1 or 1)
-        tidy(axes, "y")
-        axes.set_xlabel("step", fontsize=10, color=INK)
-        figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=9.5)
+        tidy(axes, "y", x="step")
+        figure.legend(ncols=3, **LEGEND)
         figures.append((title, figure))
     return figures
 
 
-def describe_difference(report, number, metric="mAP"):
+def describe_difference(report: dict, number: int, metric: str = "mAP") -> str:
     """A sentence about model `number` (1 or more) against the first."""
     first, other = report["models"][0]["name"], report["models"][number]["name"]
     one = report["models"][number]["differences"][metric]
@@ -267,13 +271,13 @@ def describe_difference(report, number, metric="mAP"):
     figures = f"{metric} {format_interval(one, signed=True)}"
     if one["verdict"] == "few":
         few = report["images_with_objects"]
-        return f"{other} and {first} can't be told apart on {few} images with objects, they are too few: {figures}"
+        return f"{other} and {first} can't be told apart on {few} images with objects, which are too few: {figures}"
     if one["verdict"] == "open":
         return f"{other} and {first} can't be told apart {where}: {figures}"
     return f"{other} is {one['verdict']} than {first} {where}: {figures}"
 
 
-def format_interval(one, signed=False, digits=3):
+def format_interval(one: dict, signed: bool = False, digits: int = 3) -> str:
     """A value with its interval: 0.531 [0.442, 0.619]."""
     if one["value"] is None:
         return "n/a"
@@ -283,36 +287,28 @@ def format_interval(one, signed=False, digits=3):
     return f"{one['value']:{form}} [{one['low']:{form}}, {one['high']:{form}}]"
 
 
-def format_table(report):
+def format_comparison(report: dict) -> str:
     """The comparison as text, for a terminal."""
-    shown = ("mAP", "AP50", "recall", "precision")
-    rows = [["model", "step", *shown, "s/image", "export MB"]]
+    rows, differences, sentences = [], [], []
     for one in report["models"]:
         step = "" if one["step"] is None else f"{one['step']}"
         costs = one["costs"]
         size = next((row["megabytes"] for row in costs["exported"]), None)
         speed = "" if costs["evaluation"] is None else f"{costs['evaluation']:.3f}"
-        figures = [format_interval(one["metrics"][name]) for name in shown]
+        figures = [format_interval(one["metrics"][name]) for name in MAIN]
         rows.append([one["name"], step, *figures, speed, "" if size is None else f"{size:.1f}"])
     lines = [
         f"{report['images']} images, {report['objects']} objects; [95 % intervals] of {report['resamples']:,} resamples"
         f" of the images, seed {report['seed']}",
-        *_align(rows),
+        format_table(rows, ("model", "step", *MAIN, "s/image", "export MB")),
         "",
         f"against {report['models'][0]['name']}",
     ]
-    rows = [["", *shown]]
-    for one in report["models"][1:]:
-        rows.append([one["name"], *(_format_difference(one["differences"][name]) for name in shown)])
-    lines += _align(rows)
-    lines += ["", *(describe_difference(report, number) for number in range(1, len(report["models"])))]
-    return "\n".join(lines)
+    for number, one in enumerate(report["models"][1:], start=1):
+        differences.append([one["name"], *(_format_difference(one["differences"][name]) for name in MAIN)])
+        sentences.append(describe_difference(report, number))
+    return "\n".join([*lines, format_table(differences, ("", *MAIN)), "", *sentences])
 
 
 def _format_difference(one):
     return "the same" if one["verdict"] == "same" else format_interval(one, signed=True)
-
-
-def _align(rows):
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]

@@ -1,4 +1,4 @@
-"""Charts of a data set that a person can read.
+"""Charts of a data set.
 
 Each `draw_...` function takes `dataset_statistics.Statistics` and returns a matplotlib Figure, which can be saved
 as PNG or SVG; `draw_charts` saves all of them.
@@ -8,34 +8,62 @@ import re
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
 
 from tfod.data.images import map_in_threads, read_image
-from tfod.report.charts import BLUE, FAINT, INK, RED, get_side_colour, make_figure, set_plain_ticks, show_empty, tidy
-from tfod.report.dataset_statistics import MEDIUM, SMALL, format_summary, measure, share_covered, share_sizes
+from tfod.data.labelled_images import LabelledPhoto
+from tfod.report.dataset_statistics import (
+    MEDIUM,
+    SMALL,
+    Statistics,
+    format_summary,
+    measure,
+    share_covered,
+    share_sizes,
+)
 from tfod.utils.console import progress, say
 from tfod.utils.drawing import draw_sheet, get_font
+from tfod.utils.figures import (
+    BLUE,
+    FAINT,
+    GREEN,
+    INK,
+    ORANGE,
+    PURPLE,
+    RED,
+    make_figure,
+    set_plain_ticks,
+    show_empty,
+    tidy,
+)
 from tfod.utils.files import fingerprint, is_current, mark_current, refuse_foreign, write_whole
 
 MAKER = "check_dataset --plots"  # of the output, as its stamp says
 SAMPLES = 8  # photos on a class's page
 ROWS = 90  # classes in the bar chart, as many as COCO's label map has ids
-GROUPED_ROWS = 25  # with more than these, the sides' bars go end to end
+GROUPED_ROWS = 25  # with more than these, the subsets' bars go end to end
 POINTS = 5000  # boxes in the scatter chart: more would hide each other
 
 
-def draw_boxes_per_class(statistics):
-    """Bars: the boxes of each class on each side, the most frequent class on top; where there are too many classes
-    for one chart, the middle is left out, since frequent and rare ones matter."""
+def get_subset_colour(name: str) -> list[float]:
+    """The fixed colour of a subset of the data: train, test, val, or another."""
+    return {"train": BLUE, "test": ORANGE, "val": GREEN}.get(name, PURPLE)
+
+
+def draw_boxes_per_class(statistics: Statistics) -> Figure:
+    """Bars: the boxes of each class in each subset, the most frequent class on top; where there are too many classes
+    for one chart, the middle is left out: the frequent and the rare ones matter."""
     names = sorted(statistics.names_to_ids, key=lambda name: -statistics.count(name))
     left_out = names[ROWS - 21 : -20] if len(names) > ROWS else []
     rows = [name for name in names if name not in set(left_out)]
     texts = [name if len(name) <= 28 else name[:27] + "…" for name in rows]
-    counts = {side: [one.counts[name] for name in rows] for side, one in statistics.sides.items()}
+    counts = {subset: [one.counts[name] for name in rows] for subset, one in statistics.subsets.items()}
     if left_out:
         at = ROWS - 21
         texts.insert(at, f"… and {len(left_out)} more classes")
-        for side, one in statistics.sides.items():
-            counts[side].insert(at, sum(one.counts[name] for name in left_out))
+        for subset, one in statistics.subsets.items():
+            counts[subset].insert(at, sum(one.counts[name] for name in left_out))
     total = sum(map(statistics.count, names))
     grouped = len(texts) <= GROUPED_ROWS
     height = 1.4 + len(texts) * (max(0.17 * len(counts), 0.24) if grouped else 0.19)
@@ -73,69 +101,73 @@ def _find_families(text):
 
 
 def _draw_grouped_bars(axes, counts):
-    """Bars side by side, each with its number; `counts`: dict side -> list of ints. Returns the longest's length."""
+    """Bars side by side, each with its number; `counts`: dict subset -> list of ints. Returns the longest's length."""
     thick = min(0.8, 0.3 * len(counts)) / len(counts)
-    for i, (side, values) in enumerate(counts.items()):
+    for i, (subset, values) in enumerate(counts.items()):
         places = np.arange(len(values)) + (i - (len(counts) - 1) / 2) * thick
-        bars = axes.barh(places, values, thick * 0.92, color=get_side_colour(side), label=side)
+        bars = axes.barh(places, values, thick * 0.92, color=get_subset_colour(subset), label=subset)
         axes.bar_label(bars, [f"{value:,}" for value in values], padding=3, fontsize=7.5, color=INK)
     return max(map(max, counts.values()))
 
 
 def _draw_stacked_bars(axes, counts):
-    """Bars end to end, which take less room, with all sides' numbers behind them."""
+    """Bars end to end, which take less room, with all subsets' numbers behind them."""
     ends = np.zeros(len(next(iter(counts.values()))))
-    for side, values in counts.items():
-        bars = axes.barh(range(len(values)), values, 0.72, left=ends, color=get_side_colour(side), label=side)
+    for subset, values in counts.items():
+        bars = axes.barh(range(len(values)), values, 0.72, left=ends, color=get_subset_colour(subset), label=subset)
         ends = ends + values
     texts = [" + ".join(f"{value:,}" for value in row) for row in zip(*counts.values(), strict=True)]
     axes.bar_label(bars, texts, padding=3, fontsize=6.5, color=INK)
     return ends.max()
 
 
-def draw_boxes_per_image(statistics):
-    """Bars: which share of each side's images has how many boxes."""
-    most = max((int(side.per_image.max()) for side in statistics.sides.values() if len(side.per_image)), default=0)
+def draw_boxes_per_image(statistics: Statistics) -> Figure:
+    """Bars: which share of each subset's images has how many boxes."""
+    most = max(
+        (int(subset.per_image.max()) for subset in statistics.subsets.values() if len(subset.per_image)), default=0
+    )
     if most <= 14:
         edges = list(range(most + 2))
     else:
         edges = [edge for edge in (0, 1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100, 200, 500) if edge <= most] + [most + 1]
     labels = [str(a) if b == a + 1 else f"{a}-{b - 1}" for a, b in zip(edges, edges[1:], strict=False)]
-    means = [f"{name} {side.per_image.mean():.1f}" for name, side in statistics.sides.items() if len(side.photos)]
+    means = [
+        f"{name} {subset.per_image.mean():.1f}" for name, subset in statistics.subsets.items() if len(subset.photos)
+    ]
     subtitle = f"mean: {', '.join(means)}; most: {most}. Numbers on the bars count images." if means else ""
     figure = make_figure(8, 4, "Boxes per image", subtitle)
     axes = figure.subplots()
     if not means:
         show_empty(axes, "There are no images.")
         return figure
-    thick = 0.8 / len(statistics.sides)
-    for i, (name, side) in enumerate(statistics.sides.items()):
-        counts = np.histogram(side.per_image, edges[:-1] + [edges[-1] - 0.5])[0]
-        places = np.arange(len(labels)) + (i - (len(statistics.sides) - 1) / 2) * thick
-        shares = 100 * counts / max(len(side.photos), 1)
-        bars = axes.bar(places, shares, thick * 0.94, color=get_side_colour(name), label=name)
+    thick = 0.8 / len(statistics.subsets)
+    for i, (name, subset) in enumerate(statistics.subsets.items()):
+        counts = np.histogram(subset.per_image, edges[:-1] + [edges[-1] - 0.5])[0]
+        places = np.arange(len(labels)) + (i - (len(statistics.subsets) - 1) / 2) * thick
+        shares = 100 * counts / max(len(subset.photos), 1)
+        bars = axes.bar(places, shares, thick * 0.94, color=get_subset_colour(name), label=name)
         axes.bar_label(bars, [f"{c:,}" if c else "" for c in counts], padding=2, fontsize=7, color=INK)
     axes.set_xticks(range(len(labels)), labels)
     axes.set_xlim(-0.6, max(len(labels), 5) - 0.4)
     axes.set_xlabel("boxes in an image")
-    axes.set_ylabel("% of the side's images")
+    axes.set_ylabel("% of the subset's images")
     tidy(axes, "y")
-    figure.legend(loc="upper right", ncols=len(statistics.sides), frameon=False, fontsize=9)
+    figure.legend(loc="upper right", ncols=len(statistics.subsets), frameon=False, fontsize=9)
     return figure
 
 
-def draw_box_centres(statistics):
-    """A heat map for each side: where in the image the boxes' centres lie."""
-    sides = statistics.sides
+def draw_box_centres(statistics: Statistics) -> Figure:
+    """A heat map for each subset: where in the image the boxes' centres lie."""
+    subsets = statistics.subsets
     subtitle = "centres, as shares of the image's width and height"
-    figure = make_figure(max(4.4 * len(sides), 5), 4.4, "Where boxes lie", subtitle)
-    all_axes = figure.subplots(1, len(sides), squeeze=False)[0]
-    for axes, (name, side) in zip(all_axes, sides.items(), strict=True):
-        if not len(side.centres):
+    figure = make_figure(max(4.4 * len(subsets), 5), 4.4, "Where boxes lie", subtitle)
+    all_axes = figure.subplots(1, len(subsets), squeeze=False)[0]
+    for axes, (name, subset) in zip(all_axes, subsets.items(), strict=True):
+        if not len(subset.centres):
             show_empty(axes, f"{name}: no boxes")
             continue
-        cells = int(np.clip(np.sqrt(len(side.centres)) * 0.8, 5, 50))
-        counts = np.histogram2d(side.centres[:, 1], side.centres[:, 0], cells, [[0, 1], [0, 1]])[0]
+        cells = int(np.clip(np.sqrt(len(subset.centres)) * 0.8, 5, 50))
+        counts = np.histogram2d(subset.centres[:, 1], subset.centres[:, 0], cells, [[0, 1], [0, 1]])[0]
         image = axes.imshow(np.ma.masked_equal(counts, 0), cmap="viridis", extent=(0, 1, 1, 0), vmin=0)
         axes.set_facecolor(FAINT)  # no box at all is not the same as few
         bar = figure.colorbar(image, ax=axes, shrink=0.9)
@@ -145,14 +177,14 @@ def draw_box_centres(statistics):
         bar.outline.set_visible(False)
         axes.set_xticks([0, 0.5, 1], ["left", "middle", "right"])
         axes.set_yticks([0, 0.5, 1], ["top", "middle", "bottom"])
-        tidy(axes, "both", f"{name}: {len(side.centres):,} boxes, {cells} x {cells} cells")
+        tidy(axes, "both", f"{name}: {len(subset.centres):,} boxes, {cells} x {cells} cells")
         axes.grid(visible=False)
     return figure
 
 
-def draw_samples(statistics, name):
-    """A page of at most `SAMPLES` photos with boxes of the class `name`, picked evenly over all sides: a PIL image."""
-    photos = [photo for side in statistics.sides.values() for photo in side.photos]
+def draw_samples(statistics: Statistics, name: str) -> Image.Image:
+    """At most `SAMPLES` photos with boxes of the class `name`, picked evenly over all subsets, as one PIL image."""
+    photos = [photo for subset in statistics.subsets.values() for photo in subset.photos]
     photos = [photo for photo in photos if any(box.name == name for box in photo.boxes)]
     number = min(len(photos), SAMPLES)
     chosen = [photos[i * len(photos) // number] for i in range(number)]
@@ -169,7 +201,7 @@ def _save_samples(folder, statistics, name):
     return 1
 
 
-def draw_figures(statistics):
+def draw_figures(statistics: Statistics) -> dict[str, Figure]:
     """The dict file name (without suffix) -> Figure of all charts."""
     return {
         "boxes_per_class": draw_boxes_per_class(statistics),
@@ -179,20 +211,22 @@ def draw_figures(statistics):
     }
 
 
-def draw_charts(folder, sides, names_to_ids, config=None):
+def draw_charts(
+    folder: Path, subsets: dict[str, list[LabelledPhoto]], names_to_ids: dict[str, int], config=None
+) -> None:
     """Writes the charts of a data set into `folder`, whole or not at all, and its numbers to standard output.
 
-    sides:  dict name of a side ("train", "test") -> list of tfod.data.labelled_images.Photo
+    subsets: dict name ("train", "test") -> list of LabelledPhoto
     names_to_ids: dict class name -> id
     config: TrainEvalPipelineConfig or None
     Raises InputError if `folder` holds anything that this function did not write.
     """
     folder = Path(folder)
-    statistics = measure(sides, names_to_ids, config)
+    statistics = measure(subsets, names_to_ids, config)
     print(format_summary(statistics))
-    photos = [photo for side in sides.values() for photo in side]
-    said = {name: [[str(photo.path), *map(str, photo.boxes)] for photo in side] for name, side in sides.items()}
-    settings = {"sides": said, "classes": names_to_ids, "config": str(config)}
+    photos = [photo for subset in subsets.values() for photo in subset]
+    said = {name: [[str(photo.path), *map(str, photo.boxes)] for photo in subset] for name, subset in subsets.items()}
+    settings = {"subsets": said, "classes": names_to_ids, "config": str(config)}
     state = fingerprint([photo.path for photo in photos], **settings)
     if is_current(folder, state, MAKER):
         say(f"{folder} is up to date ({len(photos)} images)")
@@ -209,7 +243,7 @@ def draw_charts(folder, sides, names_to_ids, config=None):
     print(f"Wrote {folder}: {4 + number} pictures")
 
 
-def describe_coverage(statistics):
+def describe_coverage(statistics: Statistics) -> str:
     """One sentence: how many boxes the anchors reach, or why that is not known."""
     best_iou = statistics.join("best_iou")
     if statistics.threshold is None or best_iou is None:
@@ -218,8 +252,8 @@ def describe_coverage(statistics):
     return f"An anchor reaches IoU ≥ {statistics.threshold:g}, the matcher's threshold, with {share:.1%} of the boxes."
 
 
-def draw_box_sizes(statistics):
-    """Four charts of the boxes of all sides: width and height, size, aspect ratio, and IoU with the best anchor."""
+def draw_box_sizes(statistics: Statistics) -> Figure:
+    """Four charts of the boxes of all subsets: width and height, size, aspect ratio, and IoU with the best anchor."""
     sizes, best_iou, anchors = statistics.join("sizes"), statistics.join("best_iou"), statistics.anchors
     title = "Box sizes and anchors" if best_iou is not None else "Box sizes"
     subtitle = f"{describe_coverage(statistics)} Sizes are {statistics.unit}."

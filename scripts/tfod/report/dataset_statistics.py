@@ -1,20 +1,22 @@
-"""What a data set holds, in numbers: boxes per class, their sizes at the model's input, and how many of
+"""A data set in numbers: boxes per class, their sizes at the model's input, and how many of
 them the model's anchors reach."""
 
 import collections
 import dataclasses
-import unicodedata
 
 import numpy as np
+
+from tfod.data.labelled_images import LabelledPhoto
+from tfod.utils.console import format_table
 
 SMALL, MEDIUM = 32**2, 96**2  # COCO's limits of the area, in pixels
 
 
 @dataclasses.dataclass(frozen=True)
-class Side:
-    """One side of the split.
+class Subset:
+    """One subset of the data: train, test or val.
 
-    photos:  list of tfod.data.labelled_images.Photo
+    photos:  list of tfod.data.labelled_images.LabelledPhoto
     counts:  Counter class name -> boxes
     per_image: int [images], the number of boxes in each
     sizes:   float [N, 2], (width, height) of each box, in pixels as `Statistics.unit` says
@@ -34,7 +36,7 @@ class Side:
 class Statistics:
     """A data set's numbers.
 
-    sides:     dict name -> Side
+    subsets:     dict name -> Subset
     names_to_ids: dict class name -> id, those of the label map first, then what else the boxes name
     unit:      what the sizes are measured in, a text
     anchors:   float [K, 2], (width, height) of the anchors' different shapes, or None
@@ -42,26 +44,26 @@ class Statistics:
     note:      a sentence that says why there are no anchors, or ""
     """
 
-    sides: dict
+    subsets: dict[str, Subset]
     names_to_ids: dict
     unit: str
     anchors: np.ndarray | None
     threshold: float | None
     note: str
 
-    def join(self, field):
-        """The arrays `field` of all sides in one; None where the sides have none."""
-        arrays = [getattr(side, field) for side in self.sides.values()]
+    def join(self, field: str) -> np.ndarray | None:
+        """The arrays `field` of all subsets in one; None where the subsets have none."""
+        arrays = [getattr(subset, field) for subset in self.subsets.values()]
         return None if any(array is None for array in arrays) else np.concatenate(arrays)
 
-    def count(self, name):
-        return sum(side.counts[name] for side in self.sides.values())
+    def count(self, name: str) -> int:
+        return sum(subset.counts[name] for subset in self.subsets.values())
 
 
-def measure(sides, names_to_ids, config=None):
+def measure(subsets: dict[str, list[LabelledPhoto]], names_to_ids: dict[str, int], config=None) -> Statistics:
     """The `Statistics` of a data set.
 
-    sides:  dict name of a side ("train", "test") -> list of labelled_images.Photo; {} is one side without photos
+    subsets: dict name ("train", "test") -> list of LabelledPhoto; {} is one subset without photos
     names_to_ids: dict class name -> id
     config: TrainEvalPipelineConfig of the model that is to learn it, or None: sizes are in the photos' pixels then
     """
@@ -78,11 +80,13 @@ def measure(sides, names_to_ids, config=None):
             if threshold is None:
                 note = f"{_FAMILIES[config.model.WhichOneof('model')]} has no anchors"
     shapes = set()
-    sides = sides or {"images": []}
-    measured = {name: _measure_side(photos, config, threshold is not None, shapes) for name, photos in sides.items()}
+    subsets = subsets or {"images": []}
+    measured = {
+        name: _measure_subset(photos, config, threshold is not None, shapes) for name, photos in subsets.items()
+    }
     names_to_ids = dict(names_to_ids)
-    for side in measured.values():
-        for name in sorted(side.counts):
+    for subset in measured.values():
+        for name in sorted(subset.counts):
             names_to_ids.setdefault(name, max(names_to_ids.values(), default=0) + 1)
     anchors = np.array(sorted(shapes)) if shapes else None
     return Statistics(measured, names_to_ids, unit, anchors, threshold, note)
@@ -92,7 +96,7 @@ _FAMILIES = {"ssd": "SSD", "faster_rcnn": "Faster R-CNN", "center_net": "CenterN
 
 
 def _describe_input(config):
-    """(unit, note): what sizes at the model's input are called; a note if the resizer is none that is known here."""
+    """(unit, note): what sizes at the model's input are called; a note if the resizer is not supported here."""
     from tfod.config.pipeline import get_input_scale, get_model
 
     try:
@@ -108,8 +112,8 @@ def _describe_input(config):
     return f"in pixels at the model's input, {low if low == high else f'{low} to {high}'}", ""
 
 
-def _measure_side(photos, config, has_anchors, shapes):
-    """The `Side` of a list of Photo; adds the anchors' (width, height) to the set `shapes`."""
+def _measure_subset(photos, config, has_anchors, shapes):
+    """The `Subset` of a list of LabelledPhoto; adds the anchors' (width, height) to the set `shapes`."""
     edges, centres, groups = [], [], collections.defaultdict(list)
     for photo in photos:
         scale = (1, 1)
@@ -126,7 +130,7 @@ def _measure_side(photos, config, has_anchors, shapes):
             centres.append(((box.xmin + box.xmax) / 2 / photo.width, (box.ymin + box.ymax) / 2 / photo.height))
     edges = np.array(edges, float).reshape(-1, 4)
     best_iou = _fit_anchors(edges, groups, config, shapes) if has_anchors else None
-    return Side(
+    return Subset(
         list(photos),
         collections.Counter(box.name for photo in photos for box in photo.boxes),
         np.array([len(photo.boxes) for photo in photos], int),
@@ -150,7 +154,7 @@ def _fit_anchors(edges, groups, config, shapes):
     return best_iou
 
 
-def share_sizes(sizes):
+def share_sizes(sizes: np.ndarray) -> tuple[float, float, float]:
     """The shares of boxes that are small, medium and large by COCO's limits: three floats, from 0 to 1."""
     areas = sizes.prod(axis=1)
     total = max(len(areas), 1)
@@ -158,48 +162,41 @@ def share_sizes(sizes):
     return small / total, (len(areas) - small - large) / total, large / total
 
 
-def share_covered(best_iou, threshold):
+def share_covered(best_iou: np.ndarray, threshold: float) -> float:
     """The share of boxes whose best anchor reaches the threshold, from 0 to 1; 0 where there are no boxes."""
     return float((best_iou >= threshold).mean()) if len(best_iou) else 0.0
 
 
-def list_rows(statistics):
-    """The numbers as rows of texts: a label, and a cell for each side; first the names of the sides."""
-    sides = statistics.sides.values()
-    rows = [("", *statistics.sides)]
-    rows.append(("images", *(f"{len(side.photos):,}" for side in sides)))
-    rows.append(("images without boxes", *(f"{(side.per_image == 0).sum():,}" for side in sides)))
-    rows.append(("boxes", *(f"{len(side.sizes):,}" for side in sides)))
+def list_rows(statistics: Statistics) -> list[tuple[str, ...]]:
+    """The numbers as rows of texts: a label, and a cell for each subset; first the names of the subsets."""
+    subsets = statistics.subsets.values()
+    rows = [("", *statistics.subsets)]
+    rows.append(("images", *(f"{len(subset.photos):,}" for subset in subsets)))
+    rows.append(("images without boxes", *(f"{(subset.per_image == 0).sum():,}" for subset in subsets)))
+    rows.append(("boxes", *(f"{len(subset.sizes):,}" for subset in subsets)))
     for name in statistics.names_to_ids:
-        rows.append((f"  {name}", *(f"{side.counts[name]:,}" for side in sides)))
-    medians = [np.median(side.sizes, axis=0) if len(side.sizes) else None for side in sides]
+        rows.append((f"  {name}", *(f"{subset.counts[name]:,}" for subset in subsets)))
+    medians = [np.median(subset.sizes, axis=0) if len(subset.sizes) else None for subset in subsets]
     rows.append(("median size", *("-" if m is None else f"{m[0]:.0f} x {m[1]:.0f}" for m in medians)))
-    shares = [share_sizes(side.sizes) if len(side.sizes) else None for side in sides]
+    shares = [share_sizes(subset.sizes) if len(subset.sizes) else None for subset in subsets]
     labels = ("small (area < 32 x 32)", "medium", "large (area from 96 x 96)")
     for i, label in enumerate(labels):
         rows.append((label, *("-" if share is None else f"{share[i]:.1%}" for share in shares)))
     if statistics.threshold is not None:
         covered = [
-            f"{share_covered(side.best_iou, statistics.threshold):.1%}" if len(side.sizes) else "-" for side in sides
+            f"{share_covered(subset.best_iou, statistics.threshold):.1%}" if len(subset.sizes) else "-"
+            for subset in subsets
         ]
         rows.append((f"reached by an anchor (IoU >= {statistics.threshold:g})", *covered))
     return rows
 
 
-def format_summary(statistics):
-    """The numbers as a table of plain text: a row for each, a column for each side."""
-    rows = list_rows(statistics)
-    columns = list(zip(*rows, strict=True))
-    first = max(map(_measure_text, columns[0]))
-    widths = [max(8, *map(len, column)) + 2 for column in columns[1:]]
-    lines = []
-    for label, *cells in rows:
-        text = label + " " * (first - _measure_text(label))
-        lines.append((text + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))).rstrip())
-    lines.append(f"Sizes are {statistics.unit}." + (f" No anchors: {statistics.note}." if statistics.note else ""))
-    return "\n".join(lines)
+def format_summary(statistics: Statistics) -> str:
+    """The numbers as a table of plain text: a row for each, a column for each subset."""
+    header, *rows = list_rows(statistics)
+    return f"{format_table(rows, header)}\n{describe_units(statistics)}"
 
 
-def _measure_text(text):
-    """The columns that a text takes on a terminal, where Chinese letters take two."""
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+def describe_units(statistics: Statistics) -> str:
+    """What the sizes are measured in, and why there are no anchors, where there are none."""
+    return f"Sizes are {statistics.unit}." + (f" No anchors: {statistics.note}." if statistics.note else "")

@@ -1,16 +1,16 @@
 """The card of an exported detector, README.md: what it is, how good, made from what, and how to call it."""
 
-import importlib.metadata
-import platform
 from pathlib import Path
 
-from tfod.config.edit import NMS_MODELS, count_detections
+from tfod.config.edit import count_detections, get_nms
 from tfod.config.pipeline import get_model, list_record_files
+from tfod.data.faulty import describe_records
 from tfod.data.tfrecord import count_records
 from tfod.evaluation.metrics_files import format_metrics, read_metrics
-from tfod.utils.console import InputError, say
+from tfod.utils.console import InputError, format_table, say
+from tfod.utils.environment import list_versions
 
-PACKAGES = ["tensorflow", "tf-keras", "tf-models-research-object-detection", "numpy"]
+PACKAGES = ("tensorflow", "tf-keras", "tf-models-research-object-detection", "numpy")
 CALLS = {
     "image_tensor": "an image as uint8 [{batch}, height, width, 3], RGB, of any size",
     "float_image_tensor": "an image as float32 [{batch}, height, width, 3], RGB, 0 to 255, of any size",
@@ -26,7 +26,9 @@ FEEDS = {
 }
 
 
-def make_card(config, checkpoint, names, folder, input_type, batch, agreement):
+def make_card(
+    config, checkpoint: str, names: dict[int, str], folder: Path, input_type: str, batch: str, agreement: str
+) -> str:
     """The text of README.md for the export in `folder`.
 
     `config` is the exported TrainEvalPipelineConfig, `checkpoint` the prefix that was exported, `names` a dict id ->
@@ -39,7 +41,7 @@ def make_card(config, checkpoint, names, folder, input_type, batch, agreement):
         "## How to call it\n\n" + _describe_call(input_type, batch),
         "## What it is\n\n" + _describe_model(config, input_type, batch, agreement),
         "## Files\n\n" + _list_sizes(folder),
-        "## Made from\n\n" + _describe_data(config) + "\n" + _list_versions(),
+        "## Made from\n\n" + _describe_data(config) + "\n- " + ", ".join(map(" ".join, list_versions(PACKAGES))),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -55,7 +57,7 @@ def _describe_metrics(checkpoint):
         return "Not known when this was exported: `make eval`, then export again."
     table = f"```\n{format_metrics(report)}\n```"
     if Path(report["checkpoint"]).name != Path(checkpoint).name:
-        return f"Measured was another checkpoint, {Path(report['checkpoint']).name}:\n\n{table}"
+        return f"Another checkpoint was measured, {Path(report['checkpoint']).name}:\n\n{table}"
     return f"Measured on the evaluation records, with the post-processing of training:\n\n{table}"
 
 
@@ -85,14 +87,13 @@ for index in range(int(found["num_detections"][0])):
 
 
 def _describe_model(config, input_type, batch, agreement):
-    model, kind = get_model(config), config.model.WhichOneof("model")
+    model, nms = get_model(config), get_nms(config)
     lines = [f"- input type {input_type}, batch: {batch}", f"- at most {count_detections(config)} detections an image"]
-    if kind in NMS_MODELS:
-        nms = getattr(model, NMS_MODELS[kind]).batch_non_max_suppression
+    if nms is not None:
         across = "across classes" if nms.use_class_agnostic_nms else "within each class"
         lines.append(
             f"- scores from {nms.score_threshold:.3g}; of boxes {across} that overlap by more than "
-            f"{nms.iou_threshold:.3g} (IoU) the best one stays"
+            f"{nms.iou_threshold:.3g} (IoU), the best one stays"
         )
     resizer = getattr(model.image_resizer, model.image_resizer.WhichOneof("image_resizer_oneof") or "", None)
     if hasattr(resizer, "height"):
@@ -102,13 +103,13 @@ def _describe_model(config, input_type, batch, agreement):
 
 
 def _list_sizes(folder):
-    rows = ["| file | MB |", "|---|---|"]
+    rows = []
     for name in ("saved_model", "checkpoint", "pipeline.config", "label_map.pbtxt", "labels.txt"):
         path = Path(folder) / name
         if path.exists():
             files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
-            rows.append(f"| {name} | {sum(file.stat().st_size for file in files) / 1e6:.3f} |")
-    return "\n".join(rows)
+            rows.append((name, f"{sum(file.stat().st_size for file in files) / 1e6:.3f}"))
+    return format_table(rows, ("file", "MB"), markdown=True)
 
 
 def _describe_data(config):
@@ -117,14 +118,9 @@ def _describe_data(config):
         for reader in readers:
             for path in list_record_files(reader):
                 lines.append(f"- {what} on {path}: {count_records(path)} images")
+            lines += [f"- {sentence}" for sentence in describe_records(list_record_files(reader))]
     train = config.train_config
     lines.append(f"- {train.num_steps} steps of {train.batch_size} images in the config")
     if train.fine_tune_checkpoint:
         lines.append(f"- started from {Path(train.fine_tune_checkpoint).name} ({train.fine_tune_checkpoint_type})")
     return "\n".join(lines)
-
-
-def _list_versions():
-    versions = [f"Python {platform.python_version()}"]
-    versions += [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
-    return "- " + ", ".join(versions)

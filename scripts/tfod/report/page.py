@@ -1,4 +1,4 @@
-"""The report of a model: what its templates get (plain dicts, lists, texts), and the page made of that."""
+"""The report of a model: what its templates get (dicts, lists, texts), and the page made from that."""
 
 import base64
 import hashlib
@@ -14,20 +14,21 @@ from tfod.report import charts as report_charts
 from tfod.report import data as report_data
 from tfod.report import pictures as report_pictures
 from tfod.report import wording
-from tfod.report.analysis import CONFIG, LOG, describe_inputs
-from tfod.report.charts import charting, make_svg
-from tfod.report.wording import show_share
+from tfod.report.analysis import CONFIG, LOG, Facts, describe_inputs
+from tfod.report.wording import format_share
 from tfod.training.log import read_log
+from tfod.utils.environment import find_commit, list_versions
+from tfod.utils.figures import PAGE_COLOURS, charting, make_svg
 
 TEMPLATES = Path(__file__).parent / "templates"
 TOP = 10  # images of the first screen
 CURVES = 8  # classes with a chart of their own: the best and the worst of more
-MATRIX = 12  # classes in the confusion matrix: those that are mixed up most, of more
+MATRIX = 12  # classes in the confusion matrix: those that are confused most, of more
 ROWS = 1000  # images in the list
 
 
-def collect(facts, check_path, worst=24, best=12, crops=24):
-    """Everything that the page says, of `tfod.report.analysis.Facts`: a dict that holds no layout.
+def collect(facts: Facts, check_path: Path, worst: int = 24, best: int = 12, crops: int = 24) -> dict:
+    """Everything that the page says: a dict without any layout.
 
     check_path: what `make check` wrote, or where it would be
     worst, best, crops: numbers of pictures, and of crops of wrong boxes and of missed objects
@@ -61,8 +62,8 @@ def collect(facts, check_path, worst=24, best=12, crops=24):
     }
 
 
-def render(contents, page="report.html"):
-    """The page, a text, of what `collect` returns. Texts of users are escaped; no address is in it."""
+def render(contents: dict, page: str = "report.html") -> str:
+    """The page, as HTML, of what `collect` returns. Users' text is escaped; the page asks the network for nothing."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -76,7 +77,8 @@ def render(contents, page="report.html"):
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()  # the only script that may run
     template = environment.get_template(page)
     facts = [_describe_picture(picture) for picture in contents["pictures"]]
-    return template.render(contents, facts=facts, style=style, script=script, script_hash=f"sha256-{digest}") + "\n"
+    more = {"facts": facts, "style": style, "script": script, "script_hash": f"sha256-{digest}"}
+    return template.render(contents, colours=PAGE_COLOURS, **more) + "\n"
 
 
 def _describe_picture(picture):
@@ -95,14 +97,14 @@ def _collect_pictures(facts, worst, best, crops):
     top = (bad + [index for index, *_ in doubts])[:TOP]
     doubts = {index: why for index, _, why in doubts}
     mistakes = report_pictures.choose_mistakes(facts, crops)
-    images = (facts.evaluated.detections.image, facts.evaluated.truths.image)
-    of_crops = [int(image[i]) for image, some in zip(images, mistakes, strict=True) for i in some]
+    wrong, missed = facts.evaluated.detections.image, facts.evaluated.ground_truth.image
+    of_crops = [*wrong[mistakes["wrong"]].tolist(), *missed[mistakes["missed"]].tolist()]
     indexes = list(dict.fromkeys([*top, *bad, *fine, *of_crops]))
     uris, cut, faults = report_pictures.draw_pictures(facts, indexes, mistakes)
     pictures = []
     for number, index in enumerate(indexes):
         picture = report_pictures.describe_image(facts, index) | {"number": number, "uri": uris[index]}
-        picture |= {"alt": report_pictures.tell_alt(picture), "doubt": doubts.get(index, "")}
+        picture |= {"alt": report_pictures.make_alt_text(picture), "doubt": doubts.get(index, "")}
         pictures.append(picture)
     numbers = {index: number for number, index in enumerate(indexes)}
     chosen = {name: [numbers[index] for index in some] for name, some in (("top", top), ("worst", bad), ("best", fine))}
@@ -110,22 +112,26 @@ def _collect_pictures(facts, worst, best, crops):
 
 
 def _list_crops(facts, mistakes, cut, numbers):
-    listed = {"found": [], "truth": []}
-    for d in mistakes[0]:
-        index = int(facts.evaluated.detections.image[d])
-        listed["found"].append(
-            {"text": report_pictures.tell_detection(facts, d), "index": index, "crop": cut.get(("found", d))}
-        )
-    sides = wording.measure_sides(facts)
-    for t in mistakes[1]:
-        index, name = int(facts.evaluated.truths.image[t]), facts.get_name(facts.evaluated.truths.label[t])
-        text = f"{name}, {sides[t]:.0f} pixels at the model's input: {report_pictures.tell_missed(facts, t)}"
-        listed["truth"].append({"text": text, "index": index, "crop": cut.get(("truth", t))})
-    for one in listed["found"] + listed["truth"]:
-        one |= {"number": numbers[one["index"]], "name": facts.evaluated.images[one["index"]].name}
-    listed["left"] = {"found": int((facts.shown & (facts.errors.kind != CORRECT)).sum()) - len(listed["found"])}
-    listed["left"]["truth"] = int(facts.missed.sum()) - len(listed["truth"])
-    return listed
+    """dict wrong, missed: lists of crops; left: the number of each that are left out."""
+    detections, ground_truth = facts.evaluated.detections, facts.evaluated.ground_truth
+    sides = wording.measure_box_sides(facts)
+
+    def describe(what, number, image, text):
+        name = facts.evaluated.images[image].name
+        return {"text": text, "crop": cut.get((what, number)), "number": numbers[image], "name": name}
+
+    wrong = [
+        describe("wrong", d, int(detections.image[d]), report_pictures.describe_detection(facts, d))
+        for d in mistakes["wrong"]
+    ]
+    missed = []
+    for t in mistakes["missed"]:
+        text = f"{facts.get_name(ground_truth.label[t])}, {sides[t]:.0f} pixels at the model's input: "
+        text += report_pictures.explain_missed(facts, t)
+        missed.append(describe("missed", t, int(ground_truth.image[t]), text))
+    left = {"wrong": int((facts.confident & (facts.errors.kind != CORRECT)).sum()) - len(wrong)}
+    left["missed"] = int(facts.missed.sum()) - len(missed)
+    return {"wrong": wrong, "missed": missed, "left": left}
 
 
 def _list_images(facts, pictures):
@@ -134,7 +140,7 @@ def _list_images(facts, pictures):
     for index, badness, counts in facts.ranked[:ROWS]:
         missed, correct = counts["missed"], counts["correct"]
         wrong = sum(counts.values()) - missed - correct
-        objects = int((facts.counted & (facts.evaluated.truths.image == index)).sum())
+        objects = int((facts.counted & (facts.evaluated.ground_truth.image == index)).sum())
         name = facts.evaluated.images[index].name
         row = {"name": name, "objects": objects, "found": correct, "missed": missed, "wrong": wrong, "badness": badness}
         rows.append(row | {"number": numbers.get(index)})
@@ -151,7 +157,7 @@ def _list_coco(facts):
         if name in metrics:
             what = "objects" if area == "all" else f"{area} objects"
             value = metrics[name]
-            rows.append((title, iou, area, most, show_share(value, 3) if value >= 0 else f"n/a (no {what})"))
+            rows.append((title, iou, area, most, format_share(value, 3) if value >= 0 else f"n/a (no {what})"))
     return rows
 
 
@@ -171,9 +177,9 @@ def _list_classes(facts):
         curve = facts.curves.get(one["id"])
         if curve is None:  # a label map that has changed since
             continue
-        at_best = (curve.threshold if curve.truths else -1, curve.best_precision, curve.best_recall, curve.best_f1)
-        cells = [(value, show_share(value)) for value in (*at_best, one["AP"], one["AP50"], one["AR"])]
-        rows.append({"name": one["name"], "truths": one["truths"], "cells": cells})
+        at_best = (curve.threshold if curve.objects else -1, curve.best_precision, curve.best_recall, curve.best_f1)
+        cells = [(value, format_share(value)) for value in (*at_best, one["AP"], one["AP50"], one["AR"])]
+        rows.append({"name": one["name"], "objects": one["truths"], "cells": cells})
     return rows
 
 
@@ -213,19 +219,19 @@ def _collect_charts(facts):
     calibration = curves.measure_calibration(facts.evaluated, errors=facts.errors)
     sizes = curves.measure_sizes(facts.evaluated, facts.errors, facts.thresholds, facts.get_scale)
     charts = []
-    with_truths = [label for label, curve in facts.curves.items() if curve.truths]
-    chosen = sorted(with_truths, key=lambda label: facts.curves[label].best_f1)
+    with_objects = [label for label, curve in facts.curves.items() if curve.objects]
+    chosen = sorted(with_objects, key=lambda label: facts.curves[label].best_f1)
     if len(chosen) > CURVES:
         chosen = chosen[: CURVES // 2] + chosen[-CURVES // 2 :]
     for label in chosen:
         curve, name = facts.curves[label], facts.get_name(label)
         said = (
-            f"at a score of {curve.threshold:.2f} or more, precision is {curve.best_precision:.2f}, recall"
+            f"at a score threshold of {curve.threshold:.2f}, precision is {curve.best_precision:.2f}, recall"
             f" {curve.best_recall:.2f}, F1 {curve.best_f1:.2f}"
         )
         svg = make_svg(report_charts.draw_class(curve), f"class{label}x", f"Curves of {name}: {said}.")
         charts.append({"name": name, "said": said, "svg": svg})
-    what = "a bar for each tenth of the score, as high as the share of its detections that is correct"
+    what = "a bar for each tenth of the score, as high as the share of its detections that are correct"
     error = "" if math.isnan(calibration.error) else f"{calibration.error:.2f}"
     return {
         "training": [
@@ -233,13 +239,13 @@ def _collect_charts(facts):
             for i, (title, figure) in enumerate(training)
         ],
         "classes": charts,
-        "classes_left_out": len(with_truths) - len(charts),
+        "classes_left_out": len(with_objects) - len(charts),
         "calibration": make_svg(report_charts.draw_calibration(calibration), "calibration", f"Calibration: {what}."),
         "calibration_error": error,
         "sizes": make_svg(
             report_charts.draw_sizes(sizes), "sizes", "Objects found and missed by size; the table says the same."
         ),
-        "size_rows": [(report_charts.name_size(row), row.truths, row.found, row.missed) for row in sizes],
+        "size_rows": [(report_charts.name_size(row), row.objects, row.found, row.missed) for row in sizes],
     }
 
 
@@ -254,7 +260,7 @@ def _describe_run(facts):
         "data": [str(path) for path in report.get("data", [])],
         "images": report["images"],
         "seed": report_data.read_settings(facts.folder).get("seed", ""),
-        "versions": report_data.list_versions(),
+        "versions": [("these scripts", find_commit().removeprefix("commit ")), *list_versions()],
         "train": report_data.describe_training(facts.config),
         "records": {
             side: [str(path) for path in paths] for side, paths in report_data.list_records(facts.config).items()

@@ -12,7 +12,7 @@ from tfod.utils.console import InputError, say
 POLL_SECONDS, TELL_SECONDS = 0.5, 30
 
 
-def find_faults(num_workers):
+def check_tf_config(num_workers: int) -> list[str]:
     """What of TF_CONFIG keeps so many workers from training together, as texts."""
     if num_workers == 1:
         return []
@@ -29,7 +29,7 @@ def find_faults(num_workers):
         faults.append(f"TF_CONFIG: its cluster has {', '.join(others)}, too; name workers only, the first is the chief")
     if len(set(map(str, workers))) < len(workers):
         faults.append("TF_CONFIG: names a worker twice; each has an address of its own")
-    what = "is no address; give the host and a port, as 192.168.1.10:2222"
+    what = "is not an address; give the host and a port, as 192.168.1.10:2222"
     faults += [f"TF_CONFIG: {one} {what}" for one in workers if not re.fullmatch(r".+:\d+", str(one))]
     if task.get("type") != "worker" or str(task.get("index")) not in map(str, range(len(workers))):
         faults.append(
@@ -39,7 +39,7 @@ def find_faults(num_workers):
     return faults
 
 
-def is_chief(num_workers):
+def is_chief(num_workers: int) -> bool:
     """Whether this process writes the model: it is alone, or the first worker of TF_CONFIG, which has no faults."""
     return num_workers == 1 or int(json.loads(os.environ["TF_CONFIG"])["task"]["index"]) == 0
 
@@ -47,8 +47,8 @@ def is_chief(num_workers):
 def wait_for_others():
     """Returns when all workers of TF_CONFIG, which has no faults, are there.
 
-    TensorFlow would wait for them, too, but without a word, and deaf to Ctrl-C. A worker that waits is known by its
-    port, on which it listens, and afterwards TensorFlow does. Raises InputError where that port is taken.
+    TensorFlow would wait for them, too, but in silence, and Ctrl-C would not end it. A worker that waits is known by
+    its port, on which it listens, and afterwards TensorFlow does. Raises InputError where that port is taken.
     """
     config = json.loads(os.environ["TF_CONFIG"])
     missing = config["cluster"]["worker"]
@@ -68,13 +68,13 @@ def wait_for_others():
             time.sleep(POLL_SECONDS)
 
 
-def split_address(worker):
+def split_address(worker: str) -> tuple[str, int]:
     """(host, port) of `host:port`; an IPv6 address stands in brackets."""
     host, _, port = worker.rpartition(":")
     return host.strip("[]"), int(port)
 
 
-def is_there(worker):
+def is_there(worker: str) -> bool:
     """Whether somebody listens at `host:port`."""
     with contextlib.suppress(OSError):  # not yet, or its host has no name yet
         socket.create_connection(split_address(worker), timeout=2).close()

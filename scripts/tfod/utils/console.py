@@ -15,6 +15,8 @@ import signal
 import sys
 import time
 import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -25,6 +27,7 @@ from tfod.utils.nvidia import explain_failure
 tqdm.monitor_interval = 0
 
 
+IN_THE_WAY = "a file is where a folder should be; move it away, or give another name"
 ROOM = "make room there, or name another folder"
 ADVICE = {  # what to do where the system refuses
     errno.EACCES: "check the name and your permissions there",
@@ -33,6 +36,9 @@ ADVICE = {  # what to do where the system refuses
     errno.EFBIG: "files there can't be that large; name another folder, or raise the limit (ulimit -f)",
     errno.EROFS: "nothing can be written there; name another folder",
     errno.EIO: "the disk or its connection fails; look at dmesg, and save what is on it",
+    errno.EEXIST: IN_THE_WAY,
+    errno.ENOTDIR: IN_THE_WAY,
+    errno.EISDIR: "a folder is in the file's place; move it away",
     errno.ELOOP: "links lead in a circle; remove one",
     errno.ENAMETOOLONG: "give a shorter name",
     errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
@@ -68,7 +74,7 @@ _SEEN = re.compile(
 )
 
 
-def find_hidden(text):
+def find_hidden(text: str) -> list[str]:
     """The characters of `text` that nobody sees: line ends, what a terminal would obey, marks that turn the direction
     of writing, and what no file may hold."""
     if text.isascii() and text.isprintable():
@@ -76,7 +82,7 @@ def find_hidden(text):
     return [c for c in _SEEN.sub("", text) if unicodedata.category(c) in _HIDDEN or c in "\ufffe\uffff"]
 
 
-def make_printable(text, kept=""):
+def make_printable(text: object, kept: str = "") -> str:
     """`text` with an escape for each character that `find_hidden` finds, but for those in `kept`."""
     text = str(text)
     for hidden in set(find_hidden(text)).difference(kept):
@@ -85,11 +91,14 @@ def make_printable(text, kept=""):
 
 
 class InputError(Exception):
-    """The input is wrong. Holds one text (or `Fault`) per fault, each `FILE: what is wrong; what to do`."""
+    """The input is wrong. Holds one text (or `Fault`) per fault, each `FILE: what is wrong; what to do`.
 
-    def __init__(self, *faults):
+    `advice`, if there is some, is what to do about all of them: the last line that is said.
+    """
+
+    def __init__(self, *faults, advice=""):
         super().__init__(*faults)
-        self.faults = faults
+        self.faults, self.advice = faults, advice
 
     def __str__(self):
         return "\n".join(self.faults)
@@ -102,12 +111,12 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescrip
         return action.help if action.default in (None, "") else super()._get_help_string(action)
 
 
-def make_parser(doc):
+def make_parser(doc: str) -> argparse.ArgumentParser:
     """An ArgumentParser whose description is the script's docstring; flags are never abbreviated."""
     return argparse.ArgumentParser(description=doc, formatter_class=_HelpFormatter, allow_abbrev=False)
 
 
-def add_flag(parser, name, default, text):
+def add_flag(parser, name: str, default: bool | None, text: str) -> None:
     """Adds a switch as absl spells them, which upstream's flags are: --name, --noname, --name=true, --name=false."""
     words = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
@@ -119,6 +128,24 @@ def add_flag(parser, name, default, text):
     parser.add_argument(f"--{name}", type=parse, nargs="?", const=True, default=default, metavar="BOOL", help=text)
     hidden = argparse.SUPPRESS
     parser.add_argument(f"--no{name}", dest=name, action="store_false", default=hidden, help=hidden)
+
+
+def parse_count(word: str) -> int:
+    """The value of a flag that counts, for argparse's `type`: a whole number of 1 or more."""
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word} is not a number of 1 or more")
+    return int(word)
+
+
+def parse_share(word: str) -> float:
+    """The value of a flag that is a share, for argparse's `type`: a number from 0 to 1."""
+    try:
+        value = float(word)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{word} is not a number from 0 to 1")
+    return value
 
 
 class _LastingStream(io.FileIO):
@@ -185,7 +212,7 @@ class _Ending:
             os._exit(128 + self.number)
 
 
-def run(main):
+def run(main: Callable[[], int | None]) -> NoReturn:
     """Calls `main()` and exits as the module's docstring says. A person's mistake never shows a traceback.
 
     Ctrl-C and SIGTERM clear away what is half done, and end with 130 and 143. Output that fails ends nothing; where it
@@ -230,7 +257,7 @@ def _call(main, ending):
         if failure:
             return _report([failure])
         if isinstance(error, InputError):
-            return _report(error.faults)
+            return _report(error.faults, error.advice)
         if isinstance(error, OSError):
             return _report([describe_os_error(error)])
         if number := find_disk_error(str(error)):
@@ -239,35 +266,43 @@ def _call(main, ending):
         raise
 
 
-def _report(faults):
+def _report(faults, advice=""):
     for fault in faults:
         print("error:", make_printable(fault, kept="\n"), file=sys.stderr)
     if len(faults) > 1:
         print(f"{len(faults)} errors", file=sys.stderr)
+    if advice:
+        print(make_printable(advice, kept="\n"), file=sys.stderr)
     return 1
 
 
-def find_disk_error(text):
+def find_disk_error(text: str) -> int | None:
     """The one of DISK_ERRORS that `text` speaks of, or None: TensorFlow's errors and other programs have no errno."""
     return next((number for number in DISK_ERRORS if os.strerror(number) in text), None)
 
 
-def describe_os_error(error):
-    """`FILE: what is wrong; what to do` of an OSError."""
+def describe_os_error(error: OSError, path: str | os.PathLike | None = None) -> str:
+    """`FILE: what is wrong; what to do` of an OSError. FILE is the file that failed, or `path` where none is named."""
     what = error.strerror or str(error)
-    place = error.filename if error.filename is not None else "a file or connection"
+    place = error.filename2 or error.filename or path or "a file or connection"  # filename2: the new name of a file
     if isinstance(place, bytes):
         place = os.fsdecode(place)
     return f"{place}: {what}; {ADVICE.get(error.errno, ADVICE[errno.EACCES])}"
 
 
-def say(text):
+def say(text: str) -> None:
     """One line for the person who watches, on standard error."""
     tqdm.write(make_printable(text, kept="\n"), file=sys.stderr)
 
 
+def join_few(texts, most: int = 8, between: str = ", ") -> str:
+    """The texts with commas between, of many the first few and how many more there are: no line fills a screen."""
+    texts = list(map(str, texts))
+    return between.join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
+
+
 @contextlib.contextmanager
-def show_progress(what, total, start=0):
+def show_progress(what: str, total: int | None, start: int = 0) -> Iterator[Callable[..., None]]:
     """Yields `update(done, text="")`: a bar on a terminal; in a pipe, one plain line every ten seconds.
 
     `total` is None where nobody knows it.
@@ -299,7 +334,7 @@ def show_progress(what, total, start=0):
         bar.close()
 
 
-def progress(items, what):
+def progress(items: Sequence, what: str) -> Iterator:
     """Yields the items of a list, and shows how far it is."""
     with show_progress(what, len(items)) as update:
         for done, item in enumerate(items, start=1):
@@ -307,7 +342,7 @@ def progress(items, what):
             update(done)
 
 
-def format_seconds(seconds):
+def format_seconds(seconds: float) -> str:
     """A duration as a person says it: 42 s, 3 min 05 s, 2 h 10 min."""
     seconds = round(seconds)
     if seconds < 60:
@@ -315,3 +350,24 @@ def format_seconds(seconds):
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60:02d} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+
+
+def measure_width(text: str) -> int:
+    """The columns that a text takes on a terminal, where Chinese letters take two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def format_table(rows: Iterable[Sequence[str]], header: Sequence[str], left: int = 1, markdown: bool = False) -> str:
+    """Aligned lines of text. `rows` and `header` hold texts; the first `left` columns stand left, all others right."""
+    table = [tuple(header), *map(tuple, rows)]
+    widths = [max(map(measure_width, column)) for column in zip(*table, strict=True)]
+    lines = []
+    for row in table:
+        spaces = [" " * (width - measure_width(text)) for text, width in zip(row, widths, strict=True)]
+        pairs = enumerate(zip(row, spaces, strict=True))
+        cells = [text + space if number < left else space + text for number, (text, space) in pairs]
+        lines.append(f"| {' | '.join(cells)} |" if markdown else "  ".join(cells).rstrip())
+    if markdown:
+        rules = ["-" * (width + 1) + ("-" if number < left else ":") for number, width in enumerate(widths)]
+        lines.insert(1, f"|{'|'.join(rules)}|")
+    return "\n".join(lines)

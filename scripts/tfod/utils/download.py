@@ -1,22 +1,21 @@
 """Downloads over https, whole, and resumed where an earlier one broke off; .tar.gz archives unpacked within bounds."""
 
 import contextlib
-import errno
-import fcntl
 import gzip
 import json
-import os
 import re
 import sys
 import tarfile
 import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from tqdm import tqdm
 
 from tfod.utils import files
-from tfod.utils.console import InputError, say
+from tfod.utils.console import InputError, describe_os_error, say
 from tfod.utils.files import find_oddity, parse_json, read_bytes
 
 CHUNK = 1 << 18  # bytes
@@ -37,8 +36,15 @@ class _Passing(Exception):
 
 
 def fetch(
-    url, path, sha256=None, retries=3, pause=2.0, advice="try again later, or fetch it by hand", size=None, most=MOST
-):
+    url: str,
+    path: str | Path,
+    sha256: str | None = None,
+    retries: int = 3,
+    pause: float = 2.0,
+    advice: str = "try again later, or fetch it by hand",
+    size: int | None = None,
+    most: int = MOST,
+) -> str:
     """Downloads `url` to the file `path`, which appears whole or not at all; returns its sha256 in hexadecimal.
 
     What a broken try leaves, `.NAME.part` beside `path`, is gone on with by the next one, in a later run too.
@@ -73,7 +79,7 @@ def fetch(
             say(f"{url}: {error}; trying again in {wait:g} s")
             time.sleep(wait)
         except OSError as error:
-            raise InputError(describe_disk_error(path, error)) from error
+            raise InputError(describe_os_error(error, path)) from error
     digest = files.sha256(part)
     if sha256 and digest != sha256.lower():
         _forget(part, note)
@@ -84,50 +90,25 @@ def fetch(
 
 
 @contextlib.contextmanager
-def take_turn(path):
+def take_turn(path: str | Path) -> Iterator[None]:
     """Holds the lock of what is to become `path`; says so where another run has it, and waits for that to end.
 
     The system takes the lock from a process however that ends. It is a file beside `path`, gone after the block.
     """
     path = Path(path)
     lock = path.with_name(f".{path.name}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = _open_locked(lock, path)
-    except OSError as error:
-        raise InputError(describe_disk_error(path, error)) from error
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
-        os.close(handle)
-
-
-def _open_locked(lock, path):
-    """The open file `lock`, locked by this process."""
-    waits = False
-    while True:
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not waits:
-                say(f"{path}: another run is bringing it; waiting for that")
-            waits = True
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError:
-            return handle  # a network folder may have no locks: then nothing can be told there
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(handle), lock.stat()):
-                return handle
-        os.close(handle)  # that of a run which has ended, and taken it away
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(files.NoLocks):  # then nothing can be told there
+                stack.enter_context(files.hold_lock(lock, make=True, wait=lambda: _say_who_has(path)))
+        except OSError as error:
+            raise InputError(describe_os_error(error, path)) from error
+        yield
 
 
-def describe_disk_error(path, error):
-    """The line for an OSError in writing `path`: what is wrong and what to do."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{path}: the disk is full ({error.strerror}); free some space and run this again"
-    return f"{path}: can't be written ({error.strerror or error}); check the folder and its permissions"
+def _say_who_has(path):
+    say(f"{path}: another run is bringing it; waiting for that")
 
 
 def _forget(part, note):
@@ -180,7 +161,7 @@ def _fetch_rest(url, part, note, size, most):
         if "No connection adapters" not in str(error):
             raise _Final(str(error)) from error  # a SOCKS proxy, for which requests needs one more package
         raise _Final("is not, or leads to what is not, an https address; only those are fetched") from error
-    except (ValueError, requests.exceptions.TooManyRedirects) as error:  # an address that is none, here or there
+    except (ValueError, requests.exceptions.TooManyRedirects) as error:  # not an address, here or there
         raise _Final(str(error)) from error
     except requests.exceptions.ProxyError as error:
         raise _Passing("the proxy does not let it through (see HTTPS_PROXY)") from error
@@ -258,7 +239,13 @@ class _Bounded:
 
 
 @contextlib.contextmanager
-def open_tarball(path, name, most_bytes=MOST_BYTES, most_files=MOST_FILES, advice="fetch it again"):
+def open_tarball(
+    path: str | Path,
+    name: str,
+    most_bytes: int = MOST_BYTES,
+    most_files: int = MOST_FILES,
+    advice: str = "fetch it again",
+) -> Iterator[Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]]:
     """Yields an iterator of (member, file) of the .tar.gz file `path`: a tarfile.TarInfo, and what it holds.
 
     `file` is None unless the member is a regular file. After the block the rest is read, up to gzip's checksum:
@@ -287,8 +274,8 @@ def open_tarball(path, name, most_bytes=MOST_BYTES, most_files=MOST_FILES, advic
         raise InputError(f"{name}: is not a whole .tar.gz file ({error}); {advice}") from error
 
 
-def check_member(member, name):
-    """Raises InputError if `member` (TarInfo) of the archive `name` is no plain file or folder below the archive's."""
+def check_member(member: tarfile.TarInfo, name: str) -> None:
+    """Raises InputError if `member` of the archive `name` is not a plain file or folder below the archive's."""
     path = PurePosixPath(member.name)
     if not (member.isfile() or member.isdir()):
         raise InputError(f"{name}: holds a link or device, {member.name!r}; do not use this file")

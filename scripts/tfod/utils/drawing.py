@@ -1,10 +1,11 @@
-"""Boxes drawn on a photo so that a person can read them, and many photos on one contact sheet."""
+"""Boxes drawn on photos, and many photos on one contact sheet."""
 
 import colorsys
 import functools
 import importlib.util
 import itertools
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -39,10 +40,11 @@ OTHER_FONTS = [
     "Arial Unicode.ttf",
     "unifont.ttf",
 ]
+Colour = tuple[int, int, int]
 GREY = (90, 90, 90)
 
 
-def get_colour(class_id):
+def get_colour(class_id: int) -> Colour:
     """The lasting colour (r, g, b) of a class: of the palette for ids 1 to 8, of its own hue for later ones."""
     if 1 <= class_id <= len(PALETTE):
         return PALETTE[class_id - 1]
@@ -50,7 +52,7 @@ def get_colour(class_id):
     return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.55 + 0.4 * (class_id % 2), 0.95))
 
 
-def get_text_colour(background):
+def get_text_colour(background: Colour) -> Colour:
     """Black or white, whichever has the greater contrast (as WCAG defines it) with the colour (r, g, b)."""
     linear = [c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in background]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
@@ -85,7 +87,7 @@ def _find_font(characters):
     return plain
 
 
-def get_font(text, size):
+def get_font(text: str, size: int) -> ImageFont.FreeTypeFont:
     """A Pillow font of `size` pixels that has the glyphs of `text` beyond ASCII, where the system has one."""
     beyond_ascii = "".join(sorted(c for c in set(text) if not c.isascii()))
     return _load_font(_find_font(beyond_ascii), size)
@@ -105,14 +107,21 @@ def _split_by_font(text, size):
     return [(get_font("", size) if plain else font, piece) for plain, piece in runs]
 
 
-def measure_text(text, size):
+def measure_text(text: str, size: int) -> tuple[float, int, int]:
     """(width, height above the baseline, height below it) of a text of `size`, all in pixels."""
     pieces = _split_by_font(text, size)
     ascents, descents = zip(*(font.getmetrics() for font, _ in pieces or [(get_font("", size), "")]), strict=True)
     return sum(font.getlength(piece) for font, piece in pieces), max(ascents), max(descents)
 
 
-def draw_text(draw, place, text, size, colour, centred=False):
+def draw_text(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[float, float],
+    text: str,
+    size: int,
+    colour: Colour | str,
+    centred: bool = False,
+) -> None:
     """Draws a text of `size` pixels, in any script; `place` = (x, y) is its upper left corner, or its upper middle."""
     width, ascent, _ = measure_text(text, size)
     x = place[0] - width / 2 if centred else place[0]
@@ -121,7 +130,7 @@ def draw_text(draw, place, text, size, colour, centred=False):
         x += font.getlength(piece)
 
 
-def shorten(text, end, font_size, width):
+def shorten(text: str, end: str, font_size: int, width: float) -> str:
     """`text` + `end`, with `text` cut and `…` put where it is wider than `width` pixels."""
     if measure_text(text + end, font_size)[0] <= width:
         return text + end
@@ -131,7 +140,7 @@ def shorten(text, end, font_size, width):
 
 
 def _draw_box(draw, box, width, colour, dashed):
-    """A rectangle, `box` = [left, top, right, bottom] pixels; both sides of its line are edged, to show anywhere."""
+    """A rectangle, `box` = [left, top, right, bottom] pixels; its line is edged, to stand out on any photo."""
     left, top, right, bottom = box
     edge = get_text_colour(colour)
     if not dashed:
@@ -152,7 +161,7 @@ def _draw_box(draw, box, width, colour, dashed):
 
 
 def _place_label(box, size, image_size, taken):
-    """Where a label of `size` goes: by its box, within the image, and off the labels in `taken` where that can be."""
+    """Where a label of `size` goes: at its box, within the image, and clear of the labels in `taken` if possible."""
     (left, top, _, bottom), (wide, high), (width, height) = box, size, image_size
     x = min(max(left, 0), max(width - wide, 0))
     places = []
@@ -165,13 +174,20 @@ def _place_label(box, size, image_size, taken):
     return places[0]
 
 
-def draw_detections(image, boxes, labels, ids, scores=None, dashed=False):
+def draw_detections(
+    image: Image.Image,
+    boxes: Sequence[Sequence[float]],
+    labels: Sequence[str],
+    ids: Sequence[int],
+    scores: Sequence[float] | None = None,
+    dashed: bool = False,
+) -> Image.Image:
     """A copy of the photo with boxes and labels drawn on it.
 
     image:  PIL image, RGB
     boxes:  float [N, 4], `[ymin, xmin, ymax, xmax]` normalized; what reaches out of the image is clipped
     labels: N texts, in any script
-    ids:    N class ids: each class has one lasting colour
+    ids:    N class ids: each class has one fixed colour
     scores: N floats from 0 to 1, shown as percents, the highest on top; None for ground truth
     dashed: draw dashed lines, to tell ground truth from detections
     """
@@ -203,7 +219,7 @@ def draw_detections(image, boxes, labels, ids, scores=None, dashed=False):
     return image
 
 
-def draw_cell(image, boxes, ids, size):
+def draw_cell(image: Image.Image, boxes: Sequence, ids: dict[str, int], size: tuple[int, int]) -> Image.Image:
     """The image scaled to fit into `size` (width, height) pixels, with its boxes.
 
     image: PIL image, RGB; boxes: list of tfod.data.voc.Box in its pixels; ids: dict class name -> id, for the colours
@@ -218,11 +234,17 @@ def draw_cell(image, boxes, ids, size):
     return draw_detections(small, normalized, names, [ids[name] for name in names])
 
 
-def draw_sheet(loaded, columns, width, title, ids=None):
+def draw_sheet(
+    loaded: Sequence[tuple[Path, Image.Image, Sequence]],
+    columns: int,
+    width: int,
+    title: str,
+    ids: dict[str, int] | None = None,
+) -> Image.Image:
     """One RGB image, `width` pixels wide, of all the images in rows of `columns`, their file names below them.
 
     loaded: list of (path, PIL image, list of tfod.data.voc.Box in its pixels)
-    ids:    dict class name -> id, for colours that last; None numbers the names of the boxes
+    ids:    dict class name -> id, for the colours; None numbers the names of the boxes
     """
     columns = min(columns, len(loaded))
     margin = max(8, width // 80)

@@ -19,17 +19,20 @@ import shutil
 import signal
 import stat
 import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from tfod.utils.console import DISK_ERRORS, ENDING, Fault, InputError
 
 FILE_MANAGERS = (".DS_Store", "Thumbs.db", "desktop.ini")  # what they leave in any folder that somebody looks into
 SHOWN = 5  # files that an error names before it counts the rest
+Pathlike = str | os.PathLike
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
 @contextlib.contextmanager
-def write_whole(path, maker=None):
+def write_whole(path: Pathlike, maker: str | None = None) -> Iterator[Path]:
     """Yields a temporary path beside `path`; after the block it takes the name `path`, after an error it is gone.
 
     The block writes either one file or one folder under the temporary path. A folder replaces a former one
@@ -54,7 +57,7 @@ def write_whole(path, maker=None):
 
 
 @contextlib.contextmanager
-def make_room(path):
+def make_room(path: Pathlike) -> Iterator[Path]:
     """Yields a temporary folder beside `path`, which is gone after the block.
 
     A run that was killed could not clear its own away: the next one for the same `path` does. It tells by a lock,
@@ -63,7 +66,7 @@ def make_room(path):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):  # mkdtemp takes 8 characters
-        with contextlib.suppress(OSError), _lock(left):
+        with contextlib.suppress(OSError), hold_lock(left):
             if (left / "former").exists() and not path.exists():  # killed between two renames
                 (left / "former").rename(path)
             shutil.rmtree(left, ignore_errors=True)
@@ -103,33 +106,70 @@ def _make_locked_folder(path, lock):
     while True:
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
         try:
-            lock.enter_context(_lock(folder))
+            lock.enter_context(hold_lock(folder))
         except (BlockingIOError, FileNotFoundError):
             continue  # another run has found it before it was locked, and clears it away
         except OSError:
             return folder  # a network folder may have no locks: then nothing can be told there
-        if folder.exists():
-            return folder
+        return folder
+
+
+class NoLocks(OSError):
+    """The file system has no locks, as some network folders."""
 
 
 @contextlib.contextmanager
-def _lock(folder):
-    """Holds a folder's lock. Raises OSError where somebody else does, or where there are no locks."""
-    handle = os.open(folder, os.O_RDONLY)
+def hold_lock(path: Path, make: bool = False, wait: Callable | None = None):
+    """Holds the lock of `path`, and yields its handle. The system takes it from a process that ends, however that does.
+
+    `path` is a folder, or with `make` a file that is made for this and gone after the block. Where another process
+    holds the lock, `wait()` is called once and the lock waited for; without `wait`, BlockingIOError is raised. Raises
+    NoLocks where there are none, and another OSError where `path` can't be opened.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK if make else os.O_RDONLY
+    waited = False
+    while True:
+        handle = os.open(path, flags, 0o666)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if wait is None:
+                    raise
+                if not waited:
+                    wait()
+                waited = True
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            except OSError as error:
+                if make:
+                    path.unlink(missing_ok=True)
+                raise NoLocks(error.errno, error.strerror) from error
+            if _is_at(path, handle):  # else who held it has removed it after it was opened here
+                try:
+                    yield handle
+                finally:
+                    if make:
+                        path.unlink(missing_ok=True)
+                return
+        finally:
+            os.close(handle)
+
+
+def _is_at(path, handle):
+    """Whether `path` still names what `handle` has open."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(handle)
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
-def write_text(path, text, maker=None):
+def write_text(path: Pathlike, text: str, maker: str | None = None) -> None:
     """Writes a text file whole, in UTF-8. `maker` is as in `write_whole`."""
     with write_whole(path, maker) as fresh:
         fresh.write_text(text, encoding="utf-8")
 
 
-def sha256(path):
+def sha256(path: Pathlike) -> str:
     """The sha256 of a file's bytes, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -143,7 +183,7 @@ class Fingerprint:
     """What an output is made from: a sum of the settings, and a dict path -> state of every input file."""
 
     settings: str
-    inputs: dict
+    inputs: dict[str, list[int] | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,7 +212,7 @@ def _get_state(path):
 
 
 def _list_files(paths):
-    """The files `paths`, and those below the folders among them, sorted in each, as texts. A stamp is none of them."""
+    """The files `paths`, and those below the folders among them, sorted in each, as texts. Stamps are left out."""
     found = []
     for path in paths:
         if os.path.isdir(path):  # noqa: PTH112 - as above
@@ -183,7 +223,7 @@ def _list_files(paths):
     return found
 
 
-def fingerprint(inputs, **settings):
+def fingerprint(inputs: Iterable[Pathlike], **settings: object) -> Fingerprint:
     """The `Fingerprint` of the files in `inputs` (files or folders), of their order, and of `settings`, for json.
 
     Take it before the work: what changes during the work is not what the output was made from.
@@ -193,20 +233,20 @@ def fingerprint(inputs, **settings):
     return Fingerprint(hashlib.sha256(text.encode()).hexdigest(), states)
 
 
-def is_current(output, made_from, maker):
+def is_current(output: Pathlike, made_from: Fingerprint, maker: str) -> bool:
     """True if `output` is untouched and was made from the same files and settings, a `Fingerprint`."""
     has_settings = _read_stamp(output)["settings"] == made_from.settings
     return has_settings and has_same_inputs(output, made_from, maker) and is_untouched(output, maker)
 
 
-def has_same_inputs(output, made_from, maker):
+def has_same_inputs(output: Pathlike, made_from: Fingerprint, maker: str) -> bool:
     """True if `maker` made `output` from the files of `made_from`, a `Fingerprint`, with whatever settings."""
     stamp = _read_stamp(output)
     states = {os.path.abspath(path): state for path, state in made_from.inputs.items()}  # noqa: PTH100 - see _read_stamp
     return stamp["maker"] == maker and _are_same(stamp["inputs"], states)
 
 
-def is_untouched(output, maker):
+def is_untouched(output: Pathlike, maker: str) -> bool:
     """True if `maker` made `output`, a file or a folder, and all that it wrote stands as `mark_current` saw it."""
     stamp = _read_stamp(output)
     if stamp["maker"] != maker or not all(stamp["outputs"].values()):
@@ -214,7 +254,13 @@ def is_untouched(output, maker):
     return _are_same(stamp["outputs"], {path: _get_state(path) for path in stamp["outputs"]})
 
 
-def mark_current(output, made_from, maker, outputs=None, place=None):
+def mark_current(
+    output: Pathlike,
+    made_from: Fingerprint | None,
+    maker: str,
+    outputs: Iterable[Pathlike] | None = None,
+    place: Pathlike | None = None,
+) -> None:
     """Notes beside `output` who made it and from what, for `is_current`: `made_from` is the `Fingerprint`, or None.
 
     `outputs` are the files and folders that were made with it, by default `output` alone. `place` is where `output`
@@ -230,18 +276,18 @@ def mark_current(output, made_from, maker, outputs=None, place=None):
     _write_stamp(output, maker, settings, noted, made, place)
 
 
-def claim(output, maker, outputs=None):
+def claim(output: Pathlike, maker: str, outputs: Iterable[Pathlike] | None = None) -> None:
     """Notes beside `output` that `maker` is about to write `outputs`, by default `output` alone: whatever is there
     under these names from now on is its own, even if it is killed before `mark_current`."""
     _write_stamp(output, maker, "", {}, dict.fromkeys(map(os.fspath, [output] if outputs is None else outputs)))
 
 
-def forget(output):
+def forget(output: Pathlike) -> None:
     """Removes the stamp beside `output`."""
     _stamp_path(output).unlink(missing_ok=True)
 
 
-def list_made(output, maker):
+def list_made(output: Pathlike, maker: str) -> list[Path]:
     """The files that `maker` made as the stamp beside `output` names them, and that stand as it left them. Links are
     there, too, where the files that they lead to are gone."""
     stamp = _read_stamp(output)
@@ -255,7 +301,7 @@ def list_made(output, maker):
     return [Path(path) for path, there in zip(found, _map(is_there, found), strict=True) if there]
 
 
-def list_made_at(place, without=()):
+def list_made_at(place: Pathlike, without: Collection[str] = ()) -> set[Path]:
     """The files at `place`, a file or a folder, that stand as one of our scripts left them, by the stamps beside it and
     in it, and these stamps: a set of absolute paths. Stamps of the makers in `without` don't count."""
     place = Path(os.path.abspath(place))  # noqa: PTH100 - resolve() would follow links
@@ -268,7 +314,9 @@ def list_made_at(place, without=()):
     return {path for path in found if path.is_relative_to(place)}
 
 
-def list_foreign(output, maker, outputs=None, others=()):
+def list_foreign(
+    output: Pathlike, maker: str, outputs: Iterable[Pathlike] | None = None, others: Collection[str] = ()
+) -> list[Path]:
     """The files at `outputs` (files or folders; by default `output` alone) that `maker` did not make, or that were
     changed since it did, as the stamp beside `output` tells.
 
@@ -285,7 +333,7 @@ def list_foreign(output, maker, outputs=None, others=()):
     return [Path(path) for path, ours in zip(files, made, strict=True) if not ours]
 
 
-def find_foreign(output, maker, advice, outputs=None):
+def find_foreign(output: Pathlike, maker: str, advice: str, outputs: Iterable[Pathlike] | None = None) -> list[str]:
     """Faults, texts: the files of `list_foreign`, which replacing them would lose.
 
     `advice`: what to do, as "name another folder with -o".
@@ -302,7 +350,7 @@ def find_foreign(output, maker, advice, outputs=None):
     return faults
 
 
-def refuse_foreign(output, maker, advice, outputs=None):
+def refuse_foreign(output: Pathlike, maker: str, advice: str, outputs: Iterable[Pathlike] | None = None) -> None:
     """Raises InputError with the faults of `find_foreign`, if any."""
     faults = find_foreign(output, maker, advice, outputs)
     if faults:
@@ -378,15 +426,15 @@ def _map(function, items):
         return list(pool.map(function, items))
 
 
-def is_file(path):
-    """Whether there is a regular file, or a link to one. A link that leads round in a circle is none, and no error."""
+def is_file(path: Pathlike) -> bool:
+    """Whether there is a regular file, or a link to one. A link that leads in a circle is not, and is not an error."""
     try:
         return stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116 - of many files, Path(path) takes longer than this
     except (OSError, ValueError):
         return False
 
 
-def find_oddity(path):
+def find_oddity(path: Pathlike) -> str | None:
     """What keeps `path` from being read as a file, as a text, or None. Never opens it: a pipe would not end."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - as above
@@ -400,8 +448,8 @@ def find_oddity(path):
     return f"is {_KINDS.get(stat.S_IFMT(mode), 'a device')}, not a file; replace it with a file, or take it away"
 
 
-def read_bytes(path, most=None, kind="file-not-read"):
-    """The bytes of a regular file. Raises InputError if it is none, can't be read, or has more than `most` bytes."""
+def read_bytes(path: Pathlike, most: int | None = None, kind: str = "file-not-read") -> bytes:
+    """The bytes of a regular file. Raises InputError if it is not one, can't be read, or has more than `most` bytes."""
     if odd := find_oddity(path):
         raise InputError(Fault(kind, path, odd))
     try:
@@ -416,7 +464,7 @@ def read_bytes(path, most=None, kind="file-not-read"):
         raise InputError(Fault(kind, path, what)) from None
 
 
-def read_text(path, most=None, kind="file-not-read"):
+def read_text(path: Pathlike, most: int | None = None, kind: str = "file-not-read") -> str:
     """The text of a regular file. Raises InputError as `read_bytes` does, or if it is not in UTF-8."""
     try:
         return read_bytes(path, most, kind).decode("utf-8-sig")
@@ -424,8 +472,8 @@ def read_text(path, most=None, kind="file-not-read"):
         raise InputError(Fault(kind, path, "is not in UTF-8; save it in that encoding")) from None
 
 
-def parse_json(text):
-    """What the JSON `text` holds. Raises ValueError if it is none, or lists in lists a thousand times."""
+def parse_json(text: str | bytes) -> Any:
+    """What the JSON `text` holds. Raises ValueError if it is not JSON, or lists in lists a thousand times."""
     try:
         return json.loads(text)
     except RecursionError:

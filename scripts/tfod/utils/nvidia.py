@@ -43,7 +43,7 @@ class Driver:
     cards: list
 
 
-def read_driver():
+def read_driver() -> Driver | None:
     """The `Driver` of this machine, whether TensorFlow uses its cards or not; None where there is none, or no card."""
     try:
         library = ctypes.CDLL("libnvidia-ml.so.1")
@@ -70,12 +70,17 @@ def read_driver():
         library.nvmlShutdown()
 
 
-def is_hidden():
+def is_hidden() -> bool:
     """Whether CUDA_VISIBLE_DEVICES keeps every card from TensorFlow."""
     return re.match(r"\s*(-|$)", os.environ.get("CUDA_VISIBLE_DEVICES", "0")) is not None
 
 
-def find_compiler():
+def may_have_card() -> bool:
+    """Whether TensorFlow may find a card: a driver's device is there, and no card is hidden."""
+    return not is_hidden() and any(Path(name).exists() for name in DEVICES)
+
+
+def find_compiler() -> tuple[Path | None, Path | None]:
     """Paths of ptxas and of libdevice.10.bc, each None where TensorFlow won't find it."""
     spec = importlib.util.find_spec("tensorflow")
     packages = Path(spec.origin).parents[1] if spec else ROOT
@@ -86,7 +91,7 @@ def find_compiler():
     return tuple(next(filter(Path.is_file, paths), None) for paths in (tools, libraries))
 
 
-def ask_tensorflow():
+def ask_tensorflow() -> tuple[list[str], list[str]]:
     """(names of the GPUs that TensorFlow uses, libraries that it did not find), seen in a process of its own.
 
     Raises RuntimeError with the last line that it says where it can't be started.
@@ -108,7 +113,7 @@ def ask_tensorflow():
     return json.loads(done.stdout.splitlines()[-1]), list(dict.fromkeys(missing))
 
 
-def keep_compiled_code(driver):
+def keep_compiled_code(driver: Driver | None) -> None:
     """Has TensorFlow and the `Driver` keep what they compile for the card in workspace/.cache, for the next start.
 
     TensorFlow finds its own by the source's text alone: hence a folder for each of its versions and each compute
@@ -125,7 +130,7 @@ def keep_compiled_code(driver):
     os.environ.setdefault("CUDA_CACHE_MAXSIZE", str(4 << 30))  # bytes; the most that the driver takes
 
 
-def explain_failure(error):
+def explain_failure(error: BaseException | None) -> str | None:
     """What a failure of the card means and what to do, as one text, or None for any other exception.
 
     Exceptions that `error` was raised from, or while handling, count too.

@@ -6,20 +6,22 @@ their parent. Fork only while no other thread runs, and before TensorFlow is imp
 
 import collections
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Callable, Iterable, Iterator
 
-from tfod.utils.console import ENDING, InputError
+from tfod.utils.console import ENDING, InputError, show_progress
 
 
-def count_cores():
+def count_cores() -> int:
     """How many cores this process may use: the default number of workers."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()  # macOS has not got it
 
 
-def map_in_processes(function, items, workers):
+def map_in_processes(function: Callable, items: Iterable, workers: int) -> Iterator:
     """Yields `function(item)` in the order of `items`, worked out by `workers` processes.
 
     Few items are under way at any moment, so that memory does not grow with their number. Raises what `function`
@@ -45,6 +47,23 @@ def map_in_processes(function, items, workers):
         ) from None
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def map_chunks(function, items, workers, what, size):
+    """Yields `function(list of up to size items)` for each such list, in order, as `map_in_processes` does.
+
+    `what` names the work beside its progress. A single worker is this process itself.
+    """
+    chunks = [items[start : start + size] for start in range(0, len(items), size)]
+    workers = min(workers, len(chunks))
+    done = 0
+    with show_progress(what, len(items)) as update:
+        results = map(function, chunks) if workers < 2 else map_in_processes(function, chunks, workers)
+        with contextlib.closing(results) if workers > 1 else contextlib.nullcontext():
+            for chunk, result in zip(chunks, results, strict=True):
+                yield result
+                done += len(chunk)
+                update(done)
 
 
 def _become_worker(function):

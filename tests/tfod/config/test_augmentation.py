@@ -12,7 +12,7 @@ from tfod.config import edit
 Fields = standard_fields.InputDataFields
 
 
-@pytest.mark.parametrize("name", edit.SETS)
+@pytest.mark.parametrize("name", edit.AUGMENTATIONS)
 def test_every_set_runs_on_this_tensorflow_and_keeps_boxes_in_the_picture(name):
     """As upstream's input pipeline runs them: in a tf.data graph, on pictures of any size, also without a box."""
     train = train_pb2.TrainConfig()

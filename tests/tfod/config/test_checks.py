@@ -7,6 +7,8 @@ from tfod.config.checks import (
     EVALUATION,
     EXPORT,
     EXPORT_EVALUATION,
+    INFERENCE,
+    TFLITE,
     TRAIN_DATA_EVALUATION,
     TRAINING,
     Findings,
@@ -433,3 +435,31 @@ def test_metrics_of_boxes_are_all_that_upstream_has():
     assert sorted(BOX_METRICS) == sorted(
         name for name in eval_util.EVAL_METRICS_CLASS_DICT if not any(word in name for word in others)
     )
+
+
+def test_inference_looks_at_the_model_alone(check):
+    def change(config):
+        config.model.ssd.num_classes = 7  # its label map may be kept beside the checkpoint
+        config.train_input_reader.label_map_path = "gone"
+        config.train_config.batch_size = 0
+
+    assert check("ssd", change, INFERENCE) == ""
+    found = check("ssd", lambda config: change(config) or set_type(config, "ssd_mobilenet_v2"), INFERENCE)
+    assert (
+        found.startswith("p.config: feature_extractor's type ssd_mobilenet_v2 is TensorFlow 1's") and "\n" not in found
+    )
+
+
+def set_type(config, name):
+    config.model.ssd.feature_extractor.type = name
+
+
+def test_tflites_rules_come_with_the_others_and_only_where_they_are_asked_for(check):
+    def change(config):
+        set_type(config, "ssd_mobilenet_v2")
+        config.model.ssd.post_processing.batch_non_max_suppression.soft_nms_sigma = 1
+
+    coder, soft = "p.config: TFLite decodes a faster_rcnn_box_coder's boxes only", "p.config: TFLite has no soft NMS"
+    found = check("ssd", change, EXPORT, TFLITE)
+    assert "is TensorFlow 1's" in found and coder in found and soft in found
+    assert "TFLite" not in check("ssd", change, EXPORT)

@@ -204,12 +204,19 @@ def test_plain_detectors_have_nothing_to_take_out():
 def test_thresholds_are_set_where_the_family_has_them():
     for family, where in (("ssd", "post_processing"), ("faster_rcnn", "second_stage_post_processing")):
         config = make_config(f"{family} {{ }}")
-        edit.set_thresholds(config, iou=0.5, score=0.25)
+        edit.set_postprocessing(config, score_threshold=0.25, iou_threshold=0.5)
         nms = getattr(pipeline.get_model(config), where).batch_non_max_suppression
         assert (nms.iou_threshold, nms.score_threshold) == (0.5, 0.25)
-    for values, name in (({"iou": 0.5}, "iou_threshold"), ({"score": 0.5}, "score_threshold")):
-        with pytest.raises(InputError, match=f"--{name}: this CenterNet finds peaks and has no non-maximum"):
-            edit.set_thresholds(make_config("center_net { }"), **values)
+    for name, flag in (("iou_threshold", "iou_threshold"), ("class_agnostic", "class_agnostic_nms")):
+        with pytest.raises(InputError, match=f"--{flag}: this CenterNet finds peaks and has no non-maximum"):
+            edit.set_postprocessing(make_config("center_net { }"), **{name: 1})
     config = make_config("center_net { post_processing { } }")
-    edit.set_thresholds(config, iou=0.5)
+    edit.set_postprocessing(config, iou_threshold=0.5)
     assert config.model.center_net.post_processing.batch_non_max_suppression.iou_threshold == 0.5
+
+
+def test_a_limit_of_detections_is_set_where_the_family_has_it():
+    for family in ("ssd", "faster_rcnn", "center_net"):
+        config = make_config(f"{family} {{ }}")
+        edit.set_postprocessing(config, max_detections=7)
+        assert edit.count_detections(config) == 7

@@ -34,14 +34,14 @@ def test_every_extractor_of_tensorflow_1_has_its_advice(builder):
     assert sum(map(len, older.values())) == 31
     for family, names in older.items():
         for name in names:
-            (fault,) = find_faults(family, f'type: "{name}"')
+            (fault,) = list_faults(family, f'type: "{name}"')
             advised = NEAREST.get(name, f"{name}_keras")
             assert advised in KNOWN[family]
             assert f"feature_extractor's type {name} is TensorFlow 1's" in fault
             assert (f"write {advised}" in fault) != (f"start from a config with {advised}, the nearest" in fault)
 
 
-def find_faults(family, text):
+def list_faults(family, text):
     model = model_pb2.DetectionModel()
     extractor = getattr(model, family).feature_extractor
     text_format.Parse(text, extractor)
@@ -71,7 +71,7 @@ def find_faults(family, text):
     ],
 )
 def test_what_can_not_be_built_is_named_with_what_to_write(family, text, fault):
-    faults = find_faults(family, text)
+    faults = list_faults(family, text)
     if fault is None:
         assert faults == []
     else:
@@ -87,6 +87,6 @@ def test_pyramids_are_for_those_that_upstream_gives_one_to(builder):
     for family, names in maps.items():
         for name, kind in names.items():
             takes = inspect.signature(kind.__init__).parameters
-            assert (find_faults(family, f'type: "{name}" fpn {{}}') == []) == ("fpn_min_level" in takes), name
+            assert (list_faults(family, f'type: "{name}" fpn {{}}') == []) == ("fpn_min_level" in takes), name
             if family == "ssd":
-                assert (find_faults(family, f'type: "{name}" bifpn {{}}') == []) == ("bifpn_min_level" in takes), name
+                assert (list_faults(family, f'type: "{name}" bifpn {{}}') == []) == ("bifpn_min_level" in takes), name

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfod.data.label_map import find_near_name, find_unknown_names, read_label_map, write_label_map
+from tfod.data.label_map import (
+    find_near_name,
+    find_unknown_names,
+    read_label_map,
+    read_names,
+    write_label_map,
+)
 from tfod.utils.console import InputError, find_hidden
 
 names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1).filter(lambda name: not find_hidden(name))
@@ -65,12 +71,12 @@ def test_every_fault_is_told_with_its_line(path):
         item {
             id: 2 name: 'cat'
         }
-        item { id: 0 name: 'background' }
+        item { id: 0 name: 'bakground' }
         item { id: 3 }
         item { name: 'no id' }""",
         "line 3: the id 1 is there twice; give every class its own",
         "line 4: the name 'cat' is there twice; remove one of the items",
-        "line 7: 'background' has the id 0; ids begin at 1, since 0 is the background",
+        "line 7: 'bakground' has the id 0; ids begin at 1, since 0 is the background",
         "line 8: the item has no name; give it one",
         "line 9: 'no id' has the id 0; ids begin at 1, since 0 is the background",
     )
@@ -200,3 +206,48 @@ def test_near_names(name, near, sure):
 def test_two_near_names_are_not_sure():
     assert not find_near_name("fish2", ["fish1", "fish3"])[1]
     assert not find_near_name("CAT", ["cat", "Cat"])[1]
+
+
+@pytest.mark.parametrize(
+    ("item", "name", "other", "shown"),
+    [
+        ("name: 'cat' display_name: 'Hauskatze'", "cat", "Hauskatze", "Hauskatze"),
+        ("name: '/m/01yrx' display_name: 'cat'", "cat", "/m/01yrx", "cat"),
+        ("display_name: 'cat'", "cat", None, "cat"),
+        ("name: 'cat' display_name: 'cat'", "cat", None, "cat"),
+    ],
+)
+def test_an_item_is_found_by_each_of_its_names(path, item, name, other, shown):
+    path.write_text(f"item {{ id: 0 name: 'background' }} item {{ id: 7 {item} }}")
+    classes = read_label_map(path)
+    assert list(classes.items()) == [(name, 7)]
+    assert classes[name] == 7 and "background" not in classes
+    if other:
+        assert other in classes and classes[other] == 7
+    assert read_names(path) == {7: shown}
+    assert find_unknown_names(path, classes, dict.fromkeys(filter(None, (name, other)), [path])) == []
+
+
+def test_upstream_and_this_project_agree_on_who_has_which_id(path):
+    import tfod.compat  # noqa: F401
+
+    from object_detection.utils.label_map_util import get_label_map_dict
+
+    path.write_text(
+        """item { id: 0 name: 'background' } item { id: 3 name: 'cat' display_name: 'Katze' }
+        item { id: 9 name: 'dog' keypoints { id: 1 label: 'nose' } }
+        item { id: 4 name: '/m/0199g' display_name: 'bike' }"""
+    )
+    theirs = get_label_map_dict(str(path))
+    assert theirs.pop("background") == 0
+    ours = read_label_map(path)
+    assert {name: ours[name] for name in theirs} == theirs
+    assert ours["Katze"] == 3 and ours["bike"] == 4
+
+
+def test_a_label_map_of_nothing_but_the_background_is_refused(path):
+    expect_faults(
+        path,
+        "item { id: 0 display_name: 'background' }",
+        "has no item but the background; make it again with generate_label_map.py --force",
+    )

@@ -4,7 +4,7 @@ import pytest
 from conftest import draw_photo, label_photo
 from PIL import ExifTags, Image
 
-from tfod.data.labelled_images import check_photo
+from tfod.data.labelled_images import check_photo, find_set_turn, note_unlabelled
 from tfod.data.voc import Box, write_annotation
 
 
@@ -94,9 +94,67 @@ def test_names_that_disagree_are_warned_of(tmp_path, xml, filename, path, warnin
 
 
 @pytest.mark.parametrize(
-    "filename", ["../a.jpg", "..", "/etc/a.jpg", r"C:\a.jpg", r"..\a.jpg", r"\\server\a.jpg", "b/../../a.jpg"]
+    "filename", ["../a.jpg", "/etc/a.jpg", r"C:\a.jpg", r"..\a.jpg", r"\\server\a.jpg", "b/../../a.jpg"]
 )
-def test_a_filename_that_leads_out_is_refused(tmp_path, filename):
+def test_a_filename_with_folders_names_the_photo_by_its_last_part(tmp_path, filename):
     image = label_photo(tmp_path, "a.jpg")
     write_annotation(tmp_path / "a.xml", filename, 96, 64, [])
-    assert check(image)[2] == {"filename-leads-out"}
+    photo, _, faults, warnings = check(image)
+    assert photo.boxes == [] and (faults, warnings) == (set(), set())
+
+
+def test_fractions_of_the_image_become_pixels_with_a_word(tmp_path):
+    boxes = [Box("cat", 0.125, 0.25, 0.5, 0.75), Box("dog", 0, 0, 1, 1)]
+    image = label_photo(tmp_path, "a.jpg", boxes=boxes)
+    photo, _, faults, warnings = check(image)
+    assert photo.boxes == [Box("cat", 12, 16, 48, 48), Box("dog", 0, 0, 96, 64)]
+    assert (faults, warnings) == (set(), {"box-fractions"})
+    label_photo(tmp_path, "a.jpg", boxes=[*boxes, Box("cat", 5, 5, 50, 50)])  # one in pixels: so all are
+    assert check(image)[0].boxes[0] == boxes[0]
+
+
+def put_turned(folder, name, orientation, as_stored, number=0):
+    """A photo that EXIF turns, labelled on the pixels as stored or upright; (the image path, its XML path)."""
+    upright, undo = draw_photo(number), {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90}[orientation]
+    stored = upright.transpose(undo)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    box = Box("cat", 8, 8, 38, 28) if not as_stored else Box("cat", 1, 2, 31, 22)
+    image = label_photo(folder, name, number, [box], stored, exif=exif)
+    write_annotation(image.with_suffix(".xml"), name, *(stored if as_stored else upright).size, [box])
+    return image, image.with_suffix(".xml")
+
+
+@pytest.mark.parametrize(
+    ("others", "as_stored"),
+    [([], False), ([False], False), ([True], True), ([True, False], True), ([True, False, False], False)],
+)
+def test_a_photo_whose_size_does_not_tell_is_taken_as_the_others_of_the_set(tmp_path, others, as_stored):
+    unclear = put_turned(tmp_path, "unclear.jpg", 3, True)
+    pairs = [put_turned(tmp_path, f"{i}.jpg", 6, stored, i + 1) for i, stored in enumerate(others)]
+    assert find_set_turn([unclear, *pairs]) is as_stored
+    photo, _, faults, warnings = check_photo(*unclear, as_stored=as_stored)
+    assert photo.boxes == [Box("cat", 65, 42, 95, 62) if as_stored else Box("cat", 1, 2, 31, 22)] and not faults
+    (fault,) = [fault for fault in warnings if fault.kind == "exif-unclear"]
+    assert ("taken on the pixels as stored, as the photos" if as_stored else "taken upright, as viewers") in fault
+
+
+def test_the_set_of_a_subset_has_the_photos_of_the_others(tmp_path):
+    unclear = put_turned(tmp_path / "test", "unclear.jpg", 3, True)
+    put_turned(tmp_path / "train", "clear.jpg", 6, True, 1)
+    assert not find_set_turn([unclear])
+    assert find_set_turn([unclear], tmp_path / "test")
+
+
+@pytest.mark.parametrize(
+    ("place", "tool"),
+    [("images/a.txt", "yolo"), ("images/a.json", "labelme"), ("labels/a.txt", "yolo")],
+)
+def test_labels_of_another_tool_are_named_with_what_brings_them_in(tmp_path, place, tool):
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).touch()
+    for image in ("images/a.jpg", "images/train/a.jpg"):
+        fault = note_unlabelled(tmp_path / image)
+        assert f"but {tmp_path / place}, as other tools write; make import FROM={(tmp_path / place).parent} " in fault
+        assert f"--from {tool} " in fault and "negatives" not in fault
+    assert "ALLOW_UNLABELLED=1" in note_unlabelled(tmp_path / "images/b.jpg")

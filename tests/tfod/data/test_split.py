@@ -37,7 +37,7 @@ def assert_all_there_once(shares, groups):
 
 
 @given(sizes, ratios, seeds)
-def test_the_test_side_has_the_number_that_groups_allow(sizes, ratio, seed):
+def test_the_test_subset_has_the_number_that_groups_allow(sizes, ratio, seed):
     groups = make_groups(sizes)
     shares = split.share_out(groups, [None] * len(groups), {"test": ratio}, seed)
     sums = {0}
@@ -50,7 +50,7 @@ def test_the_test_side_has_the_number_that_groups_allow(sizes, ratio, seed):
 
 
 @given(st.integers(3, 60), ratios, ratios, seeds)
-def test_three_sides_of_single_images_are_exact(number, test, val, seed):
+def test_three_subsets_of_single_images_are_exact(number, test, val, seed):
     if test + val >= 1:
         test, val = test / 2, val / 2
     groups = make_groups([1] * number)
@@ -62,7 +62,7 @@ def test_three_sides_of_single_images_are_exact(number, test, val, seed):
 
 
 @given(st.lists(st.integers(1, 4), min_size=3, max_size=12), ratios, ratios, seeds)
-def test_no_side_of_three_stays_empty(sizes, test, val, seed):
+def test_no_subset_of_three_stays_empty(sizes, test, val, seed):
     groups = make_groups(sizes)
     shares = split.share_out(groups, [None] * len(groups), {"test": test / 2, "val": val / 2}, seed)
     assert all(shares.values())
@@ -116,7 +116,7 @@ def test_each_class_gets_its_share_to_within_an_image(numbers, ratio, seed):
 
 @given(st.lists(st.integers(2, 40), min_size=1, max_size=8), ratios, seeds)
 @example([2, 2, 8], Fraction(7, 10), 0)
-def test_a_class_of_two_images_is_on_both_sides_where_there_is_room(numbers, ratio, seed):
+def test_a_class_of_two_images_is_in_both_subsets_where_there_is_room(numbers, ratio, seed):
     groups = make_groups([1] * sum(numbers))
     names = [name for name, number in enumerate(numbers) for _ in range(number)]
     classes = {group[0]: {name} for group, name in zip(groups, names, strict=True)}
@@ -141,12 +141,12 @@ def test_strata_cost_no_exactness_and_break_no_group(drawn, ratio, seed):
     assert count(shares["test"]) == count(draw_test(groups, ratio, seed))
 
 
-def test_the_rarest_class_of_all_images_of_a_group_is_its_stratum():
+def test_a_group_has_the_classes_of_all_its_images_the_rarest_first():
     groups = make_groups([2, 1, 1, 1])
     names = [{"dog"}, {"cat", "dog"}, {"dog"}, {"cat"}, set()]
     images = [image for group in groups for image in group]
-    strata = split.find_strata(groups, dict(zip(images, names, strict=True)))
-    assert list(strata.values()) == [(2, "cat"), (3, "dog"), (2, "cat"), split.NO_CLASS]
+    found = split.find_class_names(groups, dict(zip(images, names, strict=True)))
+    assert list(found.values()) == [("cat", "dog"), ("dog",), ("cat",), (split.NO_CLASS,)]
 
 
 def test_a_class_that_is_never_the_rarest_gets_its_share_through_the_others():
@@ -160,30 +160,41 @@ def test_a_class_that_is_never_the_rarest_gets_its_share_through_the_others():
         assert len({name for group in shares["test"] for name in classes[group[0]]}) == 4  # two rare ones
 
 
-def test_swaps_bring_a_class_onto_both_sides_and_take_none_away():
-    a, b, c, d = make_groups([1] * 4)
-    classes = {a[0]: {"x"}, b[0]: {"x", "y"}, c[0]: {"x", "y"}, d[0]: {"x", "z"}}
-    strata = {group[0]: (4, "x") for group in (a, b, c, d)}
-    assert split.spread_classes([a], [a, b, c, d], [], [], strata, classes) == [b]
-    assert split.spread_classes([b, c], [a, b, c, d], [], [], strata, classes) == [a, c]
-    assert split.spread_classes([d], [a, d], [], [], strata, classes) == [d]  # z would only change sides
-    strata[b[0]] = strata[c[0]] = (2, "y")  # others' seats
-    assert split.spread_classes([a], [a, b, c, d], [], [], strata, classes) == [a]
+def test_classes_that_come_with_rarer_ones_only_are_in_both_subsets_whatever_the_draw():
+    """Hat and ball are on two photos each, and both on a third one; a person always with a cat or a dog."""
+    groups = make_groups([1] * 20)
+    names = [{"person", "cat"}] * 2 + [{"cat", "hat", "ball"}, {"cat", "hat"}, {"cat", "ball"}] + [{"cat"}] * 3
+    names += [{"person", "dog"}] * 7 + [{"dog"}] * 5
+    classes = {group[0]: its_names for group, its_names in zip(groups, names, strict=True)}
+    for seed in range(20):
+        shares = split.share_out(groups, [None] * 20, {"test": Fraction(1, 4)}, seed, classes)
+        for its_groups in shares.values():
+            assert set().union(*(classes[group[0]] for group in its_groups)) == {"person", "cat", "dog", "hat", "ball"}
+
+
+def test_a_class_of_one_photo_does_not_give_a_whole_scene_away():
+    """The owl is due one of 20 test photos, and stands in a scene of nine as well as alone."""
+    groups = make_groups([9, 1, 1, *[1] * 89])
+    classes = {image: {"cat"} for group in groups for image in group}
+    classes |= dict.fromkeys([*groups[0], *groups[1], *groups[2]], {"owl"})
+    for seed in range(10):
+        shares = split.share_out(groups, [None] * len(groups), {"test": Fraction(1, 20)}, seed, classes)
+        assert groups[0] in shares["train"] and count(shares["test"]) == 5
 
 
 @given(sizes, st.data())
-def test_groups_with_a_side_keep_it_and_the_others_fill_up(sizes, data):
+def test_groups_with_a_subset_stay_in_it_and_the_others_fill_up(sizes, data):
     groups = make_groups(sizes)
     former = data.draw(st.lists(st.sampled_from(["train", "test", None]), min_size=len(groups), max_size=len(groups)))
     ratio, seed = data.draw(ratios), data.draw(seeds)
     shares = split.share_out(groups, former, {"test": ratio}, seed)
     assert_all_there_once(shares, groups)
-    for group, side in zip(groups, former, strict=True):
-        assert side is None or group in shares[side]
-    fixed = count(group for group, side in zip(groups, former, strict=True) if side == "test")
+    for group, subset in zip(groups, former, strict=True):
+        assert subset is None or group in shares[subset]
+    fixed = count(group for group, subset in zip(groups, former, strict=True) if subset == "test")
     sums = {fixed}
-    for group, side in zip(groups, former, strict=True):
-        if side is None:
+    for group, subset in zip(groups, former, strict=True):
+        if subset is None:
             sums |= {total + len(group) for total in sums}
     if "train" not in former:
         sums -= {sum(sizes)}

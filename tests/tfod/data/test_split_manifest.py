@@ -1,4 +1,4 @@
-"""split.json: no photo changes sides by itself, and a killed run is mended by the next."""
+"""split.json: no photo changes subsets by itself, and a killed run is mended by the next."""
 
 import json
 import shutil
@@ -113,7 +113,7 @@ def test_new_photos_bring_the_ratio_back(call, labelled_images):
         label_photo(images, f"new {number}.jpg", number, photo=draw_photo(number, (120 + number, 80)))
     done = call(SCRIPT, "-x", "-i", images, "-r", "0.25")
     assert done.returncode == 0, done.stderr
-    assert "28 new images are shared out, the others stay on their sides" in done.stderr
+    assert "28 new images are shared out, the others stay in their subsets" in done.stderr
     after = find_places(images)
     assert {photo: after[photo] for photo in before} == before
     assert done.stdout.endswith(f"test: 10 images in {images / 'test'}\n")
@@ -152,7 +152,7 @@ def test_other_settings_are_refused_and_change_nothing(call, labelled_images, ar
     assert done.returncode == 1
     assert done.stderr.endswith(
         f"error: {labelled_images / 'split.json'}: the split was drawn {was}, and this call is {called}; call it as"
-        f" before to keep each photo on its side, or add --fresh (make: FRESH=1) to draw a new split\n"
+        f" before to keep each photo in its subset, or add --fresh (make: FRESH=1) to draw a new split\n"
     )
     assert list_tree(labelled_images) == before
     assert call(SCRIPT, "-x", "-i", labelled_images, *arguments, "--fresh").returncode == 0
@@ -200,7 +200,7 @@ def test_a_side_that_lost_its_photos(call, tmp_path):
     (tmp_path / first.name).unlink()
     (tmp_path / next((tmp_path / "train").iterdir()).name).unlink()
     done = call(SCRIPT, "-i", tmp_path)
-    assert "test: 1 images instead of 2, since no photo changes sides (--fresh draws a new split)" in done.stderr
+    assert "test: 1 images instead of 2, since no photo changes subsets (--fresh draws a new split)" in done.stderr
     (tmp_path / second.name).unlink()
     done = call(SCRIPT, "-i", tmp_path)
     assert done.returncode == 1

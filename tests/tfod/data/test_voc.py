@@ -1,6 +1,7 @@
 """labelImg's XML files: read without trust, written as labelImg does, matched to their images."""
 
 import dataclasses
+import math
 import re
 
 import pytest
@@ -16,9 +17,10 @@ from tfod.data.voc import (
     Box,
     clip_boxes,
     find_images_of,
-    find_pairs,
     leads_out,
     list_annotations,
+    pair_files,
+    parse_annotation,
     read_annotation,
     turn_box,
     write_annotation,
@@ -61,7 +63,7 @@ def folder(tmp_path_factory):
 
 @given(names, st.integers(1, 99999), st.integers(1, 99999), st.lists(boxes(), max_size=4))
 def test_what_is_written_is_read(folder, filename, width, height, its_boxes):
-    assume(not leads_out(filename))  # which reading refuses
+    assume(not leads_out(filename))  # of which reading takes the last part
     write_annotation(folder / "a.xml", filename, width, height, its_boxes)
     assert read_annotation(folder / "a.xml") == Annotation(folder / "a.xml", filename, width, height, tuple(its_boxes))
 
@@ -125,7 +127,7 @@ def test_every_fault_of_a_file_is_told_with_its_line(tmp_path):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "is not XML (Document is empty, line 1, column 1); label the image again"),
+        ("", "is empty; put back a copy of the file, or label the photo again"),
         ("<annotation><object></annotation>", "is not XML (Opening and ending tag mismatch"),
         ("<html/>", "is <html>, not <annotation>; save it as Pascal VOC in labelImg"),
         ("<annotation/>", "has neither <filename> nor <size> nor <object>; save it as Pascal VOC in labelImg"),
@@ -212,7 +214,7 @@ def test_a_box_turns_as_the_pixels_under_it(orientation, width, height, data):
 
 
 def pair_folders(image_dir, xml_dir):
-    pairs, faults = find_pairs(list_annotations(xml_dir), list_images(image_dir))
+    pairs, faults = pair_files(list_annotations(xml_dir), list_images(image_dir))
     if faults:
         raise InputError(*faults)
     return pairs
@@ -286,3 +288,111 @@ def test_written_files_are_plain_xml(tmp_path):
     root = etree.parse(tmp_path / "a.xml").getroot()
     assert root.findtext("object/name") == 'R&D\'s <"猫">'
     assert [edge.text for edge in root.find("object/bndbox")] == ["0", "0", "1.5", "4"]
+
+
+def write_objects(path, *objects, size=(320, 240)):
+    said = f"<size><width>{size[0]}</width><height>{size[1]}</height></size>"
+    return write_xml(path, said + "".join(f"<object>{text}</object>" for text in objects))
+
+
+def frame(xmin, ymin, xmax, ymax):
+    return f"<bndbox><xmin>{xmin}</xmin><ymin>{ymin}</ymin><xmax>{xmax}</xmax><ymax>{ymax}</ymax></bndbox>"
+
+
+def turn(degrees):
+    return f"<attributes><attribute><name>rotation</name><value>{degrees}</value></attribute></attributes>"
+
+
+def read_with_warnings(path):
+    annotation, faults = parse_annotation(path)
+    assert {fault.severity for fault in faults} <= {"warning"}
+    return annotation, [fault.kind for fault in faults]
+
+
+def test_several_boxes_in_one_object_are_all_taken(tmp_path):
+    xml = write_objects(tmp_path / "a.xml", "<name>car</name>" + frame(1, 2, 30, 40) + frame(50, 60, 70, 80))
+    annotation, kinds = read_with_warnings(xml)
+    assert annotation.boxes == (Box("car", 1, 2, 30, 40), Box("car", 50, 60, 70, 80)) and kinds == ["box-several"]
+    assert annotation.names == ("car", "car")
+    write_objects(xml, "<name>car</name>" + frame(1, 2, 30, 40) + frame(50, 60, 50, 80))
+    expect_faults(xml, "box 'car' (50, 60, 50, 80) (xmin, ymin, xmax, ymax) has no area; draw it again")
+
+
+@pytest.mark.parametrize("degrees", [45, -45, 90, 180.0, 30, 359.5])
+def test_the_upright_box_around_a_turned_one_touches_all_of_its_corners(tmp_path, degrees):
+    xml = write_objects(tmp_path / "a.xml", "<name>cat</name>" + frame(150, 40, 170, 140) + turn(degrees))
+    annotation, kinds = read_with_warnings(xml)
+    (box,) = annotation.boxes
+    turned = Image.new("L", (320, 240))  # drawn by another way: the corners, turned around the middle
+    angle = math.radians(degrees)
+    corners = [
+        (160 + x * math.cos(angle) - y * math.sin(angle), 90 + x * math.sin(angle) + y * math.cos(angle))
+        for x, y in ((-10, -50), (10, -50), (10, 50), (-10, 50))
+    ]
+    ImageDraw.Draw(turned).polygon(corners, fill=255)
+    left, top, right, bottom = turned.getbbox()
+    assert (box.xmin, box.ymin, box.xmax, box.ymax) == pytest.approx((left, top, right, bottom), abs=1.5)
+    assert kinds == ["box-turned"] and box.around
+
+
+def test_a_rotation_of_nothing_leaves_the_box_as_it_is(tmp_path):
+    for said in ("0.0", "", "none", "nan"):
+        xml = write_objects(tmp_path / "a.xml", "<name>cat</name>" + frame(150, 40, 170, 140) + turn(said))
+        assert read_with_warnings(xml)[0].boxes == (Box("cat", 150, 40, 170, 140),)
+
+
+def test_a_robndbox_is_the_upright_box_around_it(tmp_path):
+    turned = "<robndbox><cx>100</cx><cy>80</cy><w>60</w><h>20</h><angle>1.5707963</angle></robndbox>"
+    annotation, kinds = read_with_warnings(write_objects(tmp_path / "a.xml", "<name>ship</name>" + turned))
+    (box,) = annotation.boxes
+    assert (box.xmin, box.ymin, box.xmax, box.ymax) == pytest.approx((90, 50, 110, 110), abs=0.01)
+    assert kinds == ["box-turned"]
+    bad = turned.replace("<w>60</w>", "<w>wide</w>")
+    expect_faults(write_objects(tmp_path / "a.xml", "<name>s</name>" + bad), "<robndbox/w> is 'wide', not a number")
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        "<x1>10</x1><y1>20</y1><x2>60</x2><y2>25</y2><x3>40</x3><y3>90</y3>",
+        "<pt><x>10</x><y>25</y></pt><pt><x>60</x><y>20</y></pt><pt><x>40</x><y>90</y></pt>",
+    ],
+)
+def test_an_outline_without_a_box_is_the_box_around_it(tmp_path, points):
+    outline = f"<name>cat</name><polygon>{points}</polygon>"
+    annotation, kinds = read_with_warnings(write_objects(tmp_path / "a.xml", outline))
+    assert annotation.boxes == (Box("cat", 10, 20, 60, 90),) and kinds == ["box-outline"]
+    annotation, kinds = read_with_warnings(write_objects(tmp_path / "a.xml", outline + frame(1, 2, 3, 4)))
+    assert annotation.boxes == (Box("cat", 1, 2, 3, 4),) and kinds == []
+
+
+@pytest.mark.parametrize(("said", "flag"), [("0.0597", 1), ("0.0", 0), ("1.0", 1), ("Yes", 1), ("", 0)])
+def test_a_share_above_0_is_truncated(tmp_path, said, flag):
+    xml = write_objects(tmp_path / "a.xml", f"<name>cat</name><truncated>{said}</truncated>" + frame(1, 2, 3, 4))
+    assert read_with_warnings(xml)[0].boxes[0].truncated == flag
+
+
+def test_an_empty_object_is_left_out_with_a_word(tmp_path):
+    xml = write_objects(tmp_path / "a.xml", "", "<name> </name><bndbox/>", "<name>cat</name>" + frame(1, 2, 3, 4))
+    annotation, kinds = read_with_warnings(xml)
+    assert len(annotation.boxes) == 1 and kinds == ["object-empty"] * 2
+
+
+def test_a_box_around_a_turned_one_is_cut_at_the_border(tmp_path):
+    xml = write_objects(tmp_path / "a.xml", "<name>cat</name>" + frame(2, 40, 22, 140) + turn(45))
+    (box,), faults = clip_boxes(read_annotation(xml), 320, 240)
+    assert (box.xmin, faults) == (0, [])
+
+
+@pytest.mark.parametrize(("xml", "image"), [("IMG_1.xml", "img_1.JPG"), ("Ba\u0308r.xml", "B\u00e4r.jpg")])
+def test_names_in_other_letters_belong_together(tmp_path, xml, image):
+    assert find_images_of([tmp_path / xml], [tmp_path / image]) == ({tmp_path / xml: [tmp_path / image]}, [])
+    # where the very name is there, it is that one
+    own = (tmp_path / xml).with_suffix(".png")
+    assert find_images_of([tmp_path / xml], [own, tmp_path / image])[0] == {tmp_path / xml: [own]}
+
+
+@pytest.mark.parametrize("filename", ["b.jpg", r"C:\me\b.jpg", "/home/me/b.jpg", "B.JPG"])
+def test_a_filename_names_the_image_wherever_it_lay(tmp_path, filename):
+    xml = write_xml(tmp_path / "a.xml", f"<filename>{filename}</filename>")
+    assert find_images_of([xml], [tmp_path / "b.jpg"])[0] == {xml: [tmp_path / "b.jpg"]}

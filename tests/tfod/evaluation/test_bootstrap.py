@@ -8,8 +8,14 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from random_evaluated import make_random, repeat_images
 
-from tfod.evaluation.bootstrap import draw_resamples, find_interval, match_detections, measure_resamples, summarize
-from tfod.evaluation.results import Evaluated, Image, make_detections, make_truths, write_evaluated
+from tfod.evaluation.bootstrap import (
+    draw_resamples,
+    find_percentile_interval,
+    match_detections,
+    measure_resamples,
+    summarize,
+)
+from tfod.evaluation.results import Evaluated, Image, make_detections, make_ground_truth, write_evaluated
 
 
 def ask_pycocotools(folder, one):
@@ -17,8 +23,8 @@ def ask_pycocotools(folder, one):
     folder.mkdir(exist_ok=True)
     write_evaluated(folder, one)
     with contextlib.redirect_stdout(io.StringIO()):
-        truths = COCO(folder / "ground_truth.json")
-        coco = COCOeval(truths, truths.loadRes(str(folder / "detections.json")), "bbox")
+        ground_truth = COCO(folder / "ground_truth.json")
+        coco = COCOeval(ground_truth, ground_truth.loadRes(str(folder / "detections.json")), "bbox")
         coco.evaluate()
         coco.accumulate()
         coco.summarize()
@@ -66,7 +72,7 @@ def make_boxes(labels_and_scores):
         box * len(labels_and_scores),
         [score for _, score in labels_and_scores],
     )
-    return Evaluated({1: "cat", 2: "dog"}, [Image("a.jpg", 99, 99, "a.jpg")], make_truths([0], [1], box), found)
+    return Evaluated({1: "cat", 2: "dog"}, [Image("a.jpg", 99, 99, "a.jpg")], make_ground_truth([0], [1], box), found)
 
 
 def test_perfect_duplicated_wrong_and_no_detections():
@@ -82,20 +88,20 @@ def test_perfect_duplicated_wrong_and_no_detections():
 
 def test_no_objects_no_classes_no_images():
     one = make_boxes([(1, 0.9)])
-    nothing = Evaluated(one.names, one.images, make_truths(), one.detections)
+    nothing = Evaluated(one.names, one.images, make_ground_truth(), one.detections)
     assert np.isnan(measure(nothing, [[1]])[0]).all()
-    assert find_interval(measure(nothing, [[1]])[0][:, 0]) == pytest.approx((np.nan, np.nan), nan_ok=True)
-    empty = Evaluated({}, [], make_truths(), make_detections())
+    assert find_percentile_interval(measure(nothing, [[1]])[0][:, 0]) == pytest.approx((np.nan, np.nan), nan_ok=True)
+    empty = Evaluated({}, [], make_ground_truth(), make_detections())
     assert match_detections(empty) == {}
 
 
 def test_crowd_takes_detections_away_from_the_false_ones():
     one = make_boxes([(1, 0.9), (1, 0.8)])
-    truths = make_truths([0, 0], [1, 1], [[10, 10, 50, 50], [0, 0, 90, 90]], [False, True])
-    (matches, _) = match_detections(Evaluated(one.names, one.images, truths, one.detections)).values()
+    ground_truth = make_ground_truth([0, 0], [1, 1], [[10, 10, 50, 50], [0, 0, 90, 90]], [False, True])
+    (matches, _) = match_detections(Evaluated(one.names, one.images, ground_truth, one.detections)).values()
     assert matches.correct[0].tolist() == [True, False]
     assert matches.ignored[0].tolist() == [False, True]
-    assert matches.truths.tolist() == [1]
+    assert matches.objects.tolist() == [1]
 
 
 def test_resamples_are_as_large_as_the_data_and_lasting():
@@ -107,8 +113,8 @@ def test_resamples_are_as_large_as_the_data_and_lasting():
 
 
 def test_interval_holds_the_middle():
-    assert find_interval(np.arange(1001) / 1000) == pytest.approx((0.025, 0.975))
-    assert find_interval(np.array([0.5, np.nan])) == (0.5, 0.5)
+    assert find_percentile_interval(np.arange(1001) / 1000) == pytest.approx((0.025, 0.975))
+    assert find_percentile_interval(np.array([0.5, np.nan])) == (0.5, 0.5)
 
 
 def test_thousand_resamples_of_two_hundred_images_take_a_moment():
@@ -128,6 +134,6 @@ def test_intervals_cover_the_truth():
         rows = random.choice(400, 40, replace=False)
         drawn = np.zeros((200, 400), int)
         drawn[:, rows] = draw_resamples(40, 200, seed=number)
-        low, high = find_interval(summarize(measure_resamples(matches, drawn))["mAP"])
+        low, high = find_percentile_interval(summarize(measure_resamples(matches, drawn))["mAP"])
         inside += low <= everything[0] <= high
     assert 51 <= inside <= 60  # 85 % and more

@@ -14,40 +14,40 @@ THRESHOLDS = {1: 0.5, 2: 0.3, 5: 0.0}
 
 
 def test_a_curve():
-    """Right at 0.9, wrong at 0.8, right at 0.7, wrong at 0.6, of two truths. F1 is 2 x right / (taken + truths)."""
+    """Right at 0.9, wrong at 0.8, right at 0.7, wrong at 0.6, of two objects. F1 is 2 x right / (taken + objects)."""
     curve = measure_curves(CASES["duplicated"])[1]
     assert curve.score.tolist() == [0.9, 0.8, 0.7, 0.6]
     assert curve.precision == pytest.approx([1, 1 / 2, 2 / 3, 2 / 4])
     assert curve.recall == pytest.approx([1 / 2, 1 / 2, 1, 1])
     assert curve.f1 == pytest.approx([2 / 3, 2 / 4, 4 / 5, 4 / 6])
-    assert (curve.threshold, curve.best_recall, curve.truths) == (0.7, 1, 2)
+    assert (curve.threshold, curve.best_recall, curve.objects) == (0.7, 1, 2)
     assert (curve.best_precision, curve.best_f1) == pytest.approx((2 / 3, 4 / 5))
 
 
 def test_no_threshold_comes_between_equal_scores():
-    """Four detections at 0.5 of three truths: that at 30 is wrong, and the others find what is there."""
+    """Four detections at 0.5 of three objects: that at 30 is wrong, and the others find what is there."""
     curve = measure_curves(CASES["equal scores"])[1]
     assert (curve.precision.tolist(), curve.recall.tolist()) == ([3 / 4] * 4, [1] * 4)
     assert curve.threshold == 0.5
 
 
 def test_of_equal_f1_the_higher_threshold():
-    """Right, wrong, wrong, right, of two truths: 2 x 1 / (1 + 2) = 2/3 at 0.9, and 2 x 2 / (4 + 2) = 2/3 at 0.6."""
+    """Right, wrong, wrong, right, of two objects: 2 x 1 / (1 + 2) = 2/3 at 0.9, and 2 x 2 / (4 + 2) = 2/3 at 0.6."""
     tie = make([(0, 1, 0), (0, 1, 50)], [(0, 1, 0, 0.9), (0, 1, 200, 0.8), (0, 1, 300, 0.7), (0, 1, 50, 0.6)])
     curve = measure_curves(tie)[1]
     assert curve.f1 == pytest.approx([2 / 3, 2 / 4, 2 / 5, 4 / 6])
     assert curve.threshold == 0.9
 
 
-def test_classes_without_truths_and_without_correct_detections():
+def test_classes_without_objects_and_without_correct_detections():
     curves = measure_curves(CASES["one class absent"])
     dog = curves[2]
     assert (dog.precision.tolist(), dog.recall.tolist(), dog.f1.tolist()) == ([0], [-1], [-1])
     assert (dog.threshold, dog.best_precision, dog.best_recall, dog.best_f1) == (DEFAULT_THRESHOLD, -1, -1, -1)
     emu = curves[5]
-    assert (len(emu.score), emu.truths, emu.best_f1) == (0, 0, -1)
+    assert (len(emu.score), emu.objects, emu.best_f1) == (0, 0, -1)
     missed = measure_curves(CASES["no detections"])[1]
-    assert (len(missed.score), missed.truths, missed.threshold, missed.best_f1) == (0, 1, DEFAULT_THRESHOLD, 0)
+    assert (len(missed.score), missed.objects, missed.threshold, missed.best_f1) == (0, 1, DEFAULT_THRESHOLD, 0)
 
 
 @given(evaluations())
@@ -63,24 +63,24 @@ def test_curves_are_what_counting_gives(evaluated):
             taken = mine & (found.score >= score)
             correct = (taken & (errors.kind == CORRECT)).sum()
             assert curve.precision[i] == pytest.approx(correct / taken.sum())
-            if curve.truths:
-                assert curve.recall[i] == pytest.approx(correct / curve.truths)
-                assert curve.f1[i] == pytest.approx(2 * correct / (taken.sum() + curve.truths))
-        if curve.truths:
+            if curve.objects:
+                assert curve.recall[i] == pytest.approx(correct / curve.objects)
+                assert curve.f1[i] == pytest.approx(2 * correct / (taken.sum() + curve.objects))
+        if curve.objects:
             assert curve.best_f1 == max(curve.f1, default=0)
             counts = count_kinds(evaluated, errors, {number: curve.threshold})
             if curve.best_f1 and set(evaluated.detections.label) == {number}:
-                assert counts["correct"] == pytest.approx(curve.best_recall * curve.truths)
+                assert counts["correct"] == pytest.approx(curve.best_recall * curve.objects)
 
 
 @given(evaluations())
 def test_the_area_under_a_curve_is_pycocotools_ap(evaluated):
     errors = find_errors(evaluated)
     for one in metrics.measure_coco(evaluated).classes:
-        if one.truths:
+        if one.objects:
             mine = np.flatnonzero((errors.kind >= 0) & (evaluated.detections.label == one.id))
             mine = mine[np.argsort(-evaluated.detections.score[mine], kind="stable")]
-            assert measure_ap(errors.kind[mine] == CORRECT, one.truths) == pytest.approx(one.ap50)
+            assert measure_ap(errors.kind[mine] == CORRECT, one.objects) == pytest.approx(one.ap50)
 
 
 def test_confusions():
@@ -113,7 +113,7 @@ def test_confusions():
 def test_confusions_of_nothing(name):
     counts = count_confusions(CASES[name], THRESHOLDS)
     assert counts.shape == (4, 4)
-    assert counts[:-1, -1].sum() == len(CASES[name].truths.label)
+    assert counts[:-1, -1].sum() == len(CASES[name].ground_truth.label)
     assert counts[-1, :-1].sum() == counts.sum() - counts[:-1, -1].sum() == len(CASES[name].detections.score)
 
 
@@ -123,15 +123,15 @@ def test_confusions_have_every_truth_and_every_detection_once(evaluated, thresho
     thresholds = dict.fromkeys(evaluated.names, threshold)
     counts = count_confusions(evaluated, thresholds, errors)
     kinds = count_kinds(evaluated, errors, thresholds)
-    truths, found = evaluated.truths, evaluated.detections
+    ground_truth, found = evaluated.ground_truth, evaluated.detections
     shown = (errors.kind >= 0) & (found.score >= threshold)
     for i, number in enumerate(sorted(evaluated.names)):
-        assert counts[i].sum() == ((truths.label == number) & ~truths.crowd).sum()
+        assert counts[i].sum() == ((ground_truth.label == number) & ~ground_truth.crowd).sum()
         assert counts[:, i].sum() == (shown & (found.label == number)).sum()
     assert np.trace(counts) == kinds["correct"]
     assert counts[-1, -1] == 0
     off_diagonal = counts[:-1, :-1].sum() - np.trace(counts)
-    assert off_diagonal <= kinds["wrong class"] + kinds["poorly placed"] + kinds["duplicate"]
+    assert off_diagonal <= kinds["classification"] + kinds["localization"] + kinds["duplicate"]
     assert counts[:-1, -1].sum() + off_diagonal == kinds["missed"]
 
 
@@ -170,7 +170,7 @@ def test_images_worst_first():
     )
     ranking = rank_images(evaluated, find_errors(evaluated), THRESHOLDS)
     assert [(index, badness) for index, badness, _ in ranking] == [(2, 1.9), (1, 1), (4, 0.6), (0, 0), (3, 0)]
-    assert ranking[0][2] == dict.fromkeys(KINDS, 0) | {"poorly placed": 1, "missed": 1}
+    assert ranking[0][2] == dict.fromkeys(KINDS, 0) | {"localization": 1, "missed": 1}
     assert ranking[3][2] == dict.fromkeys(KINDS, 0) | {"correct": 1}
 
 
@@ -221,4 +221,4 @@ def test_sizes_have_every_truth_once(evaluated):
     counts = count_kinds(evaluated, errors, THRESHOLDS)
     assert sum(row.found for row in rows) == counts["correct"]
     assert sum(row.missed for row in rows) == counts["missed"]
-    assert all(row.truths == row.found + row.missed for row in rows)
+    assert all(row.objects == row.found + row.missed for row in rows)

@@ -12,11 +12,13 @@ from tfod.utils.console import InputError
 
 def make_one():
     images = [results.Image("a.jpg", 96, 64, "images/a.jpg"), results.Image("b.jpg", 50, 40, "test.record", 1)]
-    truths = results.make_truths([0, 1], [1, 2], [[1, 2, 11.5, 22], [0, 0, 40, 50]], [False, True], [True, False])
+    ground_truth = results.make_ground_truth(
+        [0, 1], [1, 2], [[1, 2, 11.5, 22], [0, 0, 40, 50]], [False, True], [True, False]
+    )
     found = results.make_detections(
         [1, 0, 1], [2, 1, 1], [[0, 0, 40, 50], [1, 2, 3, 4], [5, 6, 7, 8]], [0.25, 0.5, 1 / 3]
     )
-    return results.Evaluated({1: "cat", 2: "浣熊"}, images, truths, found)
+    return results.Evaluated({1: "cat", 2: "浣熊"}, images, ground_truth, found)
 
 
 def test_what_was_written_is_read_again(tmp_path):
@@ -24,7 +26,9 @@ def test_what_was_written_is_read_again(tmp_path):
     results.write_evaluated(tmp_path, one)
     again = results.read_evaluated(tmp_path)
     assert (again.names, again.images) == (one.names, one.images)
-    for written, read in zip((*one.truths, *one.detections), (*again.truths, *again.detections), strict=True):
+    for written, read in zip(
+        (*one.ground_truth, *one.detections), (*again.ground_truth, *again.detections), strict=True
+    ):
         np.testing.assert_array_equal(written, read)
         assert written.dtype == read.dtype
 
@@ -37,15 +41,15 @@ def test_pycocotools_reads_the_files(tmp_path):
     from pycocotools.coco import COCO
 
     results.write_evaluated(tmp_path, make_one())
-    truths = COCO(tmp_path / "ground_truth.json")
-    found = truths.loadRes(str(tmp_path / "detections.json"))
-    assert [one["bbox"] for one in truths.loadAnns([1, 2])] == [[2, 1, 20, 10.5], [0, 0, 50, 40]]
-    assert [one["iscrowd"] for one in truths.loadAnns([1, 2])] == [0, 1]
+    ground_truth = COCO(tmp_path / "ground_truth.json")
+    found = ground_truth.loadRes(str(tmp_path / "detections.json"))
+    assert [one["bbox"] for one in ground_truth.loadAnns([1, 2])] == [[2, 1, 20, 10.5], [0, 0, 50, 40]]
+    assert [one["iscrowd"] for one in ground_truth.loadAnns([1, 2])] == [0, 1]
     assert sorted(one["score"] for one in found.dataset["annotations"]) == [0.25, 1 / 3, 0.5]
 
 
 def test_nothing_at_all(tmp_path):
-    none = results.Evaluated({}, [], results.make_truths(), results.make_detections())
+    none = results.Evaluated({}, [], results.make_ground_truth(), results.make_detections())
     results.write_evaluated(tmp_path, none)
     assert len(results.read_evaluated(tmp_path).detections.score) == 0
 
@@ -72,7 +76,7 @@ def test_photos_come_from_files_and_from_records(tmp_path):
         results.Image("1.png", 96, 64, str(tmp_path / "test.record"), 1),
     ):
         np.testing.assert_array_equal(np.asarray(results.load_photo(image)), expected)
-    with pytest.raises(InputError, match="has no record 4 any more"):
+    with pytest.raises(InputError, match="no longer has a record 4"):
         results.load_photo(results.Image("3.png", 96, 64, str(tmp_path / "test.record"), 3))
     with pytest.raises(InputError, match="can't be read"):
         results.load_photo(results.Image("3.png", 96, 64, str(tmp_path / "gone.record"), 3))

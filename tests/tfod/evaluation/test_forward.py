@@ -158,7 +158,7 @@ def test_families_are_measured_as_upstream_does(name, tmp_path):
     assert [(image.name, (image.width, image.height)) for image in images] == [
         (f"{number}.jpg", size) for number, size in enumerate(SIZES)
     ]
-    assert measured.evaluated.truths.crowd.sum() == 1
+    assert measured.evaluated.ground_truth.crowd.sum() == 1
     assert len(measured.evaluated.detections.score) > 0
     again = evaluate(0)
     assert again.metrics == pytest.approx(measured.metrics, abs=1e-6)

@@ -12,10 +12,10 @@ NAMES = {1: "cat", 2: "dog"}
 BOX, ELSEWHERE = [0.1, 0.1, 0.5, 0.5], [0.6, 0.6, 0.9, 0.9]
 
 
-def make_result(truths, found, labelled=None, group_of=(), difficult=()):
-    """An image of 100 x 100 pixels; truths: (box, label) each, found: (box, label, score) each."""
-    box, label = [box for box, _ in truths], [label for _, label in truths]
-    flags = [np.isin(range(len(truths)), these) for these in ((), group_of, difficult)]
+def make_result(ground_truth, found, labelled=None, group_of=(), difficult=()):
+    """An image of 100 x 100 pixels; ground_truth: (box, label) each, found: (box, label, score) each."""
+    box, label = [box for box, _ in ground_truth], [label for _, label in ground_truth]
+    flags = [np.isin(range(len(ground_truth)), these) for these in ((), group_of, difficult)]
     box = np.array(box, np.float32).reshape(-1, 4)
     labelled = None if labelled is None else np.array(labelled)
     sample = Sample("a", "a", 0, b"", box, np.array(label, int), *flags, labelled)
@@ -84,5 +84,5 @@ def test_model_that_tells_no_classes_apart_finds_objects():
     result = make_result([(BOX, 2), (ELSEWHERE, 1)], [(BOX, 1, 0.9)])._replace(label=None)
     evaluated = collect(NAMES, [result])
     assert evaluated.names == {1: "object"}
-    assert evaluated.truths.label.tolist() == [1, 1]
+    assert evaluated.ground_truth.label.tolist() == [1, 1]
     assert evaluated.detections.label.tolist() == [1]

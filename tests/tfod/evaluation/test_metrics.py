@@ -13,16 +13,16 @@ def run_upstream(evaluated):
     from object_detection.metrics.coco_evaluation import CocoDetectionEvaluator
 
     evaluator = CocoDetectionEvaluator([{"id": number, "name": name} for number, name in evaluated.names.items()])
-    truths, found = evaluated.truths, evaluated.detections
+    ground_truth, found = evaluated.ground_truth, evaluated.detections
     for i in range(len(evaluated.images)):
-        here, there = truths.image == i, found.image == i
+        here, there = ground_truth.image == i, found.image == i
         evaluator.add_single_ground_truth_image_info(
             i,
             {
-                "groundtruth_boxes": truths.box[here].astype(np.float32),
-                "groundtruth_classes": truths.label[here],
-                "groundtruth_is_crowd": truths.crowd[here],
-                "groundtruth_difficult": truths.difficult[here],
+                "groundtruth_boxes": ground_truth.box[here].astype(np.float32),
+                "groundtruth_classes": ground_truth.label[here],
+                "groundtruth_is_crowd": ground_truth.crowd[here],
+                "groundtruth_difficult": ground_truth.difficult[here],
             },
         )
         evaluator.add_single_detected_image_info(
@@ -61,10 +61,12 @@ def test_metrics_of_a_hundred_images_are_those_of_upstream_and_pycocotools():
     image, label = rng.integers(0, 100, 700), rng.choice([1, 2, 5], 700)
     corner, side = rng.uniform(0, 300, (700, 2)), rng.uniform(5, 150, (700, 2))
     box = np.float32(np.concatenate([corner, corner + side], 1)).astype(float)
-    truths = zip(image[:300], label[:300], box[:300], rng.random(300) < 0.1, strict=False)
+    ground_truth = zip(image[:300], label[:300], box[:300], rng.random(300) < 0.1, strict=False)
     copied = rng.integers(0, 300, 500)
     moved = np.float32(box[copied] + rng.normal(0, 4, (500, 4))).astype(float)
-    evaluated = make(truths, zip(image[copied], label[copied], moved, np.float32(rng.random(500)), strict=True), 100)
+    evaluated = make(
+        ground_truth, zip(image[copied], label[copied], moved, np.float32(rng.random(500)), strict=True), 100
+    )
     found = coco_metrics.measure_coco(evaluated).metrics
     assert 0.2 < found["DetectionBoxes_Precision/mAP@.50IOU"] < 0.8
     assert found == pytest.approx(run_upstream(evaluated), abs=1e-6)
@@ -80,12 +82,12 @@ def test_a_class_is_what_pycocotools_says_of_that_class_alone(evaluated):
         assert (one.ap, one.ap50, one.ar) == pytest.approx((stats[0], stats[1], stats[8]), abs=1e-12)
 
 
-def test_classes_count_their_truths_and_images_without_crowds():
-    truths = [(0, 1, 0), (0, 1, 50), (1, 1, 0), (2, 1, 0, True), (1, 2, 0, False, True)]
-    cat, dog, emu = coco_metrics.measure_coco(make(truths, images=3)).classes
-    assert (cat.truths, cat.images, cat.ap, cat.ap50, cat.ar) == (3, 2, 0, 0, 0)
-    assert (dog.truths, dog.images) == (1, 1)  # difficult ones count
-    assert (emu.truths, emu.images, emu.ap, emu.ap50, emu.ar) == (0, 0, -1, -1, -1)
+def test_classes_count_their_objects_and_images_without_crowds():
+    ground_truth = [(0, 1, 0), (0, 1, 50), (1, 1, 0), (2, 1, 0, True), (1, 2, 0, False, True)]
+    cat, dog, emu = coco_metrics.measure_coco(make(ground_truth, images=3)).classes
+    assert (cat.objects, cat.images, cat.ap, cat.ap50, cat.ar) == (3, 2, 0, 0, 0)
+    assert (dog.objects, dog.images) == (1, 1)  # difficult ones count
+    assert (emu.objects, emu.images, emu.ap, emu.ap50, emu.ar) == (0, 0, -1, -1, -1)
 
 
 def test_perfect_detections_have_1_and_sizes_that_do_not_occur_have_minus_1():
@@ -97,7 +99,7 @@ def test_perfect_detections_have_1_and_sizes_that_do_not_occur_have_minus_1():
 
 def test_the_evaluated_stays_as_it_was():
     evaluated = CASES["crowd"]
-    before = [one.copy() for one in (*evaluated.truths, *evaluated.detections)]
+    before = [one.copy() for one in (*evaluated.ground_truth, *evaluated.detections)]
     coco_metrics.measure_coco(evaluated)
-    for old, new in zip(before, (*evaluated.truths, *evaluated.detections), strict=True):
+    for old, new in zip(before, (*evaluated.ground_truth, *evaluated.detections), strict=True):
         np.testing.assert_array_equal(old, new)

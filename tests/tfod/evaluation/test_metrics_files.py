@@ -9,6 +9,7 @@ from object_detection.core import standard_fields
 from object_detection.metrics import coco_evaluation
 
 from tfod.evaluation import metrics_files
+from tfod.evaluation.tide import KINDS
 
 
 def measure(shift):
@@ -54,3 +55,12 @@ def test_metrics_file_is_read_back_as_written(tmp_path):
     metrics_files.write_metrics(path, 7, "models/m/ckpt-7", metrics)
     assert metrics_files.read_metrics(path) == {"step": 7, "checkpoint": "models/m/ckpt-7", "metrics": metrics}
     assert json.loads(path.read_text())["metrics"]["DetectionBoxes_Precision/mAP@.50IOU"] == 1.0
+
+
+def test_kinds_have_tides_names_on_the_console_and_keep_theirs_in_the_file():
+    errors = metrics_files.list_errors(dict.fromkeys(KINDS, 3), dict.fromkeys(KINDS[1:], 0.125))
+    names = ["correct", "wrong class", "poorly placed", "both", "duplicate", "background", "missed"]
+    assert [one["kind"] for one in errors] == names
+    report = {"step": None, "checkpoint": "m", "metrics": {}, "errors": errors}
+    _, _, *rows = metrics_files.format_metrics(report).splitlines()
+    assert [row.split() for row in rows] == [["correct", "3"], *([kind, "3", "0.125"] for kind in KINDS[1:])]

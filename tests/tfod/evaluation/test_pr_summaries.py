@@ -3,16 +3,16 @@ import pytest
 from random_evaluated import make_random
 
 from tfod.evaluation.bootstrap import match_detections
-from tfod.evaluation.results import Evaluated, Image, make_detections, make_truths
+from tfod.evaluation.results import Evaluated, Image, make_detections, make_ground_truth
 from tfod.evaluation.summaries import THRESHOLDS, count_at_thresholds, write_pr_curves
 
 
 def make_one():
     """Two objects of class 1; found: one at 0.8 and again at 0.6, and nothing where 0.705 points. Class 2 has none."""
     box = [10, 10, 50, 50]
-    truths = make_truths([0, 0], [1, 1], [box, [60, 60, 90, 90]])
+    ground_truth = make_ground_truth([0, 0], [1, 1], [box, [60, 60, 90, 90]])
     found = make_detections([0, 0, 0, 0], [1, 1, 1, 2], [box, box, [0, 60, 9, 90], box], [0.8, 0.6, 0.705, 0.9])
-    return Evaluated({1: "a/b 浣熊", 2: "dog"}, [Image("a.jpg", 99, 99, "a.jpg")], truths, found)
+    return Evaluated({1: "a/b 浣熊", 2: "dog"}, [Image("a.jpg", 99, 99, "a.jpg")], ground_truth, found)
 
 
 def test_counts_worked_out_by_hand():
@@ -33,9 +33,9 @@ def test_counts_are_those_of_a_loop_over_thresholds():
             assert hits == (high & matches.correct[0]).sum()
             assert hits + false == high.sum()
             assert none == 0
-            assert hits + missed == matches.truths.sum()
+            assert hits + missed == matches.objects.sum()
             assert precision == pytest.approx(hits / max(hits + false, 1))
-            assert recall == pytest.approx(hits / max(matches.truths.sum(), 1))
+            assert recall == pytest.approx(hits / max(matches.objects.sum(), 1))
 
 
 def test_tensorboard_reads_a_curve_for_every_class_with_objects(tmp_path):

@@ -9,7 +9,7 @@ from object_detection.protos import eval_pb2
 from PIL import Image as Pillow
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tfod.evaluation.results import Evaluated, Image, make_detections, make_truths
+from tfod.evaluation.results import Evaluated, Image, make_detections, make_ground_truth
 from tfod.evaluation.summaries import draw_side_by_side, write_summaries
 
 
@@ -21,7 +21,7 @@ def make_evaluated(folder):
         images.append(Image(f"{number}.png", 900, 600, str(folder / f"{number}.png")))
     box = [[100, 150, 400, 600]] * 3
     found = make_detections([1, 1], [2, 1], [[110, 160, 410, 590], [0, 0, 50, 50]], [0.9, 0.2])
-    return Evaluated({1: "cat", 2: "dog"}, images, make_truths([0, 1, 2], [1, 2, 1], box), found)
+    return Evaluated({1: "cat", 2: "dog"}, images, make_ground_truth([0, 1, 2], [1, 2, 1], box), found)
 
 
 def test_everything_is_there_under_upstreams_names(tmp_path):

@@ -1,7 +1,7 @@
 """Cases worked out by hand, on one line: a box at x covers x to x + 10 and is 10 high (`evaluations.make`).
 
 The IoU of two such boxes that are d apart is (10 - d) / (10 + d): at 1 it is 9/11, at 2 it is 8/12, at 5 it is 5/15.
-COCO's AP is a mean over the 101 recalls 0, 0.01, ..., 1: one correct detection of three truths, before all wrong ones,
+COCO's AP is a mean over the 101 recalls 0, 0.01, ..., 1: one correct detection of three objects, before all wrong ones,
 has precision 1 at the 34 recalls up to 1/3, and 0 at the others: 34/101.
 """
 
@@ -17,7 +17,7 @@ from tfod.evaluation.tide import (
     FOREGROUND_IOU,
     KINDS,
     count_kinds,
-    count_truths,
+    count_objects,
     find_errors,
     measure_ap,
     measure_costs,
@@ -48,8 +48,8 @@ def cost(evaluated):
 
 def test_every_kind():
     errors = find_errors(ALL_KINDS)
-    assert name_kinds(ALL_KINDS) == ["correct", "duplicate", "poorly placed", "wrong class", "both", "background"]
-    assert errors.truth.tolist() == [0, 0, 1, 2, 3, -1]
+    assert name_kinds(ALL_KINDS) == ["correct", "duplicate", "localization", "classification", "both", "background"]
+    assert errors.target.tolist() == [0, 0, 1, 2, 3, -1]
     assert errors.iou == pytest.approx([1, 8 / 12, 5 / 15, 1, 5 / 15, 0])
     assert errors.missed.tolist() == [3]
 
@@ -63,7 +63,7 @@ def test_what_every_kind_costs():
     both, duplicate, background: what vanishes comes after everything that is right: nothing changes
     missed:        one cat of two is found: precision 1 at 51 recalls (up to 1/2): + 17/202
     """
-    expected = NONE | {"wrong class": 1 / 2, "poorly placed": 22 / 202, "missed": 17 / 202}
+    expected = NONE | {"classification": 1 / 2, "localization": 22 / 202, "missed": 17 / 202}
     assert cost(ALL_KINDS) == pytest.approx(expected)
 
 
@@ -72,8 +72,8 @@ def test_counts_at_thresholds():
     counts = count_kinds(ALL_KINDS, find_errors(ALL_KINDS), {1: 0.7, 2: 0.5, 5: 0.5})
     assert counts == {
         "correct": 1,
-        "wrong class": 0,
-        "poorly placed": 1,
+        "classification": 0,
+        "localization": 1,
         "both": 1,
         "duplicate": 1,
         "background": 0,
@@ -101,10 +101,10 @@ def test_no_ground_truth(name):
 
 def test_one_class_absent():
     """The dog detection lies where a cat is: wrong class. That cat is found already, so mended it vanishes.
-    Dogs have no truths and no AP: mAP is that of the cats, 1."""
+    Dogs have no objects and no AP: mAP is that of the cats, 1."""
     errors = find_errors(CASES["one class absent"])
-    assert name_kinds(CASES["one class absent"]) == ["correct", "wrong class"]
-    assert errors.truth.tolist() == [0, 0]
+    assert name_kinds(CASES["one class absent"]) == ["correct", "classification"]
+    assert errors.target.tolist() == [0, 0]
     assert cost(CASES["one class absent"]) == NONE
 
 
@@ -118,7 +118,7 @@ def test_crowd():
     assert name_kinds(CASES["crowd"]) == ["correct", None, None, "background", "background"]
     errors = find_errors(CASES["crowd"])
     assert len(errors.missed) == 0
-    assert CASES["crowd"].truths.crowd[errors.truth[0]] == np.False_
+    assert CASES["crowd"].ground_truth.crowd[errors.target[0]] == np.False_
     assert cost(CASES["crowd"]) == NONE
 
 
@@ -130,7 +130,7 @@ def test_a_detection_in_the_crowd_does_not_count_as_background_of_it():
     assert cost(evaluated) == pytest.approx(NONE | {"background": 1 / 2})
 
 
-def test_difficult_truths_are_like_any_other():
+def test_difficult_objects_are_like_any_other():
     """Cats at 0 and 50; 0.95 is background and 0.9 finds the first one: precision 1/2 at 51 recalls, AP 51/202.
     Without the background, 51/101. Without the missed one, 1/2 at all recalls: 101/202."""
     errors = find_errors(CASES["difficult"])
@@ -142,7 +142,7 @@ def test_difficult_truths_are_like_any_other():
 def test_perfect_detections():
     errors = find_errors(CASES["perfect"])
     assert name_kinds(CASES["perfect"]) == ["correct"] * 3
-    assert (errors.truth.tolist(), errors.iou.tolist(), len(errors.missed)) == ([0, 1, 2], [1] * 3, 0)
+    assert (errors.target.tolist(), errors.iou.tolist(), len(errors.missed)) == ([0, 1, 2], [1] * 3, 0)
     assert cost(CASES["perfect"]) == NONE
 
 
@@ -151,7 +151,7 @@ def test_duplicated_detections():
     the other 50. Without duplicates it is 1 everywhere: 1/3 more at 50 of 101 recalls."""
     errors = find_errors(CASES["duplicated"])
     assert name_kinds(CASES["duplicated"]) == ["correct", "duplicate"] * 2
-    assert errors.truth.tolist() == [0, 0, 1, 1]
+    assert errors.target.tolist() == [0, 0, 1, 1]
     assert cost(CASES["duplicated"]) == pytest.approx(NONE | {"duplicate": 50 / 303})
 
 
@@ -167,17 +167,17 @@ def test_a_truth_is_mended_once_by_the_best_that_is_near():
         [(0, 1, 0), (0, 1, 100), (0, 2, 200)],
         [(0, 2, 200, 0.95), (0, 1, 5, 0.9), (0, 2, 0, 0.8), (0, 1, 105, 0.7), (0, 1, 95, 0.6)],
     )
-    assert name_kinds(evaluated) == ["correct", "poorly placed", "wrong class", "poorly placed", "poorly placed"]
+    assert name_kinds(evaluated) == ["correct", "localization", "classification", "localization", "localization"]
     assert len(find_errors(evaluated).missed) == 0
-    assert cost(evaluated) == pytest.approx(NONE | {"poorly placed": 1 / 2})
+    assert cost(evaluated) == pytest.approx(NONE | {"localization": 1 / 2})
 
 
 def test_wrong_class_of_a_truth_that_is_found_vanishes():
     """A cat at 0, found as a cat at 0.5, and as a dog at 0.9. A dog at 100 is found at 0.8: precision 1/2. Mended,
     precision of the dogs is 1."""
     evaluated = make([(0, 1, 0), (0, 2, 100)], [(0, 2, 0, 0.9), (0, 2, 100, 0.8), (0, 1, 0, 0.5)])
-    assert name_kinds(evaluated) == ["wrong class", "correct", "correct"]
-    assert cost(evaluated) == pytest.approx(NONE | {"wrong class": 1 / 4})
+    assert name_kinds(evaluated) == ["classification", "correct", "correct"]
+    assert cost(evaluated) == pytest.approx(NONE | {"classification": 1 / 4})
 
 
 def test_a_class_that_is_missed_altogether_costs_all_of_its_ap():
@@ -190,10 +190,10 @@ def test_a_class_that_is_missed_altogether_costs_all_of_its_ap():
     ("found", "kind"),
     [
         ((0, 1, [0, 0, 10, 5], 0.9), "correct"),  # IoU 0.5
-        ((0, 1, [0, 0, 10, 4.99], 0.9), "poorly placed"),
-        ((0, 1, [0, 0, 10, 1], 0.9), "poorly placed"),  # IoU 0.1
+        ((0, 1, [0, 0, 10, 4.99], 0.9), "localization"),
+        ((0, 1, [0, 0, 10, 1], 0.9), "localization"),  # IoU 0.1
         ((0, 1, [0, 0, 10, 0.99], 0.9), "background"),
-        ((0, 2, [0, 0, 10, 5], 0.9), "wrong class"),
+        ((0, 2, [0, 0, 10, 5], 0.9), "classification"),
         ((0, 2, [0, 0, 10, 4.99], 0.9), "both"),
         ((0, 2, [0, 0, 10, 1], 0.9), "both"),
         ((0, 2, [0, 0, 10, 0.99], 0.9), "background"),
@@ -210,8 +210,8 @@ def test_poorly_placed_comes_before_wrong_class_and_that_before_duplicate():
         [(0, 1, 5, 0.9), (0, 1, 100, 0.8), (0, 1, 101, 0.7)],
     )
     errors = find_errors(evaluated)
-    assert name_kinds(evaluated) == ["poorly placed", "correct", "wrong class"]
-    assert errors.truth.tolist() == [0, 2, 3]
+    assert name_kinds(evaluated) == ["localization", "correct", "classification"]
+    assert errors.target.tolist() == [0, 2, 3]
     assert errors.missed.tolist() == [1]
 
 
@@ -231,7 +231,7 @@ def test_classes_without_a_name_are_not_counted():
 def test_correct_is_what_pycocotools_matches(evaluated):
     errors = find_errors(evaluated)
     truth, counted = match_by_pycocotools(evaluated)
-    np.testing.assert_array_equal(np.where(errors.kind == CORRECT, errors.truth, -1), truth)
+    np.testing.assert_array_equal(np.where(errors.kind == CORRECT, errors.target, -1), truth)
     np.testing.assert_array_equal(errors.kind >= 0, counted)
 
 
@@ -239,7 +239,7 @@ def test_correct_is_what_pycocotools_matches(evaluated):
 def test_correct_is_what_pycocotools_matches_in_every_case(name):
     truth, counted = match_by_pycocotools(CASES[name])
     errors = find_errors(CASES[name])
-    np.testing.assert_array_equal(np.where(errors.kind == CORRECT, errors.truth, -1), truth)
+    np.testing.assert_array_equal(np.where(errors.kind == CORRECT, errors.target, -1), truth)
     np.testing.assert_array_equal(errors.kind >= 0, counted)
 
 
@@ -247,21 +247,21 @@ def test_correct_is_what_pycocotools_matches_in_every_case(name):
 def test_every_detection_and_every_truth_has_its_kind(evaluated):
     """The kinds, one after the other, found again by plain loops over all boxes."""
     errors = find_errors(evaluated)
-    found, truths = evaluated.detections, evaluated.truths
+    found, ground_truth = evaluated.detections, evaluated.ground_truth
     counted, known = matching.find_counted(evaluated)
-    real = known & ~truths.crowd
-    near = np.zeros(len(truths.label), bool)
+    real = known & ~ground_truth.crowd
+    near = np.zeros(len(ground_truth.label), bool)
     for i in np.flatnonzero(errors.kind >= 0):
         ious = {True: [0.0], False: [0.0]}
-        for j in np.flatnonzero(real & (truths.image == found.image[i])):
-            ious[bool(truths.label[j] == found.label[i])].append(measure_iou(found.box[i], truths.box[j]))
+        for j in np.flatnonzero(real & (ground_truth.image == found.image[i])):
+            ious[bool(ground_truth.label[j] == found.label[i])].append(measure_iou(found.box[i], ground_truth.box[j]))
         same, other = max(ious[True]), max(ious[False])
         kind, iou = KINDS[errors.kind[i]], other
         if kind != "correct":
             if BACKGROUND_IOU <= same < FOREGROUND_IOU:
-                expected, iou = "poorly placed", same
+                expected, iou = "localization", same
             elif other >= FOREGROUND_IOU:
-                expected = "wrong class"
+                expected = "classification"
             elif same >= FOREGROUND_IOU:
                 expected, iou = "duplicate", same
             elif other < BACKGROUND_IOU:
@@ -270,12 +270,12 @@ def test_every_detection_and_every_truth_has_its_kind(evaluated):
                 expected = "both"
             assert (kind, errors.iou[i]) == (expected, pytest.approx(iou))
         if kind != "background":
-            j = errors.truth[i]
-            assert errors.iou[i] == pytest.approx(measure_iou(found.box[i], truths.box[j]))
-            assert (truths.label[j] == found.label[i]) == (kind in ("correct", "poorly placed", "duplicate"))
-            assert real[j] and truths.image[j] == found.image[i]
-            near[j] |= kind in ("correct", "poorly placed", "wrong class")
-    assert (errors.truth[(errors.kind < 0) | (errors.kind == KINDS.index("background"))] == -1).all()
+            j = errors.target[i]
+            assert errors.iou[i] == pytest.approx(measure_iou(found.box[i], ground_truth.box[j]))
+            assert (ground_truth.label[j] == found.label[i]) == (kind in ("correct", "localization", "duplicate"))
+            assert real[j] and ground_truth.image[j] == found.image[i]
+            near[j] |= kind in ("correct", "localization", "classification")
+    assert (errors.target[(errors.kind < 0) | (errors.kind == KINDS.index("background"))] == -1).all()
     np.testing.assert_array_equal(errors.missed, np.flatnonzero(real & ~near))
 
 
@@ -292,9 +292,9 @@ def test_ap_is_that_of_pycocotools(evaluated):
     for one in metrics.measure_coco(evaluated).classes:
         mine = np.flatnonzero((errors.kind >= 0) & (found.label == one.id))
         mine = mine[np.argsort(-found.score[mine], kind="stable")]
-        if one.truths:
-            assert measure_ap(errors.kind[mine] == CORRECT, one.truths) == pytest.approx(one.ap50, abs=1e-12)
-        assert count_truths(evaluated)[one.id] == one.truths
+        if one.objects:
+            assert measure_ap(errors.kind[mine] == CORRECT, one.objects) == pytest.approx(one.ap50, abs=1e-12)
+        assert count_objects(evaluated)[one.id] == one.objects
 
 
 @given(evaluations())
@@ -319,4 +319,4 @@ def test_counts_without_a_threshold_are_all(evaluated):
     errors = find_errors(evaluated)
     counts = count_kinds(evaluated, errors, dict.fromkeys(evaluated.names, 0.0))
     assert sum(counts[kind] for kind in KINDS[:-1]) == (errors.kind >= 0).sum()
-    assert counts["correct"] + counts["missed"] == sum(count_truths(evaluated).values())
+    assert counts["correct"] + counts["missed"] == sum(count_objects(evaluated).values())

@@ -57,7 +57,7 @@ def test_detection_without_a_counterpart_is_missing_on_either_side(ours, theirs)
 
 def test_where_nothing_was_compared_it_says_so():
     unsure = make_detections((*CAT[:5], 0.1))
-    assert str(compare(unsure, unsure, least_score=0.3)) == "no detections to compare"
+    assert str(compare(unsure, unsure, score_threshold=0.3)) == "no detections to compare"
 
 
 def test_boxes_without_an_area_are_left_out():
@@ -66,8 +66,8 @@ def test_boxes_without_an_area_are_left_out():
     assert (len(found.boxes), found.missing) == (1, 0)
 
 
-def test_a_sure_detection_may_have_its_pair_below_the_least_score():
-    found = compare(make_detections((*CAT[:5], 0.31)), make_detections((*CAT[:5], 0.29)), least_score=0.3)
+def test_a_sure_detection_may_have_its_pair_below_the_score_threshold():
+    found = compare(make_detections((*CAT[:5], 0.31)), make_detections((*CAT[:5], 0.29)), score_threshold=0.3)
     assert found.missing == 0
     assert found.largest_score == pytest.approx(0.02)
 

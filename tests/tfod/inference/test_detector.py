@@ -15,9 +15,10 @@ from hypothesis.extra import numpy as arrays
 
 from tfod.data.images import list_images, read_image
 from tfod.export.parity import compare_detections
-from tfod.inference import backends
-from tfod.inference.backends import find_model, open_model, resize
+from tfod.inference import tensorflow_backend
+from tfod.inference.backends import find_model, open_model
 from tfod.inference.detector import Detector, find_ids, suppress
+from tfod.inference.runtime import resize
 from tfod.utils.console import InputError
 
 
@@ -82,7 +83,7 @@ def test_batches_and_threads_change_nothing(formats):
 
 def test_calls_of_a_saved_model_are_limited_where_a_card_computes(formats, monkeypatch):
     limited = []
-    monkeypatch.setattr(backends, "limit_calls", lambda run: limited.append(run) or (lambda images: 1 / 0))
+    monkeypatch.setattr(tensorflow_backend, "limit_calls", lambda run: limited.append(run) or (lambda images: 1 / 0))
     with pytest.raises(InputError, match="division by zero"):  # what limit_calls really does: test_nvidia.py
         open_model(formats[0]["SavedModel"], 1).run(np.zeros((1, 8, 8, 3), np.uint8))
     assert len(limited) == 1
@@ -114,7 +115,7 @@ def test_score_classes_boxes_and_iou_leave_out_what_they_say(formats):
         assert len(suppress(boxes, np.zeros(len(boxes)), 0.5)) == len(boxes)
 
 
-def test_a_least_score_changes_no_detection_above_it(formats):
+def test_a_score_threshold_changes_no_detection_above_it(formats):
     """The SavedModel's suppression is then told not to look at the others."""
     paths, photos = formats
     everything = Detector(paths["SavedModel"], score=0.0).detect(photos)
@@ -260,7 +261,7 @@ def test_classes_are_names_or_ids():
     assert find_ids(None, names) is None
     assert find_ids(["dog", "1"], names) == [2, 1]
     assert find_ids([7], {}) == [7]
-    with pytest.raises(InputError, match="cow: is no class of this detector; it has cat, dog") as raised:
+    with pytest.raises(InputError, match="cow: is not a class of this detector; it has cat, dog") as raised:
         find_ids(["cow", 3], names)
     assert len(raised.value.faults) == 2
 
@@ -286,7 +287,7 @@ def test_tflite_files_of_other_tools_are_refused(tmp_path):
     function = model.__call__.get_concrete_function()
     path = tmp_path / "other.tflite"
     path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([function], model).convert())
-    with pytest.raises(InputError, match="is no detector with TFLite_Detection_PostProcess"):
+    with pytest.raises(InputError, match="is not a detector with TFLite_Detection_PostProcess"):
         open_model(path, 1)
 
 
@@ -307,7 +308,7 @@ def test_onnxruntime_tells_its_maker_nothing(onnx_model, tmp_path):
 
 def test_an_int8_model_of_the_photos_size_takes_its_own_pixels():
     """Each lies half way between two steps of (pixel - 127.5) / 127.5: none of them may become its neighbour."""
-    from tfod.inference.backends import _prepare
+    from tfod.inference.tflite_backend import _prepare
 
     photo = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
     taken = {"shape": [1, 16, 16, 3], "dtype": np.uint8, "quantization": (0.007843137718737125, 127)}

@@ -97,11 +97,11 @@ def test_onnx_detectors_of_fixed_size_or_batch_or_of_any_run(tmp_path, shape, fo
 
 
 def test_a_photo_that_a_fixed_size_takes_is_the_whole_photo(tmp_path):
-    from tfod.inference.backends import _fit
+    from tfod.inference.runtime import fit_photos
 
     photo = np.arange(40, dtype=np.uint8).reshape(1, 4, 10, 1).repeat(3, 3)
-    assert _fit(photo, (4, 10)) is photo and _fit(photo, None) is photo
-    assert _fit(photo, (2, 5))[0, :, :, 0].tolist() == photo[0, ::2, ::2, 0].tolist()
+    assert fit_photos(photo, (4, 10)) is photo and fit_photos(photo, None) is photo
+    assert fit_photos(photo, (2, 5))[0, :, :, 0].tolist() == photo[0, ::2, ::2, 0].tolist()
 
 
 @pytest.mark.parametrize(
@@ -217,3 +217,16 @@ def test_class_names_of_a_model_reach_no_terminal_raw(tmp_path, monkeypatch, cap
     monkeypatch.setattr("sys.argv", ["inference_main_v2", "-m", "odd.onnx", "-i", "images"])
     assert load_script("inference_main_v2.py").main() == 0
     assert "  d\\x1b[31mog\\u202e: 1\n" in capsys.readouterr().out
+
+
+def test_a_model_folder_whose_config_cannot_be_built_is_named(tmp_path):
+    for name in ("ckpt-5.index", "ckpt-5.data-00000-of-00001"):
+        (tmp_path / name).touch()
+    (tmp_path / "pipeline.config").write_text("model { ssd { feature_extractor { type: 'ssd_mobilenet_v2' } } }")
+    with pytest.raises(InputError) as raised:
+        Detector(tmp_path)
+    assert raised.value.faults == (
+        f"{tmp_path}/pipeline.config: feature_extractor's type ssd_mobilenet_v2 is TensorFlow 1's; write "
+        "ssd_mobilenet_v2_keras",
+        f"{tmp_path}/pipeline.config: image_resizer is not set; start from a config of scripts/configs",
+    )

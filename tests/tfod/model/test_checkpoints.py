@@ -1,3 +1,5 @@
+import itertools
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from tfod.model.checkpoints import (
     list_variables,
     require_checkpoint,
     use_checkpoint,
+    watch_checkpoints,
 )
 from tfod.utils.console import InputError
 
@@ -226,3 +229,22 @@ def test_index_that_is_none_is_named(tmp_path):
         path.write_bytes(broken)
         with pytest.raises(InputError, match="ckpt-0.index: can't be read as a checkpoint's index .*; download or"):
             list_variables(tmp_path / "ckpt-0")
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("state", ["not there", "cut", "pipe", "folder"])
+def test_watching_takes_each_newer_checkpoint_once_whatever_became_of_the_state(tmp_path, monkeypatch, state):
+    """TensorFlow's own watching reads the file `checkpoint` as it is, and waits for the end of a pipe."""
+    spoil_state(tmp_path, state)
+    numbers, slept = iter((5, 5, 7)), []
+
+    def save(_=None):
+        slept.append(1)
+        if number := next(numbers, None):
+            write_checkpoint(tmp_path / f"ckpt-{number}", {"model/a": [3]})
+
+    monkeypatch.setattr(time, "sleep", save)
+    clock = itertools.count(0, 10)
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    assert list(watch_checkpoints(tmp_path, 60)) == [str(tmp_path / "ckpt-5"), str(tmp_path / "ckpt-7")]
+    assert len(slept) > 3  # it went on waiting for a third one

@@ -26,7 +26,7 @@ def trained(tmp_path_factory):
     make_tiny_config(folder / "tiny.config")
     config = pipeline.read_config(folder / "tiny.config")
     model = build(config)
-    for variable in weights.list_variables(model):
+    for variable in weights.list_weights(model):
         variable.assign(tf.random.uniform(variable.shape, 0.1, 0.2))
     detector = tf.train.Checkpoint(model=model, step=tf.Variable(7, dtype=tf.int64))
     backbone = tf.train.Checkpoint(feature_extractor=model._feature_extractor.classification_backbone)
@@ -47,7 +47,7 @@ def test_backbone_alone_comes_from_a_classification_checkpoint(trained):
     assert {"box head", "class head", "FPN"} <= matched.keys()
     ours, theirs = weights.find_backbone(model).variables, weights.find_backbone(source).variables
     assert all(bool(tf.reduce_all(one == other)) for one, other in zip(ours, theirs, strict=True))
-    assert not any(bool(tf.reduce_any(tf.math.is_nan(v))) for v in weights.list_variables(model))
+    assert not any(bool(tf.reduce_any(tf.math.is_nan(v))) for v in weights.list_weights(model))
 
 
 def test_detection_leaves_the_heads_and_full_takes_all(trained):

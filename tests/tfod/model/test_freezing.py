@@ -28,7 +28,7 @@ def build(config, freeze=(), update=()):
 
 def test_frozen_backbone_keeps_weights_and_averages_and_the_rest_trains(config):
     model = build(config, ["^backbone/"])
-    before = {id(v): v.numpy() for v in weights.list_variables(model)}
+    before = {id(v): v.numpy() for v in weights.list_weights(model)}
     number = len(model.trainable_variables)
     trained, frozen = freeze_variables(model, config.train_config, "p")
     assert trained + frozen == number
@@ -46,7 +46,7 @@ def test_frozen_backbone_keeps_weights_and_averages_and_the_rest_trains(config):
     gradients = tape.gradient(loss, model.trainable_variables)
     assert all(gradient is not None for gradient in gradients)
     tf.keras.optimizers.legacy.SGD(0.01).apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-    changed = {id(v) for v in weights.list_variables(model) if (before[id(v)] != v.numpy()).any()}
+    changed = {id(v) for v in weights.list_weights(model) if (before[id(v)] != v.numpy()).any()}
     assert changed
     assert not changed & {id(v) for v in backbone.variables}
 

@@ -69,7 +69,7 @@ def test_folder_without_locks_is_said_and_used(tmp_path, number, monkeypatch, ca
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with lock_folder(tmp_path):
-        pass
+        assert list(tmp_path.iterdir()) == []
     why = os.strerror(number)
     said = f"warning: {tmp_path}: can't be locked ({why}); see to it that no other training writes there\n"
     assert capsys.readouterr().err == said

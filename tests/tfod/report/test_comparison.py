@@ -7,10 +7,17 @@ from made_models import detect, make_photos, write_model
 from random_evaluated import make_random
 
 from tfod.evaluation.metrics import measure_coco
-from tfod.evaluation.results import Evaluated, Image, make_detections, make_truths
+from tfod.evaluation.results import Evaluated, Image, make_detections, make_ground_truth
 from tfod.report.analysis import measure_facts
-from tfod.report.comparison import compare, find_differences, list_warnings, rank_disagreements, read_costs, read_models
-from tfod.report.comparison_page import describe_difference, format_interval, format_table
+from tfod.report.comparison import (
+    compare,
+    find_differences,
+    list_warnings,
+    rank_disagreements,
+    read_costs,
+    read_evaluated_models,
+)
+from tfod.report.comparison_page import describe_difference, format_comparison, format_interval
 from tfod.utils.console import InputError
 
 
@@ -42,8 +49,8 @@ def test_values_are_those_of_the_evaluation(tmp_path):
         assert values["AP75"] == pytest.approx(metrics["DetectionBoxes_Precision/mAP@.75IOU"], abs=1e-6)
         assert values["AR"] == pytest.approx(metrics["DetectionBoxes_Recall/AR@100"], abs=1e-6)
         assert values["recall"] == pytest.approx(1 - facts.missed.sum() / facts.counted.sum(), abs=1e-6)
-        assert values["precision"] == pytest.approx(facts.counts["correct"] / facts.shown.sum(), abs=1e-6)
-        scores = [curve.best_f1 for curve in facts.curves.values() if curve.truths]
+        assert values["precision"] == pytest.approx(facts.counts["correct"] / facts.confident.sum(), abs=1e-6)
+        scores = [curve.best_f1 for curve in facts.curves.values() if curve.objects]
         assert values["F1"] == pytest.approx(np.mean(scores), abs=1e-6)
         by_class = {one.id: one.ap for one in measure_coco(one).classes}
         for label, interval in report["models"][0]["classes"].items():
@@ -94,7 +101,7 @@ def test_equal_detectors_are_seldom_told_apart(tmp_path):
 def make_boxes(images):
     box = [[10, 10, 40, 50]] * images
     photos = [Image(f"{number}.jpg", 96, 64, "none.jpg") for number in range(images)]
-    return photos, make_truths(range(images), [1] * images, box), make_detections()
+    return photos, make_ground_truth(range(images), [1] * images, box), make_detections()
 
 
 def test_five_images_are_too_few(tmp_path):
@@ -102,21 +109,21 @@ def test_five_images_are_too_few(tmp_path):
     report = compare_all(tmp_path, detect(empty, 1), detect(empty, 1, noise=8))
     assert report["models"][1]["differences"]["mAP"]["verdict"] == "few"
     text = describe_difference(report, 1)
-    assert text.startswith("model1 and model0 can't be told apart on 5 images with objects, they are too few: mAP -")
+    assert text.startswith("model1 and model0 can't be told apart on 5 images with objects, which are too few: mAP -")
 
 
 def test_nothing_to_find_and_nothing_found(tmp_path):
-    photos, truths, none = make_boxes(8)
+    photos, ground_truth, none = make_boxes(8)
     found = make_detections([0], [1], [[0, 0, 9, 9]], [0.9])
-    report = compare_all(tmp_path, *[Evaluated({1: "cat"}, photos, make_truths(), one) for one in (found, none)])
+    report = compare_all(tmp_path, *[Evaluated({1: "cat"}, photos, make_ground_truth(), one) for one in (found, none)])
     assert report["models"][0]["metrics"]["mAP"] == {"value": None, "low": None, "high": None}
     assert describe_difference(report, 1) == "model1 and model0: mAP has nothing to measure on these 8 images"
-    report = compare_all(tmp_path, *[Evaluated({1: "cat"}, photos, truths, none)] * 2)
+    report = compare_all(tmp_path, *[Evaluated({1: "cat"}, photos, ground_truth, none)] * 2)
     assert report["models"][0]["metrics"]["mAP"]["value"] == 0
     assert report["models"][0]["metrics"]["precision"]["value"] is None
     for one in report["models"]:
         one["costs"] = {"evaluation": None, "checkpoint": None, "exported": [], "machine": None}
-    assert "n/a" in format_table(report)
+    assert "n/a" in format_comparison(report)
 
 
 def test_seed_decides_the_resamples(tmp_path, photos):
@@ -128,7 +135,7 @@ def test_seed_decides_the_resamples(tmp_path, photos):
 def test_disagreements_by_hand(tmp_path):
     """Image 0: found by one only. 1: a wrong box more. 2: two found by one only, and a wrong box. 3: no difference."""
     boxes = [[10, 10, 30, 30], [40, 40, 60, 60]]
-    truths = make_truths([0, 1, 2, 2, 3], [1] * 5, [boxes[0], boxes[0], *boxes, boxes[0]])
+    ground_truth = make_ground_truth([0, 1, 2, 2, 3], [1] * 5, [boxes[0], boxes[0], *boxes, boxes[0]])
     photos = [Image(f"{number}.jpg", 96, 64, "none.jpg") for number in range(4)]
     rows = [(0, boxes[0]), (1, boxes[0]), (2, boxes[0]), (2, boxes[1]), (3, boxes[0])]
     others = [(1, boxes[0]), (1, boxes[1]), (2, [0, 70, 10, 90]), (3, boxes[0])]
@@ -136,7 +143,7 @@ def test_disagreements_by_hand(tmp_path):
     for number, some in enumerate((rows, others)):
         image, box = zip(*some, strict=True)
         found = make_detections(image, [1] * len(image), box, [0.9] * len(image))
-        models.append(make_facts(tmp_path / str(number), Evaluated({1: "cat"}, photos, truths, found)))
+        models.append(make_facts(tmp_path / str(number), Evaluated({1: "cat"}, photos, ground_truth, found)))
     assert rank_disagreements(models) == [(2, 3), (0, 1), (1, 1)]
     assert rank_disagreements(models[:1] * 3) == []
 
@@ -148,18 +155,18 @@ def test_order_and_place_of_the_images_do_not_matter(tmp_path, photos):
     first, other = detect(photos, 1, wrong=0.4), detect(photos, 2, wrong=0.4)
     moved = np.random.default_rng(0).permutation(len(photos.images))
     back = np.argsort(moved)
-    truths = other.truths
-    order = np.argsort(back[truths.image], kind="stable")
+    ground_truth = other.ground_truth
+    order = np.argsort(back[ground_truth.image], kind="stable")
     mixed = Evaluated(
         other.names,
         [other.images[index]._replace(path="elsewhere.record", number=3) for index in moved],
-        make_truths(back[truths.image][order], truths.label[order], truths.box[order] + 1e-4),
+        make_ground_truth(back[ground_truth.image][order], ground_truth.label[order], ground_truth.box[order] + 1e-4),
         make_detections(back[other.detections.image], *other.detections[1:]),
     )
     write_model(tmp_path / "a", first)
     write_model(tmp_path / "b", other)
     write_model(tmp_path / "c", mixed)
-    a, b, c = read_models([tmp_path / name for name in "abc"])
+    a, b, c = read_evaluated_models([tmp_path / name for name in "abc"])
     assert c.evaluated.images == a.evaluated.images
     for mine, theirs in zip(c.evaluated.detections, b.evaluated.detections, strict=True):
         np.testing.assert_allclose(mine, theirs)
@@ -172,7 +179,7 @@ def test_everything_that_is_in_the_way_is_named_at_once(tmp_path, photos, monkey
     write_model(tmp_path / "models/a", photos)
     less = make_photos(tmp_path / "less", 37)
     write_model(tmp_path / "models/less", less)
-    shifted = dataclasses.replace(photos, truths=photos.truths._replace(box=photos.truths.box + 1))
+    shifted = dataclasses.replace(photos, ground_truth=photos.ground_truth._replace(box=photos.ground_truth.box + 1))
     write_model(tmp_path / "models/boxes", shifted)
     write_model(tmp_path / "models/labels", dataclasses.replace(photos, names={1: "dog", 2: "cat", 3: "owl"}))
     (tmp_path / "models/new").mkdir()
@@ -180,7 +187,7 @@ def test_everything_that_is_in_the_way_is_named_at_once(tmp_path, photos, monkey
     (tmp_path / "models/old/metrics.json").write_text('{"step": 3, "checkpoint": "x", "metrics": {}}')
     names = ["a", "less", "boxes", "labels", "new", "old", "none"]
     with pytest.raises(InputError) as error:
-        read_models([(tmp_path / "models" / name).relative_to(tmp_path) for name in names])
+        read_evaluated_models([(tmp_path / "models" / name).relative_to(tmp_path) for name in names])
     text = str(error.value)
     for line in (
         "models/new: was not evaluated, it has no metrics.json; make eval MODEL=new",
@@ -198,9 +205,9 @@ def test_everything_that_is_in_the_way_is_named_at_once(tmp_path, photos, monkey
 
 
 def test_images_of_one_name_are_kept_apart(tmp_path):
-    photos, truths, _ = make_boxes(2)
+    photos, ground_truth, _ = make_boxes(2)
     photos = [photos[0], photos[0]._replace(path="other.jpg")]
-    one = make_facts(tmp_path / "a", Evaluated({1: "cat"}, photos, truths, make_detections()))
+    one = make_facts(tmp_path / "a", Evaluated({1: "cat"}, photos, ground_truth, make_detections()))
     other = make_facts(tmp_path / "b", Evaluated({1: "cat"}, photos[:1], make_boxes(1)[1], make_detections()))
     assert find_differences(one, one) == []
     assert "lacks 0.jpg" in find_differences(one, other)[0]
@@ -208,7 +215,7 @@ def test_images_of_one_name_are_kept_apart(tmp_path):
 
 def test_older_checkpoint_than_the_newest_is_told(tmp_path, photos):
     folder = write_model(tmp_path / "models/a", photos, checkpoint=str(tmp_path / "models/a/ckpt-600"))
-    (facts,) = read_models([folder])
+    (facts,) = read_evaluated_models([folder])
     assert list_warnings([facts]) == []
     for name in ("ckpt-900.index", "ckpt-900.data-00000-of-00001"):
         (folder / name).touch()
@@ -219,7 +226,7 @@ def test_older_checkpoint_than_the_newest_is_told(tmp_path, photos):
 
 def test_costs_are_those_of_the_export_and_its_benchmark(tmp_path, photos):
     folder = write_model(tmp_path / "models/a", photos)
-    (facts,) = read_models([folder])
+    (facts,) = read_evaluated_models([folder])
     exports = tmp_path / "exported"
     nothing = {"evaluation": 0.05, "checkpoint": None, "exported": [], "machine": None}
     assert read_costs(facts, exports) == nothing

@@ -16,7 +16,11 @@ from report_models import (
     write_typical,
 )
 
-OVERFLOWS = "document.documentElement.scrollWidth > innerWidth"
+LINES = ('svg.chart path[style*="stroke: #0072b2"]', 'svg.chart defs path[style*="stroke: #000000"]')
+BLUE_AND_BLACK = {
+    "light": ("rgb(0, 114, 178)", "rgb(22, 25, 29)"),
+    "dark": ("rgb(86, 180, 233)", "rgb(236, 239, 242)"),
+}
 # the least contrast of any text with what is behind it, and that text
 CONTRAST = """(() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
@@ -45,11 +49,11 @@ CONTRAST = """(() => {
 def page_file(tmp_path_factory):
     """A page with every part, and names that would break a careless one."""
     folder = tmp_path_factory.mktemp("report")
-    truths = [(number, 1 + number % 2, WHOLE) for number in range(12)]
+    ground_truth = [(number, 1 + number % 2, WHOLE) for number in range(12)]
     found = [(number, 1 + number % 2, WHOLE, 0.95 - 0.02 * number) for number in range(9)]
     found += [(10, 1, BADLY_PLACED, 0.9), (3, 1, ELSEWHERE, 0.97), (11, 1, WHOLE, 0.93)]
     found += [(4, 1, [-9, 30, 20, 25], 0.98)]  # with its corners swapped, and out of the image
-    model = write_model(folder, truths, found, {1: HOSTILE, 2: LONG, 3: "cat"})
+    model = write_model(folder, ground_truth, found, {1: HOSTILE, 2: LONG, 3: "cat"})
     write_log(model)
     path = folder / "index.html"
     path.write_text(write_page(model)[1], encoding="utf-8")
@@ -64,7 +68,11 @@ def test_page_in_a_browser_asks_for_nothing_and_finds_no_fault(page_file, tmp_pa
             page.set_media(prefers_color_scheme=scheme)
             for width, mobile in ((1280, False), (390, True)):
                 page.resize(width, 844, 1, mobile)
-                assert not page.evaluate(OVERFLOWS), f"at {width} pixels the page scrolls sideways"
+                assert page.evaluate("document.documentElement.scrollWidth") == width, "the page scrolls sideways"
+                line, mark = (
+                    page.evaluate(f"getComputedStyle(document.querySelector('{one}')).stroke") for one in LINES
+                )
+                assert (line, mark) == BLUE_AND_BLACK[scheme], "the charts have colours of another page"
                 ratio, text = page.evaluate(CONTRAST)
                 assert ratio >= 4.5, f"{text!r} has a contrast of {ratio:.1f} in {scheme}"
                 picture = tmp_path / f"{scheme}_{width}.png"
@@ -125,7 +133,7 @@ def test_an_image_opens_large_and_closes_by_keyboard(page_file, tmp_path):
         assert page.evaluate(is_open)
         page.click("#close")
         assert not page.evaluate(is_open)
-        page.click("#show-found")
+        page.click("#show-detections")
         hidden = "getComputedStyle(document.querySelector('symbol .{}')).visibility"
         assert page.evaluate(hidden.format("right")) == "hidden" and page.evaluate(hidden.format("missed")) == "visible"
         assert page.messages == []

@@ -19,7 +19,7 @@ from tiny_config import make_tiny_config
 from tfod.config import pipeline
 from tfod.model import checkpoints
 from tfod.training import log
-from tfod.training.distributed import find_faults, split_address, wait_for_others
+from tfod.training.distributed import check_tf_config, split_address, wait_for_others
 from tfod.utils.console import InputError
 
 SCRIPTS = ROOT / "scripts"
@@ -135,7 +135,7 @@ FIRST = {"type": "worker", "index": 0}
         (["a:1"], {}, FIRST, "names 1 workers, and --num_workers is 2; name all"),
         (["a:1", "b:2"], {"chief": ["c:3"]}, FIRST, "its cluster has chief, too; name workers"),
         (["a:1", "a:1"], {}, FIRST, "names a worker twice; each has an address of its own"),
-        (["a:1", "b"], {}, FIRST, "b is no address; give the host and a port, as 192.168.1.10"),
+        (["a:1", "b"], {}, FIRST, "b is not an address; give the host and a port, as 192.168.1.10"),
         (["a:1", "b:2"], {}, {**FIRST, "index": 2}, 'its task is {"type": "worker", "index": 2}; make it {"typ'),
         (["a:1", "b:2"], {}, {**FIRST, "type": "chief"}, "for the first worker, up to 1 for the last"),
         (["a:1", "b:2"], {}, None, "its task is {}; make it "),
@@ -144,7 +144,7 @@ FIRST = {"type": "worker", "index": 0}
 def test_faults_of_tf_config_are_named(monkeypatch, workers, more, task, fault):
     config = {"cluster": {"worker": workers, **more}, **({"task": task} if task else {})}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
-    found = find_faults(2)
+    found = check_tf_config(2)
     assert len(found) == (fault is not None)
     assert all(one.startswith("TF_CONFIG: ") and fault in one for one in found)
 

@@ -22,7 +22,9 @@ from tfod.model import saving
 from tfod.model.checkpoints import find_latest_checkpoint, list_checkpoints
 from tfod.training import log
 from tfod.training import loop as train_loop
-from tfod.training.loop import NonFiniteLoss, Plan, TrainLoop, read_best
+from tfod.training.best_checkpoint import is_patience_over, read_best
+from tfod.training.loop import NonFiniteLoss, TrainLoop
+from tfod.training.plan import Plan
 from tfod.utils.console import InputError
 
 MAP = "DetectionBoxes_Precision/mAP"
@@ -55,10 +57,20 @@ class Toy:
         latest = saving.find_sound_checkpoint(folder)
         if latest:
             self.checkpoint.restore(latest)
-        write, measure = self.checkpoint.write, self.measure
-        loop = TrainLoop(self.config, self.plan, folder, write, self.find_broken, measure, lambda: 0.1)
-        loop.checkpoint = latest or ""
-        return loop.run(tf.distribute.get_strategy(), self.take, self.batches, int(self.step))
+        return TrainLoop(
+            config=self.config,
+            plan=self.plan,
+            folder=folder,
+            strategy=tf.distribute.get_strategy(),
+            batches=self.batches,
+            run_step=self.take,
+            write=self.checkpoint.write,
+            find_broken=self.find_broken,
+            get_rate=lambda: 0.1,
+            measure=self.measure,
+            first=int(self.step),
+            checkpoint=latest or "",
+        ).run()
 
 
 def list_steps(folder):
@@ -198,9 +210,7 @@ def test_weights_that_are_no_numbers_are_neither_saved_nor_measured(tmp_path, mo
     with pytest.raises(NonFiniteLoss) as raised:
         toy.train()
     said = str(raised.value)
-    assert said.startswith(
-        "step 20: weights are no numbers or beyond all bounds, those of weights:0 (Loss/total_loss 1)"
-    )
+    assert said.startswith("step 20: weights are not finite, those of weights:0 (Loss/total_loss 1)")
     assert "on the images photo 7.jpg;" in said
     assert list_steps(tmp_path) == ([10] if "checkpoint_every_n" in plan else [])
     assert measured == []
@@ -265,10 +275,10 @@ def test_best_is_kept_and_patience_ends_the_run(tmp_path):
     report = json.loads((tmp_path / "best/metrics.json").read_text())
     assert report["checkpoint"] == f"{tmp_path}/best/ckpt-20"
     assert (tmp_path / "best/pipeline.config").exists()
-    assert train_loop.is_patience_over(tmp_path, toy.plan)
+    assert is_patience_over(tmp_path, toy.plan)
     # with more patience it goes on where it ended, and the last evaluation counts
     toy.plan.patience = 3
-    assert not train_loop.is_patience_over(tmp_path, toy.plan)
+    assert not is_patience_over(tmp_path, toy.plan)
     assert toy.train().step == 50
     assert read_best(tmp_path, MAP) == (50, 0.9)
 
@@ -310,7 +320,7 @@ def test_best_whose_metrics_are_damaged_is_said_and_made_again(tmp_path, content
     (tmp_path / "best").mkdir()
     path = tmp_path / "best/metrics.json"
     os.mkfifo(path) if content == "pipe" else path.write_bytes(content)
-    assert not train_loop.is_patience_over(tmp_path, toy.plan)
+    assert not is_patience_over(tmp_path, toy.plan)
     assert toy.train().step == 20
     assert read_best(tmp_path, MAP) == (10, 0.5)
     assert f"warning: {path}: does not say how good the best is; the next evaluation makes" in capsys.readouterr().err
@@ -334,7 +344,7 @@ def test_of_losses_the_lowest_is_best(tmp_path):
 def test_loss_that_the_model_does_not_have_is_named_after_the_first_step(tmp_path):
     name = "Loss/mask_loss"
     toy = Toy(tmp_path, 30, measure=lambda step: {MAP: 0.5}, eval_every_n=10, best_metric=name)
-    with pytest.raises(InputError, match=f"{name} is no loss of this model; give one of Loss/total_loss"):
+    with pytest.raises(InputError, match=f"{name} is not a loss of this model; give one of Loss/total_loss"):
         toy.train()
     assert int(toy.step) == 1
 

@@ -1,8 +1,6 @@
 """Trainings of a tiny detector in processes of their own: stopped, killed, gone on with, refused."""
 
-import argparse
 import csv
-import math
 import os
 import pty
 import random
@@ -26,6 +24,7 @@ from tfod.config import pipeline
 from tfod.data.tfrecord import read_records, write_records
 from tfod.model.checkpoints import find_latest_checkpoint, list_checkpoints
 from tfod.training import trainer
+from tfod.training.plan import Plan
 from tfod.utils.console import InputError
 
 SCRIPT = "model_main_tf2.py"
@@ -101,7 +100,7 @@ def test_training_that_is_stopped_goes_on_at_its_step(workspace):
     assert "Traceback" not in said
     step = int(re.search(r"stopped at step (\d+) of 100000, saved as .*; the same command goes on there", said)[1])
     assert find_latest_checkpoint(model_dir) == str(model_dir / f"ckpt-{step}")
-    for banner in ("TensorFlow 2.21", "seed 42; devices CPU:0", "12 training images; batches of 2", "new weights"):
+    for banner in ("tensorflow 2.21", "seed 42; devices CPU:0", "12 training images; batches of 2", "new weights"):
         assert banner in said
     assert re.search(r"^\d+ variables train$", said, re.MULTILINE)
 
@@ -349,11 +348,11 @@ def test_what_needs_a_gpu_is_refused_without_one(workspace, words, message):
     assert message in run(workspace, SCRIPT, *MODEL, *words, code=1)
 
 
-def test_deterministic_is_refused_beside_a_gpu(monkeypatch):
+def test_deterministic_is_refused_beside_a_gpu(monkeypatch, tmp_path):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [object()])
-    flags = argparse.Namespace(require_gpu=True, mixed_precision=False, deterministic=True)
+    plan = Plan("p.config", tmp_path, require_gpu=True, deterministic=True)
     with pytest.raises(InputError, match="--deterministic: is for one CPU, .*; hide it with CUDA_VISIBLE_DEVICES=-1"):
-        trainer.set_up(flags, None)
+        trainer.set_up(None, plan)
 
 
 def test_batch_that_does_not_divide_is_refused():
@@ -361,15 +360,6 @@ def test_batch_that_does_not_divide_is_refused():
     config.train_config.batch_size = 7
     with pytest.raises(InputError, match="batch_size is 7, which 2 devices can't share out evenly; make it 6, 8"):
         trainer.make_strategy(config, num_workers=2)
-
-
-def test_weights_that_are_no_numbers_are_found():
-    layers = tf.keras.layers
-    model = tf.keras.Sequential([layers.Conv2D(2, 1, input_shape=(4, 4, 1)), layers.BatchNormalization()])
-    assert trainer.find_broken(model) == []
-    model.layers[1].moving_variance[1].assign(1e30)  # which the next step's loss would be too much for
-    model.layers[0].kernel[0, 0, 0, 1].assign(math.nan)
-    assert trainer.find_broken(model) == [model.layers[0].kernel.name, model.layers[1].moving_variance.name]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What a script says and how it ends, seen from a second process as a person sees it."""
 
+import argparse
+import errno
 import os
 import pty
 import signal
@@ -11,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfod.utils.console import format_seconds
+from tfod.utils import console
+from tfod.utils.console import format_seconds, format_table
 
 BEGIN = "import sys, time\nfrom tfod.utils.console import *\nfrom tfod.utils.console import add_flag, format_seconds\n"
 
@@ -176,3 +179,34 @@ def test_no_duration_has_sixty_seconds_or_minutes(seconds):
     *_, number, unit = format_seconds(seconds).split()
     assert unit in ("s", "min")
     assert int(number) < 60
+
+
+def test_tables_are_aligned_whatever_the_script_and_in_markdown():
+    rows = [("浣熊", "7"), ("a dog", "1,234")]
+    assert format_table(rows, ("class", "boxes")) == "class  boxes\n浣熊       7\na dog  1,234"
+    assert format_table([("a", "")], ("x", "left"), left=2) == "x  left\na"  # no spaces at the end
+    assert format_table(rows, ("class", "boxes"), markdown=True) == (
+        "| class | boxes |\n|-------|------:|\n| 浣熊  |     7 |\n| a dog | 1,234 |"
+    )
+    assert format_table([], ("class", "boxes")) == "class  boxes"
+
+
+def test_what_the_system_refuses_is_named_by_the_file_that_a_person_knows():
+    refused = OSError(errno.EISDIR, os.strerror(errno.EISDIR), "out/.a.tmp/a.jpg", None, "out/a.jpg")
+    said = ": Is a directory; a folder is in the file's place; move it away"
+    assert console.describe_os_error(refused) == f"out/a.jpg{said}"
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # of a write, which names no file
+    assert console.describe_os_error(full, "m").startswith("m: No space left on device; make room there")
+    assert console.describe_os_error(full).startswith("a file or connection: No space left")
+
+
+def test_counts_and_shares_are_numbers_within_their_bounds():
+    assert [console.parse_count(word) for word in ("1", "20")] == [1, 20]
+    assert [console.parse_share(word) for word in ("0", "0.5", "1")] == [0, 0.5, 1]
+    for parse, words in (
+        (console.parse_count, ("0", "-1", "1.5", "x")),
+        (console.parse_share, ("-0.1", "2", "nan", "x")),
+    ):
+        for word in words:
+            with pytest.raises(argparse.ArgumentTypeError, match=f"^{word} is not a number "):
+                parse(word)

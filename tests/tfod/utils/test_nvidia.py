@@ -19,7 +19,7 @@ import pretended_driver
 import pytest
 from conftest import ROOT, load_script
 
-from tfod.inference import backends
+from tfod.inference import tensorflow_backend
 from tfod.utils import nvidia
 from tfod.utils.console import InputError, run
 from tfod.utils.nvidia import Driver
@@ -269,11 +269,11 @@ def count_at_once(run):
 
 
 def test_a_card_gets_a_few_calls_at_a_time(card):
-    assert 2 <= count_at_once(backends.limit_calls) <= backends.CALLS_ON_CARD == 3
+    assert 2 <= count_at_once(tensorflow_backend.limit_calls) <= tensorflow_backend.CALLS_ON_CARD == 3
 
 
 def test_the_cpu_gets_one_call_from_each_thread():
-    assert backends.limit_calls(len) is len
+    assert tensorflow_backend.limit_calls(len) is len
 
 
 @pytest.mark.parametrize(("gpus", "way"), [(["GPU:0"], "NCCL"), ([], "AUTO")])

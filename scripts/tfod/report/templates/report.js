@@ -1,5 +1,5 @@
 "use strict";
-// Light and dark: the system's choice, until a person makes one. It is kept where the browser lets a file keep things.
+// Light and dark: the system's choice until the reader makes one. It is kept where the browser lets a file do that.
 const page = document.documentElement, system = matchMedia("(prefers-color-scheme: dark)"), theme = document.getElementById("theme");
 const keep = (action) => { try { return action(); } catch { return null; } };
 const isDark = () => (page.dataset.theme ? page.dataset.theme === "dark" : system.matches);
@@ -15,7 +15,7 @@ theme.addEventListener("click", () => {
 system.addEventListener("change", nameTheme);
 nameTheme();
 
-// Tables: a click on a column's head sorts, a second one turns the order around. What has no value comes last.
+// Tables: a click on a column's head sorts, a second one reverses the order. What has no value comes last.
 for (const table of document.querySelectorAll("table.sortable")) {
   for (const button of table.querySelectorAll("button.sort")) button.addEventListener("click", () => sortBy(table, button));
 }
@@ -67,6 +67,6 @@ viewer.addEventListener("keydown", (event) => {
   if (event.key === "ArrowLeft") show(shown - 1);
   if (event.key === "ArrowRight") show(shown + 1);
 });
-for (const side of ["found", "truth"]) {
-  document.getElementById(`show-${side}`).addEventListener("change", (event) => page.classList.toggle(`no-${side}`, !event.target.checked));
+for (const what of ["detections", "labels"]) {
+  document.getElementById(`show-${what}`).addEventListener("change", (event) => page.classList.toggle(`no-${what}`, !event.target.checked));
 }

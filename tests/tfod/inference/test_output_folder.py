@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT, STARTED, label_photo
 from constant_detector import write_onnx_model
 
-from tfod.inference.writers import is_proposal
+from tfod.inference.output_folder import is_proposal
 
 pytestmark = pytest.mark.attack
 

@@ -9,8 +9,8 @@ from object_detection import export_tflite_graph_lib_tf2 as upstream
 from object_detection.protos import pipeline_pb2
 
 from tfod.export import tflite_metadata
-from tfod.inference.backends import count_sound_threads
 from tfod.inference.detector import Detector
+from tfod.inference.tflite_backend import count_sound_threads
 
 CLASSES = 5
 

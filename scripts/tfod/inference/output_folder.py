@@ -1,28 +1,54 @@
-"""Whose the files in inference's folder are, and which of them are no longer wanted.
+"""Who made each file in inference's output folder, and which files are out of date.
 
 Each kind of --save has a stamp of its own there, as `.images.stamp`, so that pictures and a JSON file may come one
-after the other. XML files are known by what is in them (`detections.is_proposal`): a person's is never touched.
+after the other. XML files are known by what is in them (`is_proposal`): a person's is never touched.
 """
 
+import filecmp
+import hashlib
+import itertools
 import os
 import re
 from pathlib import Path
 
-from tfod.data.images import IMAGE_SUFFIXES
 from tfod.utils import files
+from tfod.utils.console import find_hidden
 
 MAKER = "inference_main_v2"  # of the results, as their stamps say
 KINDS = ("images", "json", "csv", "coco", "voc", "crops", "video")  # of --save
 TABLES = {"json": "detections.json", "csv": "detections.csv", "coco": "coco.json"}
-_NUMBERED = re.compile(r"_\d+\.jpg")  # the names of crops and of a video's frames end so
+PROPOSED = "<!-- proposed by a detector, nobody has looked at it yet: "
+_NUMBERED = re.compile(r"_\d+\.jpg")  # how names of crops and video frames end
 
 
-def choose_kinds(save, photos, videos):
+def sign_proposal(body: bytes) -> bytes:
+    """The last line of an XML file of proposed boxes whose other lines are `body`."""
+    return f"{PROPOSED}{hashlib.sha256(body).hexdigest()} -->\n".encode()
+
+
+def is_proposal(path: str | Path) -> bool:
+    """True if the XML file is as `write_proposal` wrote it: a person's change, however small, makes it the person's."""
+    try:
+        body, mark, rest = Path(path).read_bytes().rpartition(PROPOSED.encode())
+    except OSError:
+        return False
+    return bool(mark) and mark + rest.strip() == sign_proposal(body).strip()
+
+
+def is_same_photo(target: Path, path: Path) -> bool:
+    """Whether the file `target` leads to `path`, or holds the same bytes."""
+    try:
+        return target.samefile(path) or filecmp.cmp(target, path, shallow=False)
+    except OSError:
+        return False
+
+
+def choose_kinds(save: list[str] | None, photos: list, videos: list) -> list[str]:
     """The kinds to write: `save`, or without it pictures of photos, and videos of videos."""
     return save or ["images"] * bool(photos) + ["video"] * bool(videos)
 
 
-def list_targets(kind, output, photos, videos, frames):
+def list_targets(kind: str, output: Path, photos: list, videos: list, frames: bool) -> tuple[list[Path], list[Path]]:
     """(files, folders of numbered images) that a run of this kind may write, as paths; those of XML are left out.
 
     frames: whether the frames of a video count as images, as they do when --save is given
@@ -40,8 +66,30 @@ def list_targets(kind, output, photos, videos, frames):
     return [output / name for name in names], [output / folder for folder in folders]
 
 
-def find_foreign(output, kinds, photos, videos, frames):
-    """Faults, texts: the files that a run of these kinds would write over, and that are not its own."""
+def find_overwritten(words: list[str], sources: list, output: Path) -> list[str]:
+    """The first input that a result would overwrite, as a list of one fault."""
+    said = "is input and output, and images are never overwritten; name another -o"
+    if output.is_dir() and any(Path(word).is_dir() and output.samefile(word) for word in words):
+        return [f"{output}: {said}"]
+    for source in sources:
+        target = output / source.name
+        if target.exists() and isinstance(source.path, Path) and target.samefile(source.path):
+            return [f"{target}: {said}"]
+    return []
+
+
+def find_voc_faults(photos: list) -> list[str]:
+    """Faults, texts: the photos whose labelImg XML files would have one name, or hold what XML can't."""
+    faults = []
+    for _, same in itertools.groupby(sorted(photo.name for photo in photos), lambda name: name.with_suffix("")):
+        first, *others = same
+        faults += [f"{first}: would have the same XML file as {other}; rename one" for other in others]
+    what = "holds a character that can't be seen, in its name, which XML can't have; rename it"
+    return faults + [f"{photo.path}: {what}" for photo in photos if find_hidden(photo.name.name)]
+
+
+def find_foreign(output: Path, kinds: list[str], photos: list, videos: list, frames: bool) -> list[str]:
+    """Faults, texts: the files that a run of these kinds would overwrite, and that inference did not make."""
     if os.path.lexists(output) and not output.is_dir():
         return [f"{output}: is a file, and results go into a folder; name another -o"]
     faults = []
@@ -56,9 +104,7 @@ def find_foreign(output, kinds, photos, videos, frames):
 
 
 def _find_other_photos(output, photos):
-    """(files in voc/ that are not the photo of their name, faults where a person has labelled such a one)."""
-    from tfod.inference.writers import is_proposal, is_same_photo
-
+    """(files in voc/ that are not the photo of that name, faults where a person has labelled one of these)."""
     others, faults = [], []
     for photo in photos:
         target = output / "voc" / photo.name
@@ -73,12 +119,12 @@ def _find_other_photos(output, photos):
     return others, faults
 
 
-def are_current(output, kinds, fingerprint):
+def are_current(output: Path, kinds: list[str], fingerprint: files.Fingerprint) -> bool:
     """Whether all results of these kinds are there, untouched, and made from what `fingerprint` says."""
     return all(files.is_current(output / kind, fingerprint, MAKER) for kind in kinds)
 
 
-def claim(output, kinds, photos, videos, frames):
+def claim(output: Path, kinds: list[str], photos: list, videos: list, frames: bool) -> dict[str, set[Path]]:
     """Notes that a run of these kinds begins. Returns what former runs left: a dict kind -> set of paths."""
     former = {kind: set(filter(_is_ours, files.list_made(output / kind, MAKER))) for kind in kinds}
     for kind in kinds:
@@ -89,8 +135,15 @@ def claim(output, kinds, photos, videos, frames):
     return former
 
 
-def settle(output, kinds, former, written, fingerprint, mirrors):
-    """Notes what a run has written, and removes what is no longer wanted. Returns how many files it removed.
+def settle(
+    output: Path,
+    kinds: list[str],
+    former: dict[str, set[Path]],
+    written: dict[str, set[Path]],
+    fingerprint: files.Fingerprint | None,
+    mirrors: bool,
+) -> int:
+    """Notes what a run has written, and removes what is out of date. Returns how many files it removed.
 
     former:      what `claim` returned
     written:     a dict kind -> names that were written, relative to `output`
@@ -128,16 +181,14 @@ def _list_numbered(folder):
 def _is_ours(path):
     """Whether a file that a stamp names or claims is one of the kinds that inference writes, and not a person's XML."""
     if path.suffix.lower() == ".xml":
-        from tfod.inference.writers import is_proposal
-
         return is_proposal(path)
+    from tfod.data.images import IMAGE_SUFFIXES  # and Pillow, which `--help` does without
+
     return path.suffix.lower() in (*IMAGE_SUFFIXES, ".mp4", ".json", ".csv")
 
 
 def _split_labelled(paths):
     """(set of the others, set of photos among the paths that have a person's XML file beside them)."""
-    from tfod.inference.writers import is_proposal
-
     labelled = {path for path in paths if (xml := path.with_suffix(".xml")).exists() and not is_proposal(xml)}
     return paths - labelled, labelled
 
