@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from tfod.utils import files
-from tfod.utils.console import InputError, make_parser, run, say
+from tfod.utils.console import InputError, format_table, make_parser, run, say
 
 MAKER = "benchmark"  # whose files these are, as their stamps say
 
@@ -78,11 +78,7 @@ def add_columns(table, host, figures):
     for row in rows[2:]:
         found = figures.get(row[0])
         row += [text.format(found[key]) if found else "" for key, text in columns.values()]
-    widths = [max(map(len, column)) for column in zip(rows[0], *rows[2:], strict=True)]
-    lines = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in (rows[0], *rows[2:])]
-    ruler = "|" + "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])]) + "|"
-    lines = ["| " + " | ".join(line) + " |" for line in lines]
-    return [lines[0], ruler, *lines[1:]]
+    return format_table(rows[2:], rows[0], markdown=True).splitlines()
 
 
 def describe_states(states):

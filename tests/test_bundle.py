@@ -112,4 +112,6 @@ def test_make_names_the_export_and_the_format(tmp_path):
 
 
 def test_a_new_export_takes_the_bundle_with_it():
-    assert load_script("bundle.py").MAKER in load_script("exporter_main_v2.py").MADE_OF_IT
+    from tfod.export.saved_model import MADE_OF_IT
+
+    assert load_script("bundle.py").MAKER in MADE_OF_IT
