@@ -9,12 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from unicodedata import normalize
 
-from tfod.data.images import (
-    StoredImage,
-    check_image,
-    list_images,
-    map_in_threads,
-)
+from tfod.data.images import StoredImage, check_image, list_images, map_in_threads
 from tfod.data.split import SUBSETS
 from tfod.data.voc import (
     Annotation,
