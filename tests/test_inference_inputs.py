@@ -1,4 +1,4 @@
-"""What inference_main_v2.py annotates: folders, patterns, videos and cameras; and what is no image is named."""
+"""What inference_main_v2.py annotates: folders, patterns, videos and cameras; and what is not an image is named."""
 
 import itertools
 import json

@@ -13,14 +13,7 @@ from pathlib import Path
 from tfod.data import faulty
 from tfod.data.formats import write_csv
 from tfod.data.label_map import find_unknown_names, read_label_map
-from tfod.data.labelled_images import (
-    Reading,
-    check_photos,
-    find_set_turn,
-    match_files,
-    read_photos,
-    shuffle_pairs,
-)
+from tfod.data.labelled_images import Reading, check_photos, find_set_turn, match_files, read_photos, shuffle_pairs
 from tfod.data.tfrecord import list_shards, name_records, name_set, write_photo_records
 from tfod.utils.console import InputError, join_few, make_parser, run, say
 from tfod.utils.files import find_foreign, fingerprint, is_current, mark_current, write_whole

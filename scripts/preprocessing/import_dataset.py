@@ -19,10 +19,10 @@ import shutil
 from pathlib import Path, PurePosixPath
 
 from tfod.data.format_readers import READERS
+from tfod.data.format_reading import NAMED, ROLES, SUBSETS, Reading, find_subset
+from tfod.data.format_recognition import ARCHIVES, TITLES, UNKNOWN, find_parts, find_subsets, list_below, read_yaml
 from tfod.data.formats import list_images_below, read_classes, write_voc
 from tfod.data.images import list_images, map_in_threads
-from tfod.data.reading import NAMED, ROLES, SUBSETS, Reading, find_subset
-from tfod.data.recognize import ARCHIVES, TITLES, UNKNOWN, find_parts, find_subsets, list_below, read_yaml
 from tfod.data.voc import fold_name
 from tfod.utils.console import Fault, InputError, find_hidden, join_few, make_parser, run, say
 from tfod.utils.files import fingerprint, is_current, list_foreign, list_made, make_room, mark_current, sha256

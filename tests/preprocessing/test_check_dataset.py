@@ -159,7 +159,7 @@ def test_the_report_is_grouped_errors_first_and_counted(checked):
     heads = [line for line in lines if not line.startswith("  ")]
     severities = [line.split()[0] for line in heads[:-1]]
     assert severities == sorted(severities)  # error before warning
-    assert "error box-not-number (coordinates that are no numbers): 4" in heads
+    assert "error box-not-number (coordinates that are not numbers): 4" in heads
     assert f"{report['errors']} errors, {report['warnings']} warnings" in heads[-1]
     assert report["errors"] == sum(fault["severity"] == "error" for fault in report["faults"]) == len(ERRORS) + 1
     last = f"error: images: the {report['errors']} errors above must be corrected; --fix FOLDER corrects what it can"

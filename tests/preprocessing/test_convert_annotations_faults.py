@@ -174,7 +174,7 @@ def test_faults_of_csv(call, images, tmp_path):
         arguments,
         f"{source}: line 3 has 7 cells, the header has 8",
         f"{source}: line 4 has no class; give the box its class",
-        f"{source}: line 5: width or height is no whole number",
+        f"{source}: line 5: width or height is not a whole number",
         f"{source}: line 6: a photo.jpg has another size than in a line above",
         f"{source}: line 7 has ",
         f"{source}: line 8 has no box of four numbers",

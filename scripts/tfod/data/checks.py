@@ -35,11 +35,11 @@ SHOWN = 5  # files of one kind, unless all are asked for
 
 KINDS = {
     "xml-not-xml": "files that are no XML",
-    "xml-not-voc": "XML files that are no labelImg annotation",
+    "xml-not-voc": "XML files that are not labelImg annotations",
     "xml-entity": "XML files with entities",
     "file-not-read": "files that can't be read",
     "name-not-utf8": "file names that are not in UTF-8",
-    "image-not-read": "files that are no image, or of an unknown kind",
+    "image-not-read": "files that are not images, or of an unknown kind",
     "image-damaged": "damaged images",
     "image-too-large": "images of too many pixels",
     "xml-without-image": "XML files without an image",
@@ -47,11 +47,11 @@ KINDS = {
     "xml-of-two-images": "XML files of two images",
     "image-with-two-xml": "images with two XML files",
     "size-differs": "<size> that is not the image's",
-    "size-not-number": "<size> that is no number",
+    "size-not-number": "<size> that is not a number",
     "box-no-name": "boxes without a class",
     "class-hidden": "class names with characters that can't be seen",
     "box-no-bndbox": "objects without a box",
-    "box-not-number": "coordinates that are no numbers",
+    "box-not-number": "coordinates that are not numbers",
     "box-flag": "flags other than 0 and 1",
     "box-swapped": "boxes with swapped corners",
     "box-no-area": "boxes without area",
@@ -61,7 +61,7 @@ KINDS = {
     "photo-on-two-sides": "photos in two subsets of the split",
     "near-duplicate": "nearly the same photo in two subsets of the split",
     "not-in-split": "files that are not in the split",
-    "not-a-file": "names of images that are no files",
+    "not-a-file": "names of images that are not files",
     "class-spelling": "classes that are perhaps one",
     "class-few-boxes": "classes with few boxes",
     "class-on-one-side": "classes in one subset only",
@@ -279,7 +279,7 @@ def find_imbalances(looks, counts, names_to_ids, folder):
         boxes = [box for photo in photos for box in photo.boxes]
         place = Path(folder, subset)
         if negatives := sum(not photo.boxes for photo in photos):
-            what = f"{negatives} of {len(photos)} photos have no box; they teach what is no object"
+            what = f"{negatives} of {len(photos)} photos have no box; they teach what is not an object"
             warn("negatives", place, f"{what}: label them if something is left out")
         for flag in ("difficult", "truncated"):
             if number := sum(getattr(box, flag) for box in boxes):

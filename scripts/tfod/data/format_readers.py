@@ -1,5 +1,5 @@
 """Readers of annotations: VOC XML as labelImg's, COCO JSON, YOLO txt and CSV here, labelling tools' own formats in
-`tfod.data.tool_readers`.
+`tfod.data.format_tool_readers`.
 
 globox turns each format's numbers into boxes. What it does not do is done here: classes in their order, files in
 sub-folders, difficult and truncated, turned boxes, and every fault of the input, named by its file. XML is read by
@@ -17,9 +17,7 @@ import math
 import re
 
 from tfod.data.csv_cells import read_class
-from tfod.data.formats import CLASSES_FILE, COLUMNS, read_classes, walk_folders
-from tfod.data.images import list_files, map_in_threads
-from tfod.data.reading import (
+from tfod.data.format_reading import (
     OUTLINED,
     TURNED,
     TURNED_OR_OUTLINED,
@@ -33,7 +31,9 @@ from tfod.data.reading import (
     pair_files,
     place_images,
 )
-from tfod.data.tool_readers import TOOL_READERS, load_json, read_openimages
+from tfod.data.format_tool_readers import TOOL_READERS, load_json, read_openimages
+from tfod.data.formats import CLASSES_FILE, COLUMNS, read_classes, walk_folders
+from tfod.data.images import list_files, map_in_threads
 from tfod.data.voc import list_annotations, parse_annotation, surround_turned
 from tfod.utils.console import Fault, InputError, find_hidden
 from tfod.utils.files import read_bytes, read_text
@@ -156,7 +156,7 @@ def _read_categories(source, nodes, used, reading):
 
 
 def _read_coco_boxes(source, nodes, of_id, categories, labels, reading):
-    """Adds the boxes to `labels`, a dict image name -> (size, list of Box); counts what is no box."""
+    """Adds the boxes to `labels`, a dict image name -> (size, list of Box); counts what is not a box."""
     for node in nodes:
         place = f"{source}: the annotation {node.get('id')}"
         label = categories.get(node.get("category_id"))
@@ -387,7 +387,7 @@ def read_csv(source, images, classes=None, repair=False):
         try:
             size = tuple(int(float(cells.get(side) or 0)) for side in ("width", "height"))
         except (ValueError, OverflowError):
-            reading.faults.append(f"{place}: width or height is no whole number; correct it")
+            reading.faults.append(f"{place}: width or height is not a whole number; correct it")
             continue
         name = photos.find(cells["filename"])
         if name and labels.setdefault(name, (size if all(size) else None, []))[0] not in (None, size):

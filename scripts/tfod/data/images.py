@@ -236,7 +236,7 @@ def _decode_whole(path, data, least, shrink, is_cut=False):
 
 def _describe(path, image):
     if image.mode in ("I", "F", "LAB"):
-        what = f"has {image.mode} pixels, which are no common colours; save it as 8-bit RGB"
+        what = f"has {image.mode} pixels, which are not common colours; save it as 8-bit RGB"
         raise InputError(Fault("image-not-read", path, what))
     return StoredImage(image.format, image.mode, image.size, _read_orientation(image))
 

@@ -3,16 +3,13 @@
 import collections
 import dataclasses
 import hashlib
+import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from unicodedata import normalize
 
-from tfod.data.images import (
-    StoredImage,
-    check_image,
-    list_images,
-    map_in_threads,
-)
+from tfod.data.images import StoredImage, check_image, list_images, map_in_threads
 from tfod.data.split import SUBSETS
 from tfod.data.voc import (
     Annotation,
@@ -271,9 +268,8 @@ def note_unlabelled(image: Path) -> Fault:
     others = (folder / f"{image.stem}{suffix}" for folder in folders for suffix in (".txt", ".json"))
     if other := next((path for path in others if path.is_file()), None):
         tool = "yolo" if other.suffix == ".txt" else "labelme"
-        what = (
-            f"has no XML file, but {other}, as other tools write; make import FROM={other.parent} brings such labels in"
-        )
+        place = shlex.quote(os.path.realpath(other.parent))  # make looks from the repository's root
+        what = f"has no XML file, but {other}, as other tools write; make import FROM={place} brings such labels in"
         what += f" (by hand: convert_annotations.py --from {tool} --to voc)"
     else:
         what = "has no XML file; label it, take all such images as negatives with ALLOW_UNLABELLED=1"

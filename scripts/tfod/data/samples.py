@@ -156,7 +156,7 @@ def _read_sample(example, path, number, ids, place):
     for key in ("is_crowd", "group_of", "difficult"):
         values = features.get(f"image/object/{key}", [])
         flags.append(np.array(values, bool) if len(values) == len(box) else np.zeros(len(box), bool))
-    keep = ~np.isnan(box).any(1)  # as upstream: a box that is no number is no box
+    keep = ~np.isnan(box).any(1)  # as upstream: a box that is not a number is not a box
     if not (box[keep, 2:] >= box[keep, :2]).all():
         raise InputError(f"{place}: a box ends before it begins; make the records again")
     labelled = None

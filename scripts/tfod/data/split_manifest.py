@@ -80,11 +80,13 @@ def check_settings(path: Path, former: dict, settings: dict) -> None:
 def read_manifest(path: Path) -> tuple[dict | None, Files]:
     """(settings, files of each subset) of a split.json; (None, {}) if there is none.
 
-    Raises InputError if it is no such file.
+    Raises InputError if it is not such a file.
     """
     if not os.path.lexists(path):
         return None, {}
-    damaged = InputError(f"{path}: is no note of a split, or is damaged; restore it, or draw a new split with --fresh")
+    damaged = InputError(
+        f"{path}: is not a note of a split, or is damaged; restore it, or draw a new split with --fresh"
+    )
     content = read_bytes(path)
     try:
         note = parse_json(content)

@@ -224,21 +224,21 @@ def collect(names, results):
     """The `Evaluated` of a list of `Result`; boxes become pixels as upstream makes them, in float32."""
     if results and results[0].label is None:
         names = CLASS_AGNOSTIC
-    images, truths, found = [], collections.defaultdict(list), collections.defaultdict(list)
+    images, real, found = [], collections.defaultdict(list), collections.defaultdict(list)
     for index, (sample, (width, height), box, label, score, *_) in enumerate(results):
         images.append(Image(sample.name, width, height, sample.path, sample.number))
         scale = np.array([height, width, height, width], np.float32)
         mine = sample.label if label is not None else np.ones_like(sample.label)
         columns = (np.full(len(mine), index), mine, sample.box * scale, sample.crowd, sample.difficult)
         for key, column in zip(("image", "label", "box", "crowd", "difficult"), columns, strict=True):
-            truths[key].append(column)
+            real[key].append(column)
         label = np.ones(len(score), np.int64) if label is None else label
         for key, column in zip(
             ("image", "label", "box", "score"), (np.full(len(score), index), label, box * scale, score), strict=True
         ):
             found[key].append(column)
-    truths, found = ({key: np.concatenate(parts) for key, parts in one.items()} for one in (truths, found))
-    return Evaluated(names, images, make_ground_truth(**truths), make_detections(**found))
+    real, found = ({key: np.concatenate(parts) for key, parts in one.items()} for one in (real, found))
+    return Evaluated(names, images, make_ground_truth(**real), make_detections(**found))
 
 
 def keep(folder, fingerprint, step, checkpoint, measured, source):

@@ -16,7 +16,7 @@ LEFT_OUT = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")  # what systems
 def unpack_zip(path, folder, most_bytes=MOST_BYTES, most_files=MOST_FILES):
     """Unpacks the zip file `path` into the new folder `folder`.
 
-    Raises InputError if it is no whole zip file, is locked with a password, holds a link or a path that leads out of
+    Raises InputError if it is not a whole zip file, is locked with a password, holds a link or a path that leads out of
     the folder, or unpacks to more than `most_bytes` or `most_files`.
     """
     folder, left = Path(folder), most_bytes

@@ -4,13 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfod.data.label_map import (
-    find_near_name,
-    find_unknown_names,
-    read_label_map,
-    read_names,
-    write_label_map,
-)
+from tfod.data.label_map import find_near_name, find_unknown_names, read_label_map, read_names, write_label_map
 from tfod.utils.console import InputError, find_hidden
 
 names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1).filter(lambda name: not find_hidden(name))

@@ -246,7 +246,7 @@ def test_a_damaged_note_is_named(call, labelled_images, text):
         done = call(SCRIPT, "-i", labelled_images, *arguments)
         assert done.returncode == 1
         assert (
-            f"error: {note}: is no note of a split, or is damaged; restore it, or draw a new split with --fresh\n"
+            f"error: {note}: is not a note of a split, or is damaged; restore it, or draw a new split with --fresh\n"
             in done.stderr
         )
     assert not (labelled_images / "train").exists()

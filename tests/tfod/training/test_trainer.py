@@ -362,11 +362,12 @@ def test_batch_that_does_not_divide_is_refused():
         trainer.make_strategy(config, num_workers=2)
 
 
-@pytest.mark.parametrize(
-    ("averages", "kind"), [(False, type(tf.distribute.get_strategy())), (True, tf.distribute.OneDeviceStrategy)]
-)
-def test_one_device_needs_no_mirroring(averages, kind):
+@pytest.mark.parametrize("averages", [False, True])
+def test_on_one_device_no_variable_has_copies_to_keep_equal(averages):
     config = pipeline.pipeline_pb2.TrainEvalPipelineConfig()
     config.train_config.batch_size = 8
     config.train_config.optimizer.use_moving_average = averages
-    assert type(trainer.make_strategy(config)) is kind
+    with trainer.make_strategy(config).scope():
+        assert not isinstance(tf.Variable(1.0), tf.distribute.DistributedValues)
+    with tf.distribute.MirroredStrategy(["/cpu:0"]).scope():
+        assert isinstance(tf.Variable(1.0), tf.distribute.DistributedValues)

@@ -15,16 +15,36 @@ from tfod.data.voc import Annotation, Box, fold_name
 from tfod.utils.console import Fault, InputError, join_few
 
 EDGES = "(xmin, ymin, xmax, ymax)"
+
+
 NOTES = 5  # lines of one kind that are said
+
+
 NAMED = 3  # files that a line names before it counts the rest
+
+
 TURNED = "turned boxes are taken as the upright boxes around them"
+
+
 TURNED_OR_OUTLINED = "turned boxes or outlines of four corners are taken as the upright boxes around them"
+
+
 OUTLINED = "outlines without a box are taken as the boxes around them"
+
+
 NO_BOX = "points, lines and other marks without an area are left out"
+
+
 # Folders that say what kind of file is in them, not which photos: labels/train/a.txt is of images/train/a.jpg.
 ROLES = {"annotations", "annotation", "ann", "labels", "label", "xml", "xmls", "txt", "json", "jpegimages", "images"}
+
+
 ROLES |= {"image", "img", "imgs", "photos", "labeltxt", "labelimg"}
+
+
 SUBSETS = {"train": "train", "training": "train", "trn": "train", "trainval": "train", "val": "val", "valid": "val"}
+
+
 SUBSETS |= {"validation": "val", "dev": "val", "test": "test", "testing": "test"}
 
 

@@ -16,9 +16,7 @@ import zlib
 
 from PIL import Image
 
-from tfod.data.formats import walk_folders
-from tfod.data.images import list_files
-from tfod.data.reading import (
+from tfod.data.format_reading import (
     NAMED,
     NO_BOX,
     OUTLINED,
@@ -34,11 +32,15 @@ from tfod.data.reading import (
     pair_files,
     place_images,
 )
+from tfod.data.formats import walk_folders
+from tfod.data.images import list_files
 from tfod.data.voc import parse_xml, surround_turned
 from tfod.utils.console import InputError, join_few
 from tfod.utils.files import parse_json, read_bytes, read_text
 
 MOST_CVAT = 250 * 10**6  # bytes of a file: a million boxes
+
+
 MOST_MASK = 10**8  # bytes of a mask, unpacked
 
 

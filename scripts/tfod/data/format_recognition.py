@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 from lxml import etree
 
 from tfod.data.format_readers import COLUMNS, DOTA_NOTES, name_column, read_table
+from tfod.data.format_reading import SUBSETS, Photos, find_place, find_subset, pair_files
+from tfod.data.format_tool_readers import load_json
 from tfod.data.formats import walk_folders
 from tfod.data.images import list_files
-from tfod.data.reading import SUBSETS, Photos, find_place, find_subset, pair_files
-from tfod.data.tool_readers import load_json
 from tfod.utils.console import InputError
 from tfod.utils.files import read_bytes, read_text
 
@@ -27,9 +27,17 @@ TITLES = {
     "createml": "CreateML JSON",
     "openimages": "Open Images CSV",
 }
+
+
 CLASS_FILES = (".yaml", ".yml", ".names", ".labels")  # of YOLO, beside classes.txt
+
+
 SUFFIXES = (".json", ".xml", ".txt", ".csv", *CLASS_FILES)
+
+
 UNKNOWN = (".tfrecord", ".tfrecords", ".record", ".parquet", ".mat", ".pkl", ".h5")  # of annotations, too
+
+
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".rar", ".7z")
 
 

@@ -6,9 +6,9 @@ import pytest
 from tool_exports import EXPORTS, SIZES, put_photos, write
 
 from tfod.data.format_readers import read_csv, read_yolo
+from tfod.data.format_reading import Photos, find_subset, pair_files
+from tfod.data.format_recognition import find_parts, recognize_csv, recognize_json, recognize_xml
 from tfod.data.formats import list_images_below
-from tfod.data.reading import Photos, find_subset, pair_files
-from tfod.data.recognize import find_parts, recognize_csv, recognize_json, recognize_xml
 from tfod.utils.console import InputError
 
 NAMES = [
