@@ -12,6 +12,8 @@ VENV = .venv
 CUDA =
 ## folder of the labelling tool's own environment
 LABEL_VENV = .venv-label
+## folder of the environment with what the page of make web runs on
+WEB_VENV = .venv-web
 # -- places
 ## folder of the data and models that a command works on
 WORKSPACE = workspace/training_demo
@@ -101,6 +103,10 @@ SCORE = 0.5
 PORT = 6006
 ## address that TensorBoard listens on; 0.0.0.0 in the container
 TENSORBOARD_HOST = 127.0.0.1
+## which TFLite file the page of make web runs: int8, float16, float32 or dynamic
+WEB_FORMAT = int8
+## port of make web-serve
+WEB_PORT = 8000
 # -- demonstrations and tests
 ## folder of the raccoon photos and their XML files; empty downloads them
 DATA =
@@ -159,6 +165,7 @@ FINE_TUNE_FROM = $(call from_root,$(FINE_TUNE_CHECKPOINT))
 DATA_FOLDER = $(call from_root,$(DATA))
 FROM_PLACE = $(call from_root,$(FROM))
 LABEL_VENV_FOLDER = $(call from_root,$(LABEL_VENV))
+WEB_VENV_FOLDER = $(call from_root,$(WEB_VENV))
 
 # ---------------------------------------------------------------- help
 # what a beginner needs, in the order of the work
@@ -202,16 +209,16 @@ install: ready
 doctor: ready
 	@"$$PY" scripts/doctor.py
 
-## rebuild requirements.txt, requirements-cuda.txt and requirements-label.txt from the .in files (needs uv)
+## rebuild requirements.txt, requirements-cuda.txt, -label.txt and -web.txt from the .in files (needs uv)
 lock:
 	@command -v uv >/dev/null || { echo "error: uv: is not installed; python3 -m pip install uv" >&2; exit 1; }
-	for name in requirements requirements-cuda requirements-label; do \
+	for name in requirements requirements-cuda requirements-label requirements-web; do \
 	  uv pip compile $$name.in -o $$name.txt --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --custom-compile-command "make lock" || exit; done
 
 # ---------------------------------------------------------------- photos to detector
 
-.PHONY: export-there tflite onnx benchmark
+.PHONY: export-there tflite onnx benchmark web web-serve
 .PHONY: workspace workspace-there import label split label_map check stats tfrecord inspect models pretrained config check-config train eval report compare export infer prelabel tensorboard
 ## create a new workspace, workspace/NAME
 workspace:
@@ -340,6 +347,15 @@ tflite: export-there
 ## convert the export to ONNX: exported_models/MODEL/model.onnx
 onnx: export-there
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/convert_onnx.py" --saved_model_dir "$$EXPORT/saved_model" --output "$$EXPORT/model.onnx"
+
+## make a web page of the export, for cameras, photos and videos in any browser: exported_models/MODEL/web
+web: export-there
+	@scripts/install_web.sh "$$PY" "$$WEB_VENV"
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/export_web.py" --export "$$EXPORT" --format "$$WEB_FORMAT" --venv "$$WEB_VENV_FOLDER"
+
+## serve that page on http://127.0.0.1:WEB_PORT, and say how a phone gets there; stop it with Ctrl-C
+web-serve: workspace-there
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/serve_web.py" --folder "$$EXPORT/web" --port "$$WEB_PORT"
 
 ## measure mAP, speed and size of every format of the export: exported_models/MODEL/benchmark.md
 benchmark: export-there
@@ -486,4 +502,4 @@ clean-demo: ready
 
 ## remove the environments
 clean-venv:
-	@scripts/clean_venv.sh "$$VENV" "$$LABEL_VENV"
+	@scripts/clean_venv.sh "$$VENV" "$$LABEL_VENV" "$$WEB_VENV"
