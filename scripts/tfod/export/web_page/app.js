@@ -119,22 +119,30 @@ function reportFailure(error) {
   say(texts.failed(error.message));
 }
 
+// What the detector finds on the next frame; null after the end of the source.
+async function detectNext(from) {
+  const frame = await from.next();
+  return frame && detect(frame);
+}
+
 // Detects on one frame after the other, as fast as it goes, until another turn begins.
 async function watch(mine) {
+  const from = source;
   try {
+    let coming = detectNext(from);
     while (turn === mine) {
-      const frame = await source.next();
-      if (!frame) return;
-      const {bitmap, found, milliseconds} = await detect(frame);
-      if (turn !== mine) {
-        bitmap.close();
+      const answer = await coming;
+      if (!answer || turn !== mine) {
+        answer?.bitmap.close();
         return;
       }
-      show(bitmap, found, null);
-      showRate(milliseconds);
-      if (!source.live) $("seek").value = source.video.currentTime / source.video.duration;
+      coming = detectNext(from); // is worked on while this one is drawn
+      show(answer.bitmap, answer.found, null);
+      showRate(answer.milliseconds);
+      if (!from.live) $("seek").value = from.video.currentTime / from.video.duration;
       await new Promise(requestAnimationFrame); // rests while the page is not seen
     }
+    (await coming)?.bitmap.close();
   } catch (error) {
     if (turn === mine) reportFailure(error);
   }
