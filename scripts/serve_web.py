@@ -62,7 +62,7 @@ def open_server(folder, port):
         return http.server.ThreadingHTTPServer((HOST, port), handler)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise InputError(f"port {port}: is used by another program; take another: make web-serve WEB_PORT=") from None
+            raise InputError(f"port {port}: is used by another program; take another, as WEB_PORT={port + 1}") from None
         if error.errno == errno.EACCES:
             raise InputError(f"port {port}: is for the system alone; take one from 1024 on, as WEB_PORT=8000") from None
         raise
