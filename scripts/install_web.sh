@@ -12,7 +12,7 @@ CDPATH='' cd "$(dirname "$0")/.."
 case $venv in -*) venv=./$venv ;; esac
 cmp -s requirements-web.txt "$venv/requirements-web.txt" && cmp -s package-lock.json "$venv/installed-lock.json" && exit 0
 refuse_foreign "$venv" WEB_VENV
-printf '%s\n' "installing Node.js and the page's packages into $venv: 85 MB to download, 300 MB on the disk" >&2
+printf '%s\n' "installing Node.js and the page's packages into $venv: 75 MB to download, 270 MB on the disk" >&2
 make_environment "$python" "$venv"
 "$venv/bin/python" -m pip --disable-pip-version-check install --quiet --only-binary :all: --no-deps --require-hashes \
     -r requirements-web.txt
