@@ -17,7 +17,8 @@ from tfod.export.tflite_metadata import read_metadata, write_metadata
 from tfod.inference.detector import Detector
 from tfod.utils.drawing import get_colour
 
-FIVE = ROOT / "tests/helpers/five_classes.tflite"  # finds one of each of five classes, as test_tflite_threads.py makes it
+# finds one of each of five classes; made as test_tflite_threads.py makes it
+FIVE = ROOT / "tests/helpers/five_classes.tflite"
 NAMES = [
     "<img src=x onerror=window.harm=1><script>window.harm=1</script>",
     "\"quoted\" 'name' & &amp; ]]> ${harm} </name>",
@@ -85,7 +86,9 @@ def test_both_languages_say_the_same_things():
     text = (web.PAGE / "texts.js").read_text(encoding="utf-8")
     english, chinese = (re.findall(r"^  (\w+):", part, re.MULTILINE) for part in text.split("const chinese"))
     assert english == chinese
-    words = {name for path in web.PAGE.iterdir() for name in re.findall(r"\btexts\.(?!js)(\w+)", path.read_text("utf-8"))}
+    words = {
+        name for path in web.PAGE.iterdir() for name in re.findall(r"\btexts\.(?!js)(\w+)", path.read_text("utf-8"))
+    }
     index = (web.PAGE / "index.html").read_text(encoding="utf-8")
     assert words | set(re.findall(r'data-(?:text|title)="(\w+)"', index)) == set(english)
 
@@ -129,7 +132,9 @@ def test_hostile_names_are_shown_as_what_they_are(page, photos, tmp_path):
 
 def test_the_sliders_and_switches_choose(page, photos):
     list(detect_photos(page, photos[:1]))
-    set_score = "(field => { field.value = %d; field.dispatchEvent(new Event('input')); })(document.getElementById('score'))"
+    set_score = (
+        "(field => { field.value = %d; field.dispatchEvent(new Event('input')); })(document.getElementById('score'))"
+    )
     page.evaluate(set_score % 95)
     assert page.evaluate(COUNTS) == [""] * 5
     page.evaluate(set_score % 50)
@@ -243,7 +248,10 @@ def test_the_page_finds_what_python_finds(tflite_files, photos, tmp_path):
     ("change", "message"),
     [
         (lambda path: path.unlink(), "model_float32.tflite: is not there; `make tflite` makes it"),
-        (lambda path: path.write_bytes(b"no model"), "model_float32.tflite: is not a TFLite model; `make tflite` makes one"),
+        (
+            lambda path: path.write_bytes(b"no model"),
+            "model_float32.tflite: is not a TFLite model; `make tflite` makes one",
+        ),
         (lambda path: path.write_bytes(FIVE.read_bytes()[:2000]), "model_float32.tflite: "),
     ],
 )

@@ -3,9 +3,8 @@
     python tests/bench/bench_web.py --export workspace/demo/exported_models/my_model --photos workspace/demo/images/test
 
 Chromium runs headless, its fake camera shows the test photos. Prints the largest differences of boxes and scores, mAP
-of both, milliseconds a photo (the best of its runs, of which the median), frames a second of the camera, the time to the
-first detection, and the folder's size.
-The interpreter is ai-edge-litert's in one thread, as `Detector` uses it.
+of both, milliseconds a photo (the best of its runs, of which the median), frames a second of the camera, the time to
+the first detection, and the folder's size. The interpreter is ai-edge-litert's in one thread, as `Detector` uses it.
 """
 
 import argparse
@@ -69,8 +68,8 @@ def summarize(times, runs):
 
 
 def measure_page(folder, photos, runs):
-    """(what the page finds, its milliseconds a photo, milliseconds until it is ready and from the camera's button to its
-    first boxes, the camera's status)."""
+    """(what the page finds, its milliseconds a photo, (milliseconds until it is ready, and from the camera's button to
+    its first boxes), the camera's status)."""
     with tempfile.TemporaryDirectory() as room, open_web(folder, room, camera=photos[:6]) as page:
         ready = page.evaluate("performance.now()")
         found = [parts for parts, _ in detect_photos(page, photos)]
@@ -111,8 +110,8 @@ def main():
         print(f"{kind}: {len(photos)} photos; boxes differ by at most {edges:.4f} pixels, scores by {scores:.5f}")
         print(f"  mAP, mAP .50: Python {ours[0]:.4f} {ours[1]:.4f}, page {theirs[0]:.4f} {theirs[1]:.4f}")
         print(f"  ms a photo: Python {python:.1f}, page {browser:.1f}, {browser / python:.2f} times; camera: {status}")
-        print(f"  page ready after {ready / 1000:.2f} s, the camera's first boxes {first / 1000:.2f} s after the button;"
-              f" folder {size:.1f} MB")  # fmt: skip
+        print(f"  page ready after {ready / 1000:.2f} s; camera's first boxes {first / 1000:.2f} s after its button")
+        print(f"  folder: {size:.1f} MB")
 
 
 if __name__ == "__main__":

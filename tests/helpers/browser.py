@@ -39,8 +39,8 @@ START = 60  # seconds; a busy machine takes its time
 
 
 class Page:
-    """What is on one page. `messages`: errors and warnings, as texts; `requests`: what addresses were asked for, both of
-    the page and of its workers."""
+    """What is on one page. Of it and its workers: `messages`, their errors and warnings, as texts; `requests`, the
+    addresses that they asked for."""
 
     def __init__(self, send, receive):
         self._send, self._receive, self._number, self._loaded, self._session = send, receive, 0, False, None
@@ -143,8 +143,9 @@ class Page:
 
 @contextlib.contextmanager
 def open_page(url, room, width=1280, height=900, scale=1, mobile=False, options=()):
-    """Yields the `Page` at `url` in a Chromium of its own, whose files lie in the folder `room`; `options` are more words
-    of its command line.
+    """Yields the `Page` at `url` in a Chromium of its own, whose files lie in the folder `room`.
+
+    options: more words of its command line
 
     Skips the test where there is no Chromium (on Debian: `apt-get install chromium`).
     """
@@ -173,7 +174,17 @@ def _start(binary, room, options):
     os.close(read_commands)
     os.close(write_answers)
     move = f'exec "$@" 3<&{theirs[0]} 4>&{theirs[1]}'
-    command = ["bash", "-c", move, "bash", binary, *OPTIONS, *options, f"--user-data-dir={room / 'chromium'}", "about:blank"]
+    command = [
+        "bash",
+        "-c",
+        move,
+        "bash",
+        binary,
+        *OPTIONS,
+        *options,
+        f"--user-data-dir={room / 'chromium'}",
+        "about:blank",
+    ]
     log = room / "chromium.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -80,7 +80,7 @@ def open_files(page, paths):
 
 
 def detect_photos(page, paths):
-    """Opens photos, goes through them, and yields (what was found, (width, height)) of each, as `read_found` gives it."""
+    """Opens photos and yields (what was found, as by `read_found`; (width, height)) of each."""
     open_files(page, paths)
     for path in paths:
         shown = page.wait_for(f"(shown => shown?.file == {json.dumps(Path(path).name)} && shown)({SHOWN})")

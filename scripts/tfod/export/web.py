@@ -43,15 +43,17 @@ def list_sources(packages):
 def write_page(folder, model, title, packages):
     """Writes the page of the TFLite file `model` into the new folder `folder`. Returns what model.json says.
 
-    `title` is the page's, `packages` as in `list_sources`. Raises InputError for what is not a detector of `make tflite`.
+    `title` is the page's, `packages` as in `list_sources`. Raises InputError where the file is not a detector of
+    `make tflite`.
     """
     settings, data = read_model(model, title)
     shutil.copytree(PAGE, folder)
+    (folder / "litert").mkdir()
     for name, source in _PACKAGES.items():
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        text_or_wasm = (packages / source).read_bytes()
-        path.write_bytes(re.sub(rb"\n//# sourceMappingURL=\S+\s*$", b"\n", text_or_wasm) if path.suffix == ".js" else text_or_wasm)
+        content = (packages / source).read_bytes()
+        if name.endswith(".js"):  # the source maps stay behind
+            content = re.sub(rb"\n//# sourceMappingURL=\S+\s*$", b"\n", content)
+        (folder / name).write_bytes(content)
     _name_neighbour(folder / "litert/core.js")
     (folder / settings["file"]).write_bytes(data)
     (folder / MODEL).write_text(json.dumps(settings, ensure_ascii=False, indent=1), encoding="utf-8")
@@ -70,7 +72,8 @@ def _name_neighbour(path):
 def _describe_licences(packages):
     fflate = (packages / "fflate/LICENSE").read_text(encoding="utf-8")
     apache = LICENSE.read_text(encoding="utf-8")
-    return f"litert/ is LiteRT.js by Google, under the Apache License 2.0, which is below.\n\nfflate.js:\n\n{fflate}\n{apache}"
+    said = "litert/ is LiteRT.js by Google, under the Apache License 2.0, which is below."
+    return f"{said}\n\nfflate.js:\n\n{fflate}\n{apache}"
 
 
 def read_model(path, title):
@@ -115,8 +118,8 @@ def _read_options(content):
 
 
 def _fill_output_shapes(path, content, interpreter):
-    """Writes the outputs' shapes into `content` (ModelT): LiteRT.js makes room by them, and the converter leaves those of
-    the detection op open. Returns a dict: what of _OUTPUTS -> its name in the model's signature."""
+    """Writes the outputs' shapes into `content` (ModelT), since LiteRT.js makes room by them, and the converter leaves
+    those of the detection op open. Returns a dict: what of _OUTPUTS -> its name in the model's signature."""
     graph = content.subgraphs[0]
     shapes = {detail["index"]: detail["shape"] for detail in interpreter.get_output_details()}
     for index, shape in shapes.items():
