@@ -169,7 +169,7 @@ WEB_VENV_FOLDER = $(call from_root,$(WEB_VENV))
 
 # ---------------------------------------------------------------- help
 # what a beginner needs, in the order of the work
-FIRST_WEEK = install demo workspace import label split check tfrecord train tensorboard eval report export infer tflite onnx help-all \
+FIRST_WEEK = install demo workspace import label split check tfrecord train tensorboard eval report export infer tflite onnx web help-all \
   WORKSPACE MODEL PRETRAINED RATIO STEPS BATCH EVAL_EVERY SCORE NAME
 
 .PHONY: help help-all
@@ -396,7 +396,7 @@ raccoon: ready
 
 # ---------------------------------------------------------------- tests
 
-.PHONY: test test-long test-attack test-upstream test-families test-zoo bench-families bench-data bench-infer bench-train bench-eval lint format
+.PHONY: test test-long test-attack test-upstream test-families test-zoo bench-families bench-data bench-infer bench-train bench-eval bench-web lint format
 ## run the project's tests, two files at a time
 test: ready lint
 	@TESTS=$${TESTS:--n 2 --dist loadfile --no-loadscope-reorder}; $(call with_words,TESTS) "$$PY" -m pytest -m "not long"
@@ -441,6 +441,11 @@ bench-infer: workspace-there
 ## measure training against upstream's own loop, with MODEL's config: 15 minutes; QUALITY=1: 40 more
 bench-train: workspace-there
 	@"$$PY" tests/bench/bench_train.py -w "$$WORKSPACE_FOLDER" --config "$$CONFIG" $(if $(QUALITY),--measure step start input quality)
+
+## measure the page of make web and the Python interpreter on the workspace's test photos: 2 minutes
+bench-web: export-there
+	@scripts/install_web.sh "$$PY" "$$WEB_VENV"
+	@$(IN_WORKSPACE) "$$PY" "$$CURDIR/tests/bench/bench_web.py" --export "$$EXPORT" --photos images/test --venv "$$WEB_VENV_FOLDER"
 
 ## measure evaluation against upstream's own, with MODEL on the workspace's photos or those in DATA: 15 minutes
 bench-eval: workspace-there

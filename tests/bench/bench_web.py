@@ -1,6 +1,6 @@
 """Holds the page of `make web` against the Python interpreter on every test photo, and measures both.
 
-    python tests/bench/bench_web.py --export workspace/demo/exported_models/my_model --photos workspace/demo/images/test
+    make bench-web WORKSPACE=workspace/demo
 
 Chromium runs headless, its fake camera shows the test photos. Prints the largest differences of boxes and scores, mAP
 of both, milliseconds a photo (the best of its runs, of which the median), frames a second of the camera, the time to
@@ -35,6 +35,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--export", type=Path, required=True, help="exported_models/NAME, with its TFLite files")
     parser.add_argument("--photos", type=Path, required=True, help="folder of test photos and their XML files")
+    parser.add_argument("--venv", type=Path, default=ROOT / ".venv-web", help="environment of what the page runs on")
     parser.add_argument("--formats", nargs="+", default=FORMATS, help=f"TFLite files to measure ({' '.join(FORMATS)})")
     parser.add_argument("--runs", type=int, default=5, help="times that each photo is measured (default: 5)")
     return parser.parse_args()
@@ -96,7 +97,7 @@ def main():
         model = args.export / "tflite" / f"model_{kind}.tflite"
         with tempfile.TemporaryDirectory() as room:
             folder = Path(room) / "web"
-            words = ["--export", args.export, "--format", kind, "-o", folder]
+            words = ["--export", args.export, "--format", kind, "--venv", args.venv, "-o", folder]
             subprocess.run([sys.executable, ROOT / "scripts/export_web.py", *words], check=True, capture_output=True)
             size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
             expected, python = measure_python(model, pixels, args.runs)
