@@ -7,10 +7,12 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import ROOT, draw_photo, run_script
+from conftest import ROOT, convert_detector, draw_photo, export_detector, run_script
 from PIL import Image, ImageOps
-from web_page import VENV, compare, detect_photos, open_files, open_web, read_frame, require_packages
+from web_page import VENV, compare, detect_photos, measure_map, open_files, open_web, read_frame, require_packages
 
+from tfod.data.images import list_images
+from tfod.data.samples import open_folder
 from tfod.data.voc import read_annotation
 from tfod.export import web
 from tfod.export.tflite_metadata import read_metadata, write_metadata
@@ -213,14 +215,21 @@ def test_the_browsers_language_and_a_missing_camera(made, tmp_path):
         assert page.messages == []
 
 
-def assert_equal(page, model, paths):
-    """Boxes within a pixel and scores within 0.01 of the Python interpreter's, on photos and on the camera's frame."""
+def hold_to_python(page, model, paths):
+    """Boxes within a pixel and scores within 0.01 of the Python interpreter's, on photos and on the camera's frame.
+
+    Returns what either found in each photo: lists of (boxes, class ids, scores).
+    """
     detector = Detector(model, score=0.0, max_boxes=1000, threads=1)
+    ours, theirs = [], []
     for path, (found, size) in zip(paths, detect_photos(page, paths), strict=True):
         photo = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
         assert size == photo.shape[1::-1]
-        edges, scores = compare(found, detector.detect([photo])[0], size)
+        (expected,) = detector.detect([photo])
+        edges, scores = compare(found, expected, size)
         assert edges < 1 and scores < 0.01, (path, edges, scores)
+        ours.append(found)
+        theirs.append(tuple(expected))
     page.click("#camera")
     page.wait_for("app.getShown().file === null")
     page.click("#camera")
@@ -228,20 +237,98 @@ def assert_equal(page, model, paths):
     edges, scores = compare(found, detector.detect([frame])[0], frame.shape[1::-1])
     assert edges < 1 and scores < 0.01, (edges, scores)
     assert page.messages == []
+    assert all(url.removeprefix("blob:").startswith(page.origin) for url in page.requests)
+    return ours, theirs
 
 
 def export_trained(workspace, kind, folder):
+    """The TFLite file of the trained detector, after writing its page into `folder`."""
+    require_packages()
     words = ["--export", workspace / "exported_models/my_model", "--format", kind, "--venv", VENV, "-o", folder]
     run_script("export_web.py", *words, cwd=workspace)
     return workspace / f"exported_models/my_model/tflite/model_{kind}.tflite"
 
 
 def test_the_page_finds_what_python_finds(tflite_files, photos, tmp_path):
-    require_packages()
     model = export_trained(tflite_files[0], "int8", tmp_path / "web")
     paths = [*sorted((tflite_files[0] / "images").glob("*.jpg"))[:3], *photos]
     with open_web(tmp_path / "web", tmp_path, camera=paths) as page:
-        assert_equal(page, model, paths)
+        hold_to_python(page, model, paths)
+
+
+@pytest.fixture(scope="module")
+def well_trained(trained, tmp_path_factory):
+    """The workspace of `trained`, with the same detector trained for 800 steps, so that it has a mAP to speak of."""
+    from tfod.config import pipeline, schedule
+
+    place = tmp_path_factory.mktemp("well") / "workspace"
+    shutil.copytree(
+        trained, place, symlinks=True, ignore=shutil.ignore_patterns("ckpt-*", "checkpoint", "exported_models")
+    )
+    path = place / "models/my_model/pipeline.config"
+    config = pipeline.read_config(path)
+    schedule.scale_schedule(config, 4, 800)
+    pipeline.write_config(path, config)
+    words = ["--model_dir=models/my_model", "--pipeline_config_path=models/my_model/pipeline.config"]
+    run_script("model_main_tf2.py", *words, cwd=place)
+    export_detector(place)
+    convert_detector(place)
+    return place
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["float32", "float16", "dynamic", "int8"])
+def test_every_format_has_the_map_that_it_has_in_python(well_trained, tmp_path, kind):
+    model = export_trained(well_trained, kind, tmp_path / "web")
+    paths = list_images(well_trained / "images")
+    with open_web(tmp_path / "web", tmp_path, camera=paths[:5]) as page:
+        ours, theirs = hold_to_python(page, model, paths)
+    source = open_folder(well_trained / "images", well_trained / "images", {1: "cat", 2: "dog"})
+    (mine, _), (expected, _) = measure_map(source, ours), measure_map(source, theirs)
+    assert expected > 0.2
+    assert abs(mine - expected) < 0.005
+
+
+@pytest.mark.long
+def test_real_and_odd_photos_are_seen_as_python_sees_them(tflite_files, raccoon_images, tmp_path):
+    model = export_trained(tflite_files[0], "float32", tmp_path / "web")
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    first = Image.open(min(raccoon_images.glob("*.jpg"))).convert("RGB")
+    first.resize((5200, 3900)).save(odd / "20 megapixels.jpg", quality=95)  # is read in strips
+    first.convert("L").save(odd / "grey.jpg")
+    first.resize((40, 900)).save(odd / "narrow.png")
+    first.resize((3, 2)).save(odd / "tiny.png")
+    for orientation in range(2, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        first.save(odd / f"turned {orientation}.jpg", quality=95, exif=exif)
+    paths = [*list_images(odd), *list_images(raccoon_images)[:40]]
+    with open_web(tmp_path / "web", tmp_path, camera=paths[-3:]) as page:
+        hold_to_python(page, model, paths)
+
+
+def test_a_video_plays_and_pauses(page, tmp_path):
+    open_files(page, [write_video(tmp_path / "film.webm")])
+    page.wait_for("!document.getElementById('player').hidden && app.getShown().bitmap.width == 160")
+    page.wait_for("Number(document.getElementById('seek').value) > 0")
+    page.click("#play")
+    assert page.evaluate("document.getElementById('player').className") == "is-paused"
+    page.click("#camera")
+    page.wait_for("document.getElementById('player').hidden && app.getShown().bitmap.width == 640")
+    page.click("#camera")
+
+
+def write_video(path):
+    """A second of WebM, 160 x 120 pixels."""
+    import cv2
+
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"VP80"), 10, (160, 120))
+    assert video.isOpened()
+    for number in range(10):
+        video.write(np.full((120, 160, 3), 20 * number, np.uint8))
+    video.release()
+    return path
 
 
 @pytest.mark.parametrize(

@@ -19,13 +19,11 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / 
 import numpy as np
 from conftest import ROOT
 from PIL import Image, ImageOps
-from web_page import compare, detect_photos, open_web
+from web_page import compare, detect_photos, measure_map, open_web
 
 from tfod.data import samples
 from tfod.data.images import list_images
 from tfod.detector import Detector
-from tfod.evaluation.evaluator import collect
-from tfod.evaluation.metrics import measure_coco
 
 STATUS = "document.getElementById('status').textContent"
 FORMATS = ["int8", "float32"]
@@ -39,16 +37,6 @@ def parse_arguments():
     parser.add_argument("--formats", nargs="+", default=FORMATS, help=f"TFLite files to measure ({' '.join(FORMATS)})")
     parser.add_argument("--runs", type=int, default=5, help="times that each photo is measured (default: 5)")
     return parser.parse_args()
-
-
-def measure_map(source, found):
-    """mAP and mAP at an IoU of 0.50 of a list of (boxes, class ids, scores), one for each photo of the source."""
-    results = []
-    for sample, parts in zip(source.read(), found, strict=True):
-        height, width = samples.decode_sample(sample).shape[:2]
-        results.append(samples.Result(sample, (width, height), *parts, {}))
-    metrics = measure_coco(collect(source.names, results)).metrics
-    return tuple(metrics[f"DetectionBoxes_Precision/{name}"] for name in ("mAP", "mAP@.50IOU"))
 
 
 def measure_python(path, pixels, runs):
@@ -107,7 +95,7 @@ def main():
         worst = [compare(*pair, photo.shape[1::-1]) for *pair, photo in zip(found, expected, pixels, strict=True)]
         edges, scores = map(max, zip(*worst, strict=True))
         ours = measure_map(source, [tuple(parts) for parts in expected])
-        theirs = measure_map(source, [(boxes.astype(np.float32), *rest) for boxes, *rest in found])
+        theirs = measure_map(source, [tuple(parts) for parts in found])
         print(f"{kind}: {len(photos)} photos; boxes differ by at most {edges:.4f} pixels, scores by {scores:.5f}")
         print(f"  mAP, mAP .50: Python {ours[0]:.4f} {ours[1]:.4f}, page {theirs[0]:.4f} {theirs[1]:.4f}")
         print(f"  ms a photo: Python {python:.1f}, page {browser:.1f}, {browser / python:.2f} times; camera: {status}")

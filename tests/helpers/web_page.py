@@ -82,10 +82,11 @@ def open_files(page, paths):
 def detect_photos(page, paths):
     """Opens photos and yields (what was found, as by `read_found`; (width, height)) of each."""
     open_files(page, paths)
-    for path in paths:
+    for number, path in enumerate(paths, 1):
         shown = page.wait_for(f"(shown => shown?.file == {json.dumps(Path(path).name)} && shown)({SHOWN})")
         yield read_found(shown["found"]), (shown["width"], shown["height"])
-        page.evaluate("document.getElementById('next').click()")
+        if number < len(paths):
+            page.evaluate("document.getElementById('next').click()")
 
 
 def read_frame(page):
@@ -125,3 +126,17 @@ def compare(found, expected, size, least=0.05):
             best = near[np.argmin(edges[near] + 100 * scores[near])]
             worst = [max(worst[0], edges[best]), max(worst[1], scores[best])]
     return tuple(worst)
+
+
+def measure_map(source, found):
+    """mAP and mAP at an IoU of 0.50 of a list of (boxes, class ids, scores), one for each photo of the source."""
+    from tfod.data import samples
+    from tfod.evaluation.evaluator import collect
+    from tfod.evaluation.metrics import measure_coco
+
+    results = []
+    for sample, (boxes, *rest) in zip(source.read(), found, strict=True):
+        height, width = samples.decode_sample(sample).shape[:2]
+        results.append(samples.Result(sample, (width, height), boxes.astype(np.float32), *rest, {}))
+    metrics = measure_coco(collect(source.names, results)).metrics
+    return tuple(metrics[f"DetectionBoxes_Precision/{name}"] for name in ("mAP", "mAP@.50IOU"))

@@ -200,7 +200,10 @@ async function usePhoto() {
   }
   try {
     const answer = await detect(bitmap);
-    if (turn !== mine) return;
+    if (turn !== mine) {
+      answer.bitmap.close();
+      return;
+    }
     show(answer.bitmap, answer.found, file);
     $("status").textContent = texts.took(answer.milliseconds);
   } catch (error) {
@@ -320,7 +323,11 @@ function setUpButtons() {
   });
   press("previous", () => turnPage(-1));
   press("next", () => turnPage(1));
-  press("play", () => (source.video.paused ? source.video.play() : source.video.pause()));
+  press("play", async () => {
+    if (source.video.paused) await source.video.play();
+    else source.video.pause();
+    showPlaying();
+  });
   press("all", () => switchAll(true));
   press("none", () => switchAll(false));
   press("download", download);
