@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 from conftest import ROOT, convert_detector, draw_photo, export_detector, run_script
 from PIL import Image, ImageOps
-from web_page import VENV, compare, detect_photos, measure_map, open_files, open_web, read_frame, require_packages
+from web_page import (
+    IS_READY,
+    VENV,
+    compare,
+    detect_photos,
+    measure_map,
+    open_files,
+    open_web,
+    read_frame,
+    require_packages,
+)
 
 from tfod.data.images import list_images
 from tfod.data.samples import open_folder
@@ -32,6 +42,11 @@ POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src '
 img-src 'self' blob:; media-src 'self' blob:; style-src 'self'; base-uri 'none'; form-action 'none'"
 LIST = "[...document.querySelectorAll('#classes bdi')].map(name => name.textContent)"
 COUNTS = "[...document.querySelectorAll('#classes output')].map(count => count.textContent)"
+ASK_ELSEWHERE = """new Promise(resolve => {
+  const script = `addEventListener('securitypolicyviolation', event => postMessage(
+    event.violatedDirective + ' ' + event.blockedURI)); fetch('http://127.0.0.2:9/').catch(() => {})`;
+  new Worker(URL.createObjectURL(new Blob([script]))).onmessage = event => resolve(event.data);
+})"""
 ELEMENTS = "document.querySelectorAll('*').length"
 
 
@@ -154,6 +169,8 @@ def test_what_was_wrong_comes_as_a_zip_that_make_check_takes(page, photos, tmp_p
         page.click("#wrong")
         page.click("#wrong")  # is kept once
     page.wait_for("document.getElementById('badge').textContent == '3'")
+    page.click("#next")
+    page.wait_for("app.getShown().file.name == 'a.jpg'")
     page.click("#none")
     page.click("#wrong")  # again, now without boxes: in the place of the former
     page.click("#all")
@@ -205,14 +222,42 @@ def test_what_can_not_be_read_is_named(page, tmp_path):
     page.click("#camera")
 
 
-def test_the_browsers_language_and_a_missing_camera(made, tmp_path):
-    with open_web(made, tmp_path, language="zh-CN", width=390) as page:
+def test_the_browsers_language_two_cameras_and_the_workers_policy(made, tmp_path):
+    options = ["--use-fake-device-for-media-stream=device-count=2", "--use-fake-ui-for-media-stream"]
+    with open_web(made, tmp_path, language="zh-CN", options=options, width=390) as page:
         assert page.evaluate("[document.documentElement.lang, document.querySelector('#wrong span').textContent]") == [
             "zh-CN", "检测错了",
         ]  # fmt: skip
         page.click("#camera")
-        assert page.wait_for("document.getElementById('message').textContent").startswith("这里没有摄像头")
+        page.wait_for("!document.getElementById('flip').hidden && app.getShown()")
+        assert page.evaluate("document.querySelector('#camera span').textContent") == "停止"
+        page.click("#flip")
+        page.wait_for("!document.getElementById('flip').hidden")
+        page.click("#camera")
+        assert page.evaluate("document.querySelector('#camera span').textContent") == "摄像头"
         assert page.messages == []
+        # a worker such as the detector's is held to the page's policy, without a header of the host
+        assert page.evaluate(ASK_ELSEWHERE) == "connect-src http://127.0.0.2:9/"
+
+
+@pytest.mark.long
+def test_what_keeps_the_page_from_working_is_said(made, tmp_path):
+    folder = shutil.copytree(made, tmp_path / "web")
+    elsewhere = "--host-resolver-rules=MAP elsewhere.test 127.0.0.1"
+    said = "document.getElementById('message').textContent"
+    with open_web(folder, tmp_path, options=[elsewhere]) as page:
+        page.click("#camera")
+        assert page.wait_for(said) == "There is no camera here, or another program uses it."
+        page.open(page.origin.replace("127.0.0.1", "elsewhere.test"))  # http, and not localhost
+        page.wait_for(IS_READY)
+        page.click("#camera")
+        assert page.wait_for(said).startswith("Browsers give the camera only to pages from https or from localhost.")
+        (folder / "model_float32.tflite").unlink()
+        page.open(f"{page.origin}?again")
+        assert page.wait_for(said) == "The detector can't be run here: /model_float32.tflite: 404 File not found"
+    with open_web(made, tmp_path, options=["--use-fake-device-for-media-stream", "--deny-permission-prompts"]) as page:
+        page.click("#camera")
+        assert page.wait_for(said).startswith("The browser did not give the camera to this page.")
 
 
 def hold_to_python(page, model, paths):

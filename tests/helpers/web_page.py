@@ -40,14 +40,15 @@ def require_packages():
 
 
 @contextlib.contextmanager
-def open_web(folder, room, camera=(), language="en", **size):
+def open_web(folder, room, camera=(), language="en", options=(), **size):
     """Yields the `browser.Page` of the folder, as soon as its detector is ready; `page.origin` is its address.
 
     camera: photos that a camera of CAMERA pixels shows, half a second each, in a circle; without them there is none
+    options: more words of Chromium's command line
     """
     server = load_script("serve_web.py").open_server(folder, 0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    options = [f"--lang={language}", f"--accept-lang={language}"]
+    options = [*options, f"--lang={language}", f"--accept-lang={language}"]
     if camera:
         film = Path(room) / "film.mjpeg"
         film.write_bytes(b"".join(15 * _make_frame(photo) for photo in camera))
