@@ -82,13 +82,14 @@ def read_model(path, title):
     Raises InputError for a file that is not a detector of `make tflite`.
     """
     from ai_edge_litert import schema_py_generated as schema
-    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     metadata = read_metadata(path)
     data = path.read_bytes()
     content = schema.ModelT.InitFromPackedBuf(bytearray(data))
     try:
-        interpreter = Interpreter(str(path), num_threads=1)
+        quiet = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # which say on standard error that they are there
+        interpreter = Interpreter(str(path), num_threads=1, experimental_op_resolver_type=quiet)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise InputError(f"{path}: can't be run ({error}); make it again with `make tflite`") from error
