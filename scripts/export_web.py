@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Makes a web page of an exported detector: a phone's or a laptop's camera looks through it, in the browser.
+"""Makes a web page of an exported detector, which detects in the browser: camera, photos, videos.
 
-The folder can be put on any host of files. It holds one page, the TFLite file and what runs it; the page asks no other
+Any static web host can serve the folder. It holds one page, the TFLite file and what runs it. The page asks no other
 host for anything, and pictures stay on the device. `make tflite` comes first; `make web-serve` shows the page.
 
     cd workspace/training_demo
@@ -52,7 +52,7 @@ def main():
         say(f"warning: {output}: is larger than {MOST_BYTES / 1e6:.0f} MB; --format int8 makes it smaller")
     names = ", ".join(one["name"] for one in settings["classes"])
     print(f"Wrote {output}: {size / 1e6:.1f} MB with {model.name}, detects {names}")
-    print("make web-serve shows it; on any host of files with https, cameras work as well: copy the folder there")
+    print("make web-serve shows it here; for phones, copy the folder to any static web host with https")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 from tfod.utils.console import InputError, make_parser, run, say
 
 HOST = "127.0.0.1"
-# what the browser has to be told for WebAssembly and modules, whatever this system's tables of types say
+# WebAssembly and modules need these types; the system's own table may lack or change them
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -29,7 +29,7 @@ TYPES = {
 WAYS = """A browser gives the camera only to pages from https or localhost. A phone gets there in one of these ways:
   an Android phone on USB:  adb reverse tcp:{port} tcp:{port}   then open http://localhost:{port}/ on the phone
     (without adb: chrome://inspect/#devices in this computer's Chrome, "Port forwarding", {port} to localhost:{port})
-  any phone:                copy the folder to a host of files with https
+  any phone:                copy the folder to any static web host with https
   another computer:         ssh -L {port}:127.0.0.1:{port} THIS_COMPUTER   then open http://localhost:{port}/ there"""
 
 
@@ -37,11 +37,11 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     extensions_map = TYPES
 
     def end_headers(self):
-        self.send_header("Cache-Control", "no-cache")  # or a page made again would show up when the browser likes
+        self.send_header("Cache-Control", "no-cache")  # otherwise the browser might go on showing the page of before
         self.send_header("X-Content-Type-Options", "nosniff")
         super().end_headers()
 
-    def log_message(self, *_):  # each file that is asked for
+    def log_message(self, *_):  # a line for each request, which says nothing here
         pass
 
 

@@ -1,6 +1,6 @@
-"""A TFLite detector as a web page: a folder that any host of files can serve, with all that its page needs.
+"""A TFLite detector as a web page: a folder with everything the page needs, for any static web host.
 
-The page's own files are in web_page/. What it runs on is LiteRT.js, and fflate for zips, as npm packages.
+The page's own files are in web_page/. It runs on LiteRT.js, and fflate for zips, both npm packages.
 """
 
 import json
@@ -15,8 +15,8 @@ from tfod.utils.drawing import get_colour, get_text_colour
 PAGE = Path(__file__).parent / "web_page"
 LICENSE = Path(__file__).parents[3] / "LICENSE"  # Apache-2.0, LiteRT.js's too
 MODEL = "model.json"  # what the page has to know of the model
-# The build of LiteRT.js that every browser since 2023 runs, in one thread. The others need what some browsers or hosts
-# do not give, and two builds would be 20 MB.
+# The build of LiteRT.js for every browser with WebAssembly SIMD (2021; Safari 2023), in one thread. The other builds
+# need what some browsers or hosts lack, and two builds would make 20 MB.
 RUNTIME = "litert_wasm_compat_internal"
 _PACKAGES = {  # a file of the page's folder: the one in node_modules
     "litert/core.js": "@litertjs/core/dist/index.js",
