@@ -330,7 +330,7 @@ def test_every_format_has_the_map_that_it_has_in_python(well_trained, tmp_path, 
         ours, theirs = hold_to_python(page, model, paths)
     source = open_folder(well_trained / "images", well_trained / "images", {1: "cat", 2: "dog"})
     (mine, _), (expected, _) = measure_map(source, ours), measure_map(source, theirs)
-    assert expected > 0.2
+    assert expected > 0.05
     assert abs(mine - expected) < 0.005
 
 

@@ -23,34 +23,34 @@ const limits = {score: 0.5, overlap: 1, hidden: new Set()};
 
 // ---------------------------------------------------------------- the detector
 
-// The worker comes from a blob, since such a one is held to this page's content security policy on any host.
-function startWorker() {
-  const script = `importScripts(${JSON.stringify(new URL("worker.js", document.baseURI).href)})`;
-  const address = URL.createObjectURL(new Blob([script], {type: "text/javascript"}));
-  worker = new Worker(address);
-  URL.revokeObjectURL(address);
-  return ask({start: model, base: document.baseURI});
-}
-
-const waiting = new Map(); // id of a question -> what to do with its answer
+const waiting = new Map(); // id of a question -> {resolve, reject} of who waits for its answer
 let questions = 0;
 
 function ask(question, transfer = []) {
   return new Promise((resolve, reject) => {
     const id = ++questions;
     waiting.set(id, {resolve, reject});
-    worker.onmessage = ({data}) => {
-      const asked = waiting.get(data.id);
-      waiting.delete(data.id);
-      if (data.error === undefined) asked.resolve(data);
-      else asked.reject(new Error(data.error));
-    };
-    worker.onerror = (event) => {
-      event.preventDefault();
-      for (const asked of waiting.values()) asked.reject(new Error(event.message));
-    };
     worker.postMessage({id, ...question}, transfer);
   });
+}
+
+// The worker comes from a blob, since such a one is held to this page's content security policy on any host.
+function startWorker() {
+  const script = `importScripts(${JSON.stringify(new URL("worker.js", document.baseURI).href)})`;
+  const address = URL.createObjectURL(new Blob([script], {type: "text/javascript"}));
+  worker = new Worker(address);
+  worker.onmessage = ({data}) => {
+    const {resolve, reject} = waiting.get(data.id);
+    waiting.delete(data.id);
+    if (data.error === undefined) resolve(data);
+    else reject(new Error(data.error));
+  };
+  worker.onerror = (event) => {
+    event.preventDefault();
+    for (const {reject} of waiting.values()) reject(new Error(event.message));
+    waiting.clear();
+  };
+  return ask({start: model, base: document.baseURI}).finally(() => URL.revokeObjectURL(address));
 }
 
 // {bitmap, found, milliseconds} of an ImageBitmap, which goes to the worker and comes back.
@@ -58,7 +58,7 @@ const detect = (bitmap) => ask({bitmap}, [bitmap]);
 
 // ---------------------------------------------------------------- what is shown
 
-// {bitmap, found, file}: what the canvas shows, before the sliders; null at first.
+// {bitmap, found, file} of what the canvas shows, before the sliders; null at first. For the console, and for tests.
 export const getShown = () => shown;
 
 function say(text) {
