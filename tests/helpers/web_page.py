@@ -21,8 +21,7 @@ from PIL import Image
 CAMERA = (640, 480)  # pixels of the fake camera
 VENV = ROOT / os.environ.get("TFOD_WEB_VENV", ".venv-web")
 IS_READY = "'ready' in document.documentElement.dataset || document.getElementById('message').textContent"
-SHOWN = "(shown => shown && {found: shown.found, file: shown.file?.name ?? null, width: shown.bitmap.width, \
-height: shown.bitmap.height})(app.getShown())"
+SHOWN = "(({found, bitmap: {width, height}}) => ({found, width, height}))(app.getShown())"
 FRAME = """(async () => {
   const {bitmap, found} = app.getShown(), canvas = document.createElement('canvas');
   canvas.width = bitmap.width;
@@ -82,12 +81,14 @@ def open_files(page, paths):
 
 def detect_photos(page, paths):
     """Opens photos and yields (what was found, as by `read_found`; (width, height)) of each."""
+    page.evaluate("void (window.before = app.getShown())")
     open_files(page, paths)
     for number, path in enumerate(paths, 1):
-        shown = page.wait_for(f"(shown => shown?.file == {json.dumps(Path(path).name)} && shown)({SHOWN})")
+        is_new = f"app.getShown() !== before && app.getShown().file?.name == {json.dumps(Path(path).name)}"
+        shown = page.wait_for(f"{is_new} && {SHOWN}")
         yield read_found(shown["found"]), (shown["width"], shown["height"])
         if number < len(paths):
-            page.evaluate("document.getElementById('next').click()")
+            page.evaluate("window.before = app.getShown(), document.getElementById('next').click()")
 
 
 def read_frame(page):
