@@ -12,6 +12,8 @@ VENV = .venv
 CUDA =
 ## folder of the labelling tool's own environment
 LABEL_VENV = .venv-label
+## folder of the environment with what the page of make web runs on
+WEB_VENV = .venv-web
 # -- places
 ## folder of the data and models that a command works on
 WORKSPACE = workspace/training_demo
@@ -107,6 +109,10 @@ SSH_CONFIG =
 PORT = 6006
 ## address that TensorBoard listens on; 0.0.0.0 in the container
 TENSORBOARD_HOST = 127.0.0.1
+## which TFLite file the page of make web runs: int8, float16, float32 or dynamic
+WEB_FORMAT = int8
+## port of make web-serve
+WEB_PORT = 8000
 # -- demonstrations and tests
 ## folder of the raccoon photos and their XML files; empty downloads them
 DATA =
@@ -166,10 +172,11 @@ DATA_FOLDER = $(call from_root,$(DATA))
 SSH_CONFIG_FILE = $(call from_root,$(SSH_CONFIG))
 FROM_PLACE = $(call from_root,$(FROM))
 LABEL_VENV_FOLDER = $(call from_root,$(LABEL_VENV))
+WEB_VENV_FOLDER = $(call from_root,$(WEB_VENV))
 
 # ---------------------------------------------------------------- help
 # what a beginner needs, in the order of the work
-FIRST_WEEK = install demo workspace import label split check tfrecord train tensorboard eval report export infer tflite onnx help-all \
+FIRST_WEEK = install demo workspace import label split check tfrecord train tensorboard eval report export infer tflite onnx web help-all \
   WORKSPACE MODEL PRETRAINED RATIO STEPS BATCH EVAL_EVERY SCORE NAME
 
 .PHONY: help help-all
@@ -209,18 +216,18 @@ install: ready
 doctor: ready
 	@"$$PY" scripts/doctor.py
 
-## rebuild requirements.txt, requirements-cuda.txt and requirements-label.txt from the .in files (needs uv)
+## rebuild requirements.txt, requirements-cuda.txt, -label.txt and -web.txt from the .in files (needs uv)
 lock:
 	@command -v uv >/dev/null || { echo "error: uv: is not installed; python3 -m pip install uv" >&2; exit 1; }
 	compile() { uv pip compile "$$1.in" -o "$$1.txt" --universal --python-version "$$2" --generate-hashes \
 	  --no-emit-index-url --custom-compile-command "make lock" $$3 || exit; }; \
-	  for name in requirements requirements-cuda requirements-label; do compile $$name 3.11; done; \
+	  for name in requirements requirements-cuda requirements-label requirements-web; do compile $$name 3.11; done; \
 	  compile tests/mediapipe/requirements 3.11; \
 	  compile scripts/tfod/export/runner/requirements 3.10 --no-deps
 
 # ---------------------------------------------------------------- photos to detector
 
-.PHONY: export-there tflite onnx benchmark bundle device
+.PHONY: export-there tflite onnx benchmark bundle device web web-serve
 .PHONY: workspace workspace-there import label split label_map check stats tfrecord inspect models pretrained config check-config train eval report compare export infer prelabel tensorboard
 ## create a new workspace, workspace/NAME
 workspace:
@@ -350,6 +357,15 @@ tflite: export-there
 onnx: export-there
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/convert_onnx.py" --saved_model_dir "$$EXPORT/saved_model" --output "$$EXPORT/model.onnx"
 
+## make a web page of the export, for cameras, photos and videos in any browser: exported_models/MODEL/web
+web: export-there
+	@scripts/install_web.sh "$$PY" "$$WEB_VENV"
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/export_web.py" --export "$$EXPORT" --format "$$WEB_FORMAT" --venv "$$WEB_VENV_FOLDER"
+
+## serve that page on http://127.0.0.1:WEB_PORT, and say how a phone gets there; stop it with Ctrl-C
+web-serve: workspace-there
+	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/serve_web.py" --folder "$$EXPORT/web" --port "$$WEB_PORT"
+
 ## measure mAP, speed and size of every format of the export: exported_models/MODEL/benchmark.md
 benchmark: export-there
 	@$(IN_WORKSPACE) "$$PY" "$$SCRIPTS/benchmark.py" --export "$$EXPORT" --batch "$$BATCH"
@@ -398,7 +414,7 @@ raccoon: ready
 
 # ---------------------------------------------------------------- tests
 
-.PHONY: test test-long test-attack test-upstream test-families test-zoo bench-families bench-data bench-infer bench-train bench-eval lint format
+.PHONY: test test-long test-attack test-upstream test-families test-zoo bench-families bench-data bench-infer bench-train bench-eval bench-web lint format
 ## run the project's tests, two files at a time
 test: ready lint
 	@TESTS=$${TESTS:--n 2 --dist loadfile --no-loadscope-reorder}; $(call with_words,TESTS) "$$PY" -m pytest -m "not long"
@@ -443,6 +459,11 @@ bench-infer: workspace-there
 ## measure training against upstream's own loop, with MODEL's config: 15 minutes; QUALITY=1: 40 more
 bench-train: workspace-there
 	@"$$PY" tests/bench/bench_train.py -w "$$WORKSPACE_FOLDER" --config "$$CONFIG" $(if $(QUALITY),--measure step start input quality)
+
+## measure the page of make web and the Python interpreter on the workspace's test photos: 2 minutes
+bench-web: export-there
+	@scripts/install_web.sh "$$PY" "$$WEB_VENV"
+	@$(IN_WORKSPACE) "$$PY" "$$CURDIR/tests/bench/bench_web.py" --export "$$EXPORT" --photos images/test --venv "$$WEB_VENV_FOLDER"
 
 ## measure evaluation against upstream's own, with MODEL on the workspace's photos or those in DATA: 15 minutes
 bench-eval: workspace-there
@@ -504,4 +525,4 @@ clean-demo: ready
 
 ## remove the environments
 clean-venv:
-	@scripts/clean_venv.sh "$$VENV" "$$LABEL_VENV"
+	@scripts/clean_venv.sh "$$VENV" "$$LABEL_VENV" "$$WEB_VENV"

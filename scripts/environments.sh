@@ -1,7 +1,7 @@
 # shellcheck shell=sh
-# Tells which folders are environments that make created. install.sh, install_label.sh and clean_venv.sh, which empty or
-# remove them, source this file. Any other folder may hold somebody's work, such as another project's environment, or a
-# project with an environment created in its own folder.
+# Tells which folders are environments that make created. install.sh, install_label.sh, install_web.sh and clean_venv.sh,
+# which empty or remove them, source this file. Any other folder may hold somebody's work, such as another project's
+# environment, or a project with an environment created in its own folder.
 
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 

@@ -298,25 +298,30 @@ def test_workspace_is_made_with_the_tutorials_scripts(tmp_path):
 
 @pytest.mark.attack
 def test_cleaning_takes_only_environments_of_ours(tmp_path):
-    mine, label = tmp_path / "mine", tmp_path / "label"
+    mine, ours = tmp_path / "mine", [tmp_path / "label", tmp_path / "web"]
     (mine / "bin").mkdir(parents=True)
     for name in ("pyvenv.cfg", "bin/python", "requirements.txt", "my notes.txt"):
         (mine / name).touch()
-    label.mkdir()
-    (label / ".tfod").touch()
-    for name, other in (("VENV", "LABEL_VENV"), ("LABEL_VENV", "VENV")):
-        _, said = run_command(["make", "-C", ROOT, "clean-venv", f"{name}={mine}", f"{other}={label}"], code=2)
+    for folder in ours:
+        folder.mkdir()
+        (folder / ".tfod").touch()
+    names = ("VENV", "LABEL_VENV", "WEB_VENV")
+    for name in names:
+        others = [f"{other}={folder}" for other, folder in zip(set(names) - {name}, ours, strict=True)]
+        _, said = run_command(["make", "-C", ROOT, "clean-venv", f"{name}={mine}", *others], code=2)
         assert f"error: {mine}: holds files and is not an environment that make has made, so it stays as it is" in said
-        _, said = run_command(["make", "-C", ROOT, "clean-venv", f"{name}=", f"{other}={label}"], code=2)
+        _, said = run_command(["make", "-C", ROOT, "clean-venv", f"{name}=", *others], code=2)
         assert f"error: {name} is empty" in said
-    install = ["sh", ROOT / "scripts/install_label.sh", sys.executable]
-    _, said = run_command([*install, mine], code=1)
-    assert f"error: {mine}: holds files and is not an environment that make has made" in said
-    assert "error: LABEL_VENV is empty; name the environment's folder" in run_command([*install, ""], code=1)[1]
+    for script, name in (("install_label.sh", "LABEL_VENV"), ("install_web.sh", "WEB_VENV")):
+        install = ["sh", ROOT / "scripts" / script, sys.executable]
+        _, said = run_command([*install, mine], code=1)
+        assert f"error: {mine}: holds files and is not an environment that make has made" in said
+        assert f"error: {name} is empty; name the environment's folder" in run_command([*install, ""], code=1)[1]
     assert (mine / "my notes.txt").exists()
-    output, _ = run_command(["make", "-C", ROOT, "clean-venv", f"VENV={tmp_path / 'none'}", f"LABEL_VENV={label}"])
-    assert f"nothing to remove: {tmp_path / 'none'}\nremoving {label}\n" in output
-    assert not label.exists()
+    variables = [f"{name}={folder}" for name, folder in zip(names, [tmp_path / "none", *ours], strict=True)]
+    output, _ = run_command(["make", "-C", ROOT, "clean-venv", *variables])
+    assert f"nothing to remove: {tmp_path / 'none'}\nremoving {ours[0]}\nremoving {ours[1]}\n" in output
+    assert not any(folder.exists() for folder in ours)
 
 
 def test_python_without_tensorflow_wheels_is_refused_in_one_line(tmp_path):

@@ -18,7 +18,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 VARIABLES = re.findall(r"^## .*\n([A-Z_0-9]+) =", MAKEFILE, re.MULTILINE)
 LISTS = ["MODELS", "SET", "ZOO_FILTER", "TESTS"]  # of words, which may be quoted
 # what has to be a program, a folder that is there, 1 or empty
-OTHERS = ["PYTHON", "VENV", "LABEL_VENV", "CUDA", "NAME", "FINE_TUNE_CHECKPOINT"]
+OTHERS = ["PYTHON", "VENV", "LABEL_VENV", "WEB_VENV", "CUDA", "NAME", "FINE_TUNE_CHECKPOINT"]
 # what runs no Python, or removes something
 NOT_TRIED = r"help|ready|lock|workspace|docker-.*|clean-.*|.*-there|.*-named"
 TARGETS = [name for name in re.findall(r"^([a-z_-]+):", MAKEFILE, re.MULTILINE) if not re.fullmatch(NOT_TRIED, name)]
@@ -77,7 +77,7 @@ def make_all(room, name, *targets):
         (clone / "workspace" / folder).mkdir(parents=True)
     values = {variable: name for variable in VARIABLES if variable not in OTHERS}
     values |= {variable: shlex.quote(name) for variable in LISTS}
-    values |= {"LABEL_VENV": room / "venv"}
+    values |= {"LABEL_VENV": room / "venv", "WEB_VENV": room / "venv"}
     calls = record_make(room, *targets, *(f"{variable}={value}" for variable, value in values.items()), clone=clone)
     assert calls
     assert not list(room.rglob("canary*"))

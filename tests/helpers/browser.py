@@ -39,7 +39,8 @@ START = 60  # seconds; a busy machine takes its time
 
 
 class Page:
-    """What is on one page. `messages`: its errors and warnings, as texts; `requests`: what addresses it asked for."""
+    """What is on one page. Of it and its workers: `messages`, their errors and warnings, as texts; `requests`, the
+    addresses that they asked for."""
 
     def __init__(self, send, receive):
         self._send, self._receive, self._number, self._loaded, self._session = send, receive, 0, False, None
@@ -47,20 +48,28 @@ class Page:
 
     def call(self, method, timeout=START, **parameters):
         """Calls a method of the DevTools protocol and returns its result, a dict; notes the events before it."""
-        self._number += 1
-        message = {"id": self._number, "method": method, "params": parameters}
-        self._send(message | ({"sessionId": self._session} if self._session else {}))
+        number = self._start(method, self._session, **parameters)
         deadline = time.monotonic() + timeout
         while True:
             answer = self._receive(deadline - time.monotonic(), method)
-            if answer.get("id") == self._number:
+            if answer.get("id") == number:
                 assert "error" not in answer, f"{method}: {answer['error']}"
                 return answer["result"]
             self._note(answer.get("method"), answer.get("params", {}))
 
+    def _start(self, method, session, **parameters):
+        """Sends a call and returns its number, by which the answer is known."""
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters}
+        self._send(message | ({"sessionId": session} if session else {}))
+        return self._number
+
     def _note(self, event, facts):
         if event == "Page.loadEventFired":
             self._loaded = True
+        elif event == "Target.attachedToTarget" and facts["waitingForDebugger"]:  # a worker, which starts when it may
+            for method in ("Runtime.enable", "Network.enable", "Log.enable", "Runtime.runIfWaitingForDebugger"):
+                self._start(method, facts["sessionId"])
         elif event == "Network.requestWillBeSent":
             url = facts["request"]["url"]
             self.requests += [url] if not url.startswith("data:") else []
@@ -133,27 +142,30 @@ class Page:
 
 
 @contextlib.contextmanager
-def open_page(url, room, width=1280, height=900, scale=1, mobile=False):
+def open_page(url, room, width=1280, height=900, scale=1, mobile=False, options=()):
     """Yields the `Page` at `url` in a Chromium of its own, whose files lie in the folder `room`.
+
+    options: more words of its command line
 
     Skips the test where there is no Chromium (on Debian: `apt-get install chromium`).
     """
     binary = shutil.which("chromium") or shutil.which("chromium-browser")
     if not binary:
         pytest.skip("there is no chromium here to open the page in; Debian's package is chromium")
-    with _start(binary, Path(room)) as (send, receive):
+    with _start(binary, Path(room), options) as (send, receive):
         page = Page(send, receive)
         target = page.call("Target.createTarget", url="about:blank")["targetId"]
         page._session = page.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             page.call(f"{domain}.enable")
+        page.call("Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=True, flatten=True)
         page.resize(width, height, scale, mobile)
         page.open(url)
         yield page
 
 
 @contextlib.contextmanager
-def _start(binary, room):
+def _start(binary, room, options):
     """Starts Chromium, and yields `send(message)` and `receive(seconds, what is waited for)`; ends it after."""
     read_commands, commands = os.pipe()
     answers, write_answers = os.pipe()
@@ -162,7 +174,17 @@ def _start(binary, room):
     os.close(read_commands)
     os.close(write_answers)
     move = f'exec "$@" 3<&{theirs[0]} 4>&{theirs[1]}'
-    command = ["bash", "-c", move, "bash", binary, *OPTIONS, f"--user-data-dir={room / 'chromium'}", "about:blank"]
+    command = [
+        "bash",
+        "-c",
+        move,
+        "bash",
+        binary,
+        *OPTIONS,
+        *options,
+        f"--user-data-dir={room / 'chromium'}",
+        "about:blank",
+    ]
     log = room / "chromium.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -43,12 +43,13 @@ def try_make(room, *words, clone=ROOT, env=None, code=0):
 
 
 def make_environment(room):
-    """A folder that the install scripts take for a complete environment, of both kinds."""
+    """A folder that the install scripts take for a complete environment, of all kinds."""
     venv = room / "venv"
     if not venv.exists():
         (venv / "bin").mkdir(parents=True)
-        for name in ("requirements.txt", "requirements-label.txt"):
+        for name in ("requirements.txt", "requirements-label.txt", "requirements-web.txt"):
             shutil.copy(ROOT / name, venv)
+        shutil.copy(ROOT / "package-lock.json", venv / "installed-lock.json")
         (venv / "bin/python").write_text(PYTHON)
         (venv / "bin/python").chmod(0o755)
     return venv
@@ -57,7 +58,8 @@ def make_environment(room):
 def make_clone(folder):
     """A folder with what make reads, as links."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("Makefile", "scripts", "tests", "requirements.txt", "requirements-label.txt"):
+    locks = ("requirements.txt", "requirements-label.txt", "requirements-web.txt", "package-lock.json")
+    for name in ("Makefile", "scripts", "tests", *locks):
         (folder / name).symlink_to(ROOT / name)
     return folder
 

@@ -32,7 +32,6 @@ def write_metadata(
     `labels` are the class names, the first for class 0. `mean` and `std` hold one float per channel: what the model
     takes is (pixel - mean) / std, of pixels from 0 to 255. The outputs come in the order boxes, classes, scores, count.
     """
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
     content = schema.ModelT.InitFromPackedBuf(bytearray(model))
@@ -44,9 +43,16 @@ def write_metadata(
     size = int(shape[2]), int(shape[1])
     packed = _pack_metadata(labels, mean, std, name, description, size, len(graph.outputs))
     content.buffers.append(schema.BufferT(data=packed))
-    for index, buffer in enumerate(content.buffers):
-        content.buffers[index] = _AlignedBuffer(buffer)
-    builder = flatbuffers.Builder(2 * len(model))
+    return pack_model(content, labels, 2 * len(model))
+
+
+def pack_model(content, labels, size):
+    """The bytes of a TFLite file: `content` (ModelT of TFLite's schema), which it uses up, and the class names as in
+    `write_metadata`. `size` is about that of the file, in bytes."""
+    import flatbuffers
+
+    content.buffers = [_AlignedBuffer(buffer) for buffer in content.buffers]
+    builder = flatbuffers.Builder(size)
     builder.Finish(content.Pack(builder), b"TFL3")
     file = io.BytesIO(bytes(builder.Output()))
     with zipfile.ZipFile(file, "a") as archive:  # appended; stored, not compressed, since readers map it into memory
