@@ -10,8 +10,8 @@ from tfod.utils.console import InputError
 
 MAKER = "exporter_main_v2"  # of an export, as its stamp says
 LAYOUT = ("saved_model", "checkpoint", "pipeline.config", "label_map.pbtxt", "labels.txt", "README.md")
-MADE_OF_IT = ("export_tflite_graph_tf2", "convert_tflite", "convert_onnx", "export_web", "benchmark")
-MADE_OF_IT += ("evaluate", "report", "inference_main_v2", "bundle")  # the scripts whose results go with the export that they were made of
+MADE_OF_IT = ("export_tflite_graph_tf2", "convert_tflite", "convert_onnx", "export_web", "bundle", "benchmark")
+MADE_OF_IT += ("evaluate", "report", "inference_main_v2")  # whose results go with the export that they were made of
 UNSTAMPED = (  # what an export holds that was made before there were stamps, or by upstream's script
     *LAYOUT[2:], "checkpoint/checkpoint", "checkpoint/ckpt-*", "tflite/model_*.tflite", "model.onnx", "benchmark.*",
     *(f"{folder}saved_model/{name}" for folder in ("", "tflite/") for name in ("*.pb", "variables/variables.*")),

@@ -43,12 +43,12 @@ def write_metadata(
     size = int(shape[2]), int(shape[1])
     packed = _pack_metadata(labels, mean, std, name, description, size, len(graph.outputs))
     content.buffers.append(schema.BufferT(data=packed))
-    return pack_model(content, labels, 2 * len(model))
+    return pack_model(content, labels, [list(mean), list(std)], 2 * len(model))
 
 
-def pack_model(content, labels, size):
-    """The bytes of a TFLite file: `content` (ModelT of TFLite's schema), which it uses up, and the class names as in
-    `write_metadata`. `size` is about that of the file, in bytes."""
+def pack_model(content, labels: list[str], normalization: list[list[float]], size: int) -> bytes:
+    """The bytes of a TFLite file: `content` (ModelT of TFLite's schema), which it uses up, with class names and
+    `normalization`, [mean, std], as in `write_metadata`. `size` is about that of the file, in bytes."""
     import flatbuffers
 
     content.buffers = [_AlignedBuffer(buffer) for buffer in content.buffers]
@@ -57,7 +57,7 @@ def pack_model(content, labels, size):
     file = io.BytesIO(bytes(builder.Output()))
     with zipfile.ZipFile(file, "a") as archive:  # appended; stored, not compressed, since readers map it into memory
         archive.writestr(zipfile.ZipInfo(LABELS), "".join(f"{label}\n" for label in labels))
-        archive.writestr(zipfile.ZipInfo(NORMALIZATION), json.dumps([list(mean), list(std)]))
+        archive.writestr(zipfile.ZipInfo(NORMALIZATION), json.dumps(normalization))
     return file.getvalue()
 
 

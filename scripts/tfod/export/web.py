@@ -8,7 +8,7 @@ import re
 import shutil
 from pathlib import Path
 
-from tfod.export.tflite_metadata import NO_LABEL, pack_model, read_metadata
+from tfod.export.tflite_metadata import DETECTION_OP, NO_LABEL, pack_model, read_metadata
 from tfod.utils.console import InputError
 from tfod.utils.drawing import get_colour, get_text_colour
 
@@ -26,7 +26,6 @@ _PACKAGES = {  # a file of the page's folder: the one in node_modules
     "fflate.js": "fflate/esm/browser.js",
 }
 _OUTPUTS = ("boxes", "classes", "scores", "count")
-_DETECTION_OP = b"TFLite_Detection_PostProcess"
 
 
 def list_sources(packages):
@@ -95,7 +94,7 @@ def read_model(path, title):
         raise InputError(f"{path}: can't be run ({error}); make it again with `make tflite`") from error
     options = _read_options(content)
     outputs = _fill_output_shapes(path, content, interpreter)
-    packed = pack_model(content, metadata["labels"], 2 * len(data))
+    packed = pack_model(content, metadata["labels"], [metadata["mean"], metadata["std"]], 2 * len(data))
     settings = {
         "title": title,
         "file": path.name,
@@ -113,7 +112,7 @@ def _read_options(content):
     from flatbuffers import flexbuffers
 
     for operator in content.subgraphs[0].operators:
-        if content.operatorCodes[operator.opcodeIndex].customCode == _DETECTION_OP:
+        if content.operatorCodes[operator.opcodeIndex].customCode == DETECTION_OP:
             return flexbuffers.Loads(bytes(operator.customOptions))
     return {}
 

@@ -57,11 +57,8 @@ export function resize(bitmap, width, height) {
   return resized;
 }
 
-// As numpy rounds: halves go to the even neighbour.
-function roundToEven(value) {
-  const down = Math.floor(value), rest = value - down;
-  return rest < 0.5 || (rest === 0.5 && down % 2 === 0) ? down : down + 1;
-}
+// What lies half way between two steps goes up, as in Python (`tfod.export.tflite.quantize`).
+const HALF = round(0.501);
 
 // What the model takes, of what `resize` gives. `input` is that of model.json: mean and std for each colour, type
 // (float32, uint8 or int8), and scale and zero of the two latter.
@@ -73,7 +70,7 @@ export function prepare(resized, input) {
   for (let i = 0, colour = 0; i < resized.length; i++, colour = colour === 2 ? 0 : colour + 1) {
     const value = round(round(resized[i] - mean[colour]) / std[colour]);
     prepared[i] = limits
-      ? Math.min(Math.max(roundToEven(round(value / scale)) + input.zero, limits[0]), limits[1])
+      ? Math.min(Math.max(Math.floor(round(round(value / scale) + HALF)) + input.zero, limits[0]), limits[1])
       : value;
   }
   return prepared;
