@@ -176,7 +176,7 @@ WEB_VENV_FOLDER = $(call from_root,$(WEB_VENV))
 
 # ---------------------------------------------------------------- help
 # what a beginner needs, in the order of the work
-FIRST_WEEK = install demo workspace import label split check tfrecord train tensorboard eval report export infer tflite onnx web help-all \
+FIRST_WEEK = install demo workspace import label split check tfrecord train tensorboard eval report export infer tflite web help-all \
   WORKSPACE MODEL PRETRAINED RATIO STEPS BATCH EVAL_EVERY SCORE NAME
 
 .PHONY: help help-all

@@ -178,7 +178,18 @@ def workspace(tmp_path):
 
 @pytest.mark.attack
 def test_other_programs_environment_variables_are_none_of_makes(tmp_path, workspace):
-    needing = ("label", "import", "demo", "raccoon", "test-zoo", "bench-data", "device")
+    needing = (
+        "label",
+        "import",
+        "demo",
+        "raccoon",
+        "test-zoo",
+        "bench-data",
+        "device",
+        "web",
+        "web-serve",
+        "bench-web",
+    )
     targets = [target for target in TARGETS if target not in needing]
     before = record_make(tmp_path, *targets, workspace)
     names = {name for name in VARIABLES if name != "VENV"} | {"PY", "CONFIG", "EXPORT", "BASE", "SCRIPTS", "VERBS"}
