@@ -135,8 +135,9 @@ class Work:
     def run(self, batches, tables, update, video_writer=None):
         """Processes `batches`, and gives each result to the writers `tables` and to `video_writer`, in order."""
         totals = self.totals
-        for done in map_in_threads(self.process, batches, self.threads):
-            for item in done:
+        # closed at once where a signal ends this: no thread writes any more when the temporary folder is removed
+        with contextlib.closing(map_in_threads(self.process, batches, self.threads)) as results:
+            for item in itertools.chain.from_iterable(results):
                 if isinstance(item, str):
                     totals.faults.append(item)
                     continue
@@ -148,7 +149,7 @@ class Work:
                         table.add(result)
                     if drawn:
                         video_writer.add(drawn)
-            update(totals.images + len(totals.faults))
+                update(totals.images + len(totals.faults))
 
 
 def is_large(item: ImageFile | tuple) -> bool:
