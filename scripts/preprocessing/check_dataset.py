@@ -15,7 +15,7 @@ from tfod.data import faulty
 from tfod.data.checks import make_report, print_report, print_summary, read_report, write_report
 from tfod.data.image_folders import list_subsets
 from tfod.data.label_map import number_classes, read_label_map
-from tfod.data.labelled_images import Reading, find_set_turn, note_unlabelled
+from tfod.data.labelled_images import ReadOptions, find_set_turn, note_unlabelled
 from tfod.data.split import SUBSETS
 from tfod.utils.console import InputError, make_parser, run, say
 from tfod.utils.files import fingerprint, is_current, mark_current, refuse_foreign
@@ -103,7 +103,7 @@ def look_at_all(jobs, repair, workers):
     """The `Look` of every job, in their order."""
     from tfod.data.checks import look_at
 
-    reading = Reading(repair=repair, as_stored=find_set_turn([pair for _, *pair in jobs]))
+    reading = ReadOptions(repair=repair, as_stored=find_set_turn([pair for _, *pair in jobs]))
     chunks = map_chunks(lambda chunk: [look_at(job, reading) for job in chunk], jobs, workers, "checking", CHUNK)
     return [look for chunk in chunks for look in chunk]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from tfod.data import faulty
 from tfod.data.formats import write_csv
 from tfod.data.label_map import find_unknown_names, read_label_map
-from tfod.data.labelled_images import Reading, check_photos, find_set_turn, match_files, read_photos, shuffle_pairs
+from tfod.data.labelled_images import ReadOptions, check_photos, find_set_turn, match_files, read_photos, shuffle_pairs
 from tfod.data.tfrecord import list_shards, name_records, name_set, write_photo_records
 from tfod.utils.console import InputError, join_few, make_parser, run, say
 from tfod.utils.files import find_foreign, fingerprint, is_current, mark_current, write_whole
@@ -91,7 +91,7 @@ def refuse_faulty(args, pairs, left_out, checked, others):
     advice = ""
     if in_photos and args.faulty == "stop":
         again = [pair for pair in pairs if pair[0] in checked.faulty]
-        sound = check_photos(again, checked.names_to_ids, args.labels_path, Reading(repair=True), 1).pairs
+        sound = check_photos(again, checked.names_to_ids, args.labels_path, ReadOptions(repair=True), 1).pairs
         advice = faulty.advise(len(left_out), len(left_out) + len(checked.pairs), len(sound), "tfrecord")
     raise InputError(*others, *in_photos, advice=advice)
 
@@ -123,7 +123,9 @@ def main():
     list_path = args.faulty_list or output.parent / faulty.NAME
     faulty.read_rows(list_path)  # another file of that name is not to be lost
     names_to_ids, more = read_labels(args.labels_path)
-    reading = Reading(args.check == "full" or args.faulty != "stop", args.faulty == "fix", find_set_turn(pairs, folder))
+    reading = ReadOptions(
+        args.check == "full" or args.faulty != "stop", args.faulty == "fix", find_set_turn(pairs, folder)
+    )
     checked = check_photos(pairs, names_to_ids, args.labels_path, reading, workers)
     left_out = unpaired | checked.faulty
     if faults or more or (left_out and (args.faulty == "stop" or not checked.pairs)):

@@ -19,9 +19,9 @@ import shutil
 from pathlib import Path, PurePosixPath
 
 from tfod.data.format_readers import READERS
-from tfod.data.format_reading import NAMED, ROLES, SUBSETS, Reading, find_subset
-from tfod.data.format_recognition import ARCHIVES, TITLES, UNKNOWN, find_parts, find_subsets, list_below, read_yaml
-from tfod.data.formats import list_images_below, read_classes, write_voc
+from tfod.data.format_reading import NAMED, ROLES, SUBSET_NAMES, Reading, find_subset
+from tfod.data.format_recognition import ARCHIVES, TITLES, UNKNOWN, find_parts, find_subsets, read_yaml
+from tfod.data.formats import list_below, list_images_below, read_classes, write_voc
 from tfod.data.images import list_images, map_in_threads
 from tfod.data.voc import fold_name
 from tfod.utils.console import Fault, InputError, find_hidden, join_few, make_parser, run, say
@@ -196,7 +196,7 @@ def choose_names(names, taken, source):
     for stem, its_names in stems.items():
         for name in its_names:
             path = PurePosixPath(name)
-            folders = [part for part in path.parts[:-1] if fold_name(part) not in (*ROLES, *SUBSETS)]
+            folders = [part for part in path.parts[:-1] if fold_name(part) not in (*ROLES, *SUBSET_NAMES)]
             tries = [] if len(its_names) > 1 else [path.name]
             tries += ["_".join([*folders, path.name]), "_".join(path.parts), f"{source}_{'_'.join(path.parts)}"]
             if stem in taken and len(its_names) == 1:

@@ -13,7 +13,7 @@ from PIL import Image
 from tfod.data.image_folders import UNSPLIT
 from tfod.data.images import StoredImage, read_image, read_small
 from tfod.data.label_map import find_near_name
-from tfod.data.labelled_images import LabelledPhoto, Reading, check_labels, check_photo, note_cut
+from tfod.data.labelled_images import LabelledPhoto, ReadOptions, check_labels, check_photo, note_cut
 from tfod.data.split import SUBSETS
 from tfod.utils.console import Fault, InputError, join_few, make_printable
 from tfod.utils.files import parse_json, read_text, sha256, write_text
@@ -100,7 +100,7 @@ class Look:
     thumbnail: bytes | None
 
 
-def look_at(job: tuple[str, Path, Path | None], reading: Reading = Reading()) -> Look:  # noqa: B008
+def look_at(job: tuple[str, Path, Path | None], reading: ReadOptions = ReadOptions()) -> Look:  # noqa: B008
     """(subset, image path, XML path or None) -> the `Look`; the image is decoded to its last byte."""
     subset, image_path, xml_path = job
     stored = thumbnail = None

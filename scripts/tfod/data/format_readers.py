@@ -28,13 +28,13 @@ from tfod.data.format_reading import (
     create_from_size,
     find_place,
     make_box,
-    pair_files,
+    match_labels,
     place_images,
 )
 from tfod.data.format_tool_readers import TOOL_READERS, load_json, read_openimages
-from tfod.data.formats import CLASSES_FILE, COLUMNS, read_classes, walk_folders
-from tfod.data.images import list_files, map_in_threads
-from tfod.data.voc import list_annotations, parse_annotation, surround_turned
+from tfod.data.formats import CLASSES_FILE, COLUMNS, list_below, read_classes
+from tfod.data.images import map_in_threads
+from tfod.data.voc import parse_annotation, surround_turned
 from tfod.utils.console import Fault, InputError, find_hidden
 from tfod.utils.files import read_bytes, read_text
 
@@ -42,14 +42,11 @@ FLAGS = ("difficult", "truncated")
 DOTA_NOTES = ("imagesource:", "gsd:")  # how the first lines of DOTA's files begin
 
 
-def list_below(source, suffix):
-    """A dict name below the folder `source` -> path of the files with a suffix, as ".txt"."""
+def _list_labels(source, suffix):
+    """As `list_below` for a folder that a person named: raises InputError if there is no such folder."""
     if not source.is_dir():
         raise InputError(f"{source}: there is no such folder; give the one that holds the {suffix[1:]} files with -a")
-    list_right_in = list_annotations if suffix == ".xml" else lambda folder: list_files(folder, (suffix,))
-    return {
-        path.relative_to(source).as_posix(): path for folder in walk_folders(source) for path in list_right_in(folder)
-    }
+    return list_below(source, (suffix,))
 
 
 # ---------------------------------------------------------------- Pascal VOC
@@ -62,8 +59,8 @@ def read_voc(source, images, classes=None, files=None, repair=False):
     Annotations/; where there is none, of the image that its <filename> names.
     """
     reading, labels, owners, plain = Reading(repair=repair), {}, {}, {}
-    files = list_below(source, ".xml") if files is None else files
-    pairs, lone, shared = pair_files(files, images)
+    files = _list_labels(source, ".xml") if files is None else files
+    pairs, lone, shared = match_labels(files, images)
     for name, several in shared.items():
         what = f"belongs to {len(several)} images, {', '.join(several)}; rename or remove all but one"
         reading.faults.append(Fault("xml-of-two-images", files[name], what))
@@ -247,8 +244,8 @@ def read_yolo(source, images, classes, files=None, has_keypoints=False, repair=F
     """
     reading, labels, owners = Reading(classes=classes, repair=repair), {}, {}
     strict = files is None
-    files = list_below(source, ".txt") if strict else files
-    pairs, lone, shared = pair_files(files, images)
+    files = _list_labels(source, ".txt") if strict else files
+    pairs, lone, shared = match_labels(files, images)
     for name, several in shared.items():
         what = f"belongs to two images, {' and '.join(several[:2])}; rename one of them"
         reading.faults.append(f"{files[name]}: {what}")

@@ -36,16 +36,39 @@ NO_BOX = "points, lines and other marks without an area are left out"
 
 
 # Folders that say what kind of file is in them, not which photos: labels/train/a.txt is of images/train/a.jpg.
-ROLES = {"annotations", "annotation", "ann", "labels", "label", "xml", "xmls", "txt", "json", "jpegimages", "images"}
+ROLES = {
+    "annotations",
+    "annotation",
+    "ann",
+    "labels",
+    "label",
+    "xml",
+    "xmls",
+    "txt",
+    "json",
+    "jpegimages",
+    "images",
+    "image",
+    "img",
+    "imgs",
+    "photos",
+    "labeltxt",
+    "labelimg",
+}
 
 
-ROLES |= {"image", "img", "imgs", "photos", "labeltxt", "labelimg"}
-
-
-SUBSETS = {"train": "train", "training": "train", "trn": "train", "trainval": "train", "val": "val", "valid": "val"}
-
-
-SUBSETS |= {"validation": "val", "dev": "val", "test": "test", "testing": "test"}
+SUBSET_NAMES = {
+    "train": "train",
+    "training": "train",
+    "trn": "train",
+    "trainval": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
 
 
 @dataclasses.dataclass
@@ -104,7 +127,7 @@ def find_subset(name, by_name=True):
     name, as instances_test.json: "train", "val" or "test". None where none or two of them do."""
     path = PurePosixPath(name.replace("\\", "/"))
     for words in (path.parts[:-1], re.split(r"[\W_]+", path.stem) if by_name else ()):
-        found = {SUBSETS.get(re.sub(r"(?<=[a-z])\d{4}$", "", word.lower())) for word in words} - {None}
+        found = {SUBSET_NAMES.get(re.sub(r"(?<=[a-z])\d{4}$", "", word.lower())) for word in words} - {None}
         if len(found) == 1:
             return found.pop()
     return None
@@ -213,7 +236,7 @@ def count_equal(some, others):
     return number
 
 
-def pair_files(files, images):
+def match_labels(files, images):
     """Which image each label file is of, by their stems and then by their folders: (dict file name -> image name,
     list of file names that have none, dict file name -> list of several image names).
 

@@ -7,10 +7,9 @@ from pathlib import Path, PurePosixPath
 from lxml import etree
 
 from tfod.data.format_readers import COLUMNS, DOTA_NOTES, name_column, read_table
-from tfod.data.format_reading import SUBSETS, Photos, find_place, find_subset, pair_files
+from tfod.data.format_reading import SUBSET_NAMES, Photos, find_place, find_subset, match_labels
 from tfod.data.format_tool_readers import load_json
-from tfod.data.formats import walk_folders
-from tfod.data.images import list_files
+from tfod.data.formats import list_below
 from tfod.utils.console import InputError
 from tfod.utils.files import read_bytes, read_text
 
@@ -50,12 +49,6 @@ class Part:
     source: Path
     files: dict | None = None
     classes: Path | None = None
-
-
-def list_below(root, suffixes):
-    """A dict name below `root` -> path of the files with one of the suffixes."""
-    paths = [path for folder in walk_folders(root) for path in list_files(folder, suffixes)]
-    return {path.relative_to(root).as_posix(): path for path in paths}
 
 
 def find_parts(root, images, without=(), only=None):
@@ -140,7 +133,7 @@ RECOGNIZE = {".json": recognize_json, ".xml": recognize_xml, ".csv": recognize_c
 def _find_yolo(root, images, files):
     """A Part for each file of classes with the txt files below its folder that are labels."""
     txts = {name: path for name, path in files.items() if path.suffix.lower() == ".txt"}
-    pairs, lone, shared = pair_files(txts, images)
+    pairs, lone, shared = match_labels(txts, images)
     labels = {name: txts[name] for name in (*pairs, *shared) if _is_yolo(txts[name])}
     if not any(path.stat().st_size for path in labels.values()):
         return []
@@ -230,8 +223,8 @@ def find_subsets(root, images, parts, readings):
             _read_data_yaml(part.classes, photos, images, root, found)
     for name, path in list_below(root, (".txt",)).items():
         stem = path.stem.lower().removeprefix("autosplit_")
-        if stem in SUBSETS and ("imagesets" not in name.lower() or path.parent.name.lower() == "main"):
-            _read_list(path, SUBSETS[stem], Photos(images, name), found, whole=stem == "trainval")
+        if stem in SUBSET_NAMES and ("imagesets" not in name.lower() or path.parent.name.lower() == "main"):
+            _read_list(path, SUBSET_NAMES[stem], Photos(images, name), found, whole=stem == "trainval")
     for reading in readings:
         for name, subset in reading.subsets.items():
             found.setdefault(name, subset)
@@ -273,9 +266,9 @@ def _read_data_yaml(path, photos, images, root, found):
             if place.endswith(".txt"):
                 for name, listed in list_below(root, (".txt",)).items():
                     if f"/{name}".endswith(f"/{'/'.join(parts[-2:])}"):
-                        _read_list(listed, SUBSETS[key], photos, found)
+                        _read_list(listed, SUBSET_NAMES[key], photos, found)
                 continue
             for name in images:
                 folders = list(PurePosixPath(name).parts[:-1])
                 if any(folders[i : i + len(parts)] == parts for i in range(len(folders))):
-                    found.setdefault(name, SUBSETS[key])
+                    found.setdefault(name, SUBSET_NAMES[key])

@@ -29,7 +29,7 @@ from tfod.data.format_reading import (
     find_place,
     find_subset,
     make_box,
-    pair_files,
+    match_labels,
     place_images,
 )
 from tfod.data.formats import walk_folders
@@ -97,7 +97,7 @@ def _read_files(source, images, files, tool, read_file, repair):
     """The Reading of one JSON file for each image; `read_file(content, place, reading)` gives (name of the image as the
     file says it, size or None, list of Box)."""
     reading, labels, owners = Reading(repair=repair), {}, {}
-    pairs, _, shared = pair_files(files, images)
+    pairs, _, shared = match_labels(files, images)
     for name, path in files.items():
         try:
             content = load_json(path)

@@ -10,7 +10,7 @@ import os
 from pathlib import Path, PurePosixPath
 
 from tfod.data.csv_cells import write_class, write_path
-from tfod.data.images import find_name_fault, list_images
+from tfod.data.images import find_name_fault, list_files, list_images
 from tfod.data.voc import format_annotation
 from tfod.utils.console import InputError
 from tfod.utils.files import read_text
@@ -35,6 +35,12 @@ def list_images_below(folder):
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder; give the one that holds the images with -i")
     return {path.relative_to(folder).as_posix(): path for below in walk_folders(folder) for path in list_images(below)}
+
+
+def list_below(root, suffixes):
+    """A dict name below the folder `root` -> path of the files in it and its sub-folders with one of the suffixes."""
+    paths = [path for folder in walk_folders(root) for path in list_files(folder, suffixes)]
+    return {path.relative_to(root).as_posix(): path for path in paths}
 
 
 def walk_folders(folder, above=()):

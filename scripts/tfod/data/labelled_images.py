@@ -284,7 +284,7 @@ def shuffle_pairs(pairs, seed):
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
+class ReadOptions:
     """How photos are read: whether every byte is decoded, what can be is repaired, and photos whose size does not tell
     were labelled as stored; see `check_photo`."""
 
@@ -312,7 +312,7 @@ def check_photos(
     pairs: list[tuple[Path, Path | None]],
     names_to_ids: dict[str, int],
     labels_path: Path,
-    reading: Reading,
+    reading: ReadOptions,
     workers: int,
 ) -> Checked:
     """Looks at every photo and its XML file, in so many processes; see `check_photo`.
@@ -342,7 +342,7 @@ def check_photos(
 
 
 def read_photos(
-    pairs: list[tuple[Path, Path | None]], reading: Reading, workers: int, what: str
+    pairs: list[tuple[Path, Path | None]], reading: ReadOptions, workers: int, what: str
 ) -> Iterator[LabelledPhoto]:
     """Yields each photo as `read_photo` reads it, in their order; `what` names the work beside its progress."""
 
@@ -353,7 +353,7 @@ def read_photos(
         yield from photos
 
 
-def read_photo(image: Path, xml: Path | None, reading: Reading = Reading(decode=False)) -> LabelledPhoto:  # noqa: B008
+def read_photo(image: Path, xml: Path | None, reading: ReadOptions = ReadOptions(decode=False)) -> LabelledPhoto:  # noqa: B008
     """A photo that was checked before. Raises InputError if somebody changed its files since."""
     photo, _, faults, _ = check_photo(image, xml, reading.decode, False, reading.repair, reading.as_stored)
     if faults:

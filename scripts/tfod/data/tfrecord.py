@@ -17,7 +17,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from google.protobuf.message import DecodeError
 
 from tfod.data.images import read_image, read_workable
-from tfod.data.labelled_images import LabelledPhoto, Reading, read_photo
+from tfod.data.labelled_images import LabelledPhoto, ReadOptions, read_photo
 from tfod.utils.console import InputError, show_progress
 from tfod.utils.files import claim, make_room, write_whole
 from tfod.utils.parallel import map_in_processes
@@ -74,7 +74,7 @@ def write_photo_records(
     output: Path,
     pairs: list[tuple[Path, Path | None]],
     names_to_ids: dict[str, int],
-    reading: Reading,
+    reading: ReadOptions,
     num_shards: int,
     workers: int,
     maker: str,

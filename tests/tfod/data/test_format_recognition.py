@@ -6,7 +6,7 @@ import pytest
 from tool_exports import EXPORTS, SIZES, put_photos, write
 
 from tfod.data.format_readers import read_csv, read_yolo
-from tfod.data.format_reading import Photos, find_subset, pair_files
+from tfod.data.format_reading import Photos, find_subset, match_labels
 from tfod.data.format_recognition import find_parts, recognize_csv, recognize_json, recognize_xml
 from tfod.data.formats import list_images_below
 from tfod.utils.console import InputError
@@ -85,7 +85,7 @@ def test_subsets_that_names_tell(name, subset, by_folders):
 def test_label_files_and_their_photos():
     images = ["images/train/a.jpg", "images/val/a.jpg", "b.jpg", "b.png", "c/d.jpg", "img/e.jpg"]
     files = ["labels/train/a.txt", "labels/val/a.txt", "b.txt", "gone.txt", "x/D.txt", "ann/e.jpg.json"]
-    pairs, lone, shared = pair_files(files, images)
+    pairs, lone, shared = match_labels(files, images)
     assert pairs == {
         "labels/train/a.txt": "images/train/a.jpg",
         "labels/val/a.txt": "images/val/a.jpg",
